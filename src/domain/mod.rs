@@ -1,0 +1,8 @@
+//! The nouns of the product: indicators, batches, outcomes, run events and the counts kept of them.
+//!
+//! Owns the shapes that travel between client and service (they are journaled by Restate, so a change here is
+//! a protocol change) and the arithmetic on them. Does no IO and starts nothing; everything else may use it.
+
+pub mod batch;
+pub mod indicator;
+pub mod outcome;

@@ -1,0 +1,87 @@
+//! What became of one indicator: labels, or a failure with its class.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The end of one indicator. There is no third state: what is neither is pending.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It has labels.
+    Classified(Classification),
+    /// It has none, and this is why.
+    Failed(Failed),
+}
+
+/// Labels of one indicator, and where they come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Classification {
+    /// One value per field of the taxonomy, in the taxonomy's order.
+    pub labels: Map<String, Value>,
+    /// How sure the provider is, from 0 to 1.
+    pub confidence: f64,
+    /// Why, in the provider's words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning: Option<String>,
+    /// Which provider answered.
+    pub provider: String,
+    /// Which model answered, where the provider has models.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Taxonomy in the form `name@version`.
+    pub taxonomy: String,
+    /// What the answer consumed; absent where nothing was bought.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// When its batch reached the classifier, RFC 3339 in UTC.
+    pub classified_at: String,
+    /// Key of the batch this was first classified for. Another batch that receives it has reused the answer.
+    pub origin: String,
+}
+
+/// Requests and tokens of one classification.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Requests made, retries included.
+    pub requests: u64,
+    /// Tokens sent, cached ones included.
+    pub input_tokens: u64,
+    /// Tokens sent that the provider had cached.
+    pub cached_tokens: u64,
+    /// Tokens received.
+    pub output_tokens: u64,
+    /// Price in US dollars; absent where the model's price is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost_usd: Option<f64>,
+}
+
+/// An indicator that could not be classified.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failed {
+    /// What kind of failure, for `retry` and for reports.
+    pub class: FailureClass,
+    /// What happened, for a person.
+    pub message: String,
+    /// How often it was tried.
+    pub attempts: u32,
+}
+
+/// Kinds of failure a user may want to treat differently.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureClass {
+    /// The provider's limit stayed shut for as long as we were willing to wait.
+    RateLimited,
+    /// No answer in time.
+    Timeout,
+    /// The provider, or the service in front of it, answered with an error.
+    Provider,
+    /// An answer came and does not fit the taxonomy.
+    Schema,
+    /// The model declined to answer.
+    Refused,
+    /// The row cannot be classified as it is.
+    InvalidInput,
+    /// Somebody cancelled or killed the work.
+    Cancelled,
+}

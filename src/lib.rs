@@ -1,0 +1,4 @@
+//! `classify`: label a large table through a Restate cluster without losing, repeating or overpaying for a call.
+
+pub mod domain;
+pub mod error;
