@@ -1,4 +1,35 @@
 //! `classify`: label a large table through a Restate cluster without losing, repeating or overpaying for a call.
+//!
+//! `docs/architecture.md` has the map of these modules; each may use only those above it in this list, which
+//! `tests/architecture.rs` holds.
 
 pub mod domain;
 pub mod error;
+pub mod restate;
+pub mod text;
+pub mod ui;
+
+pub mod cli;
+pub mod commands;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+/// Runs the program on `args` (the first is the program's own name) and returns its exit code.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    // Parsing and its errors come before any runtime exists: `--help` must not wait for one.
+    let cli = match cli::Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => return cli::usage::report(&error),
+    };
+    let ui = ui::Ui::new(cli.global.quiet);
+    match commands::dispatch(cli, ui) {
+        Ok(status) => ExitCode::from(status.code()),
+        Err(failure) => {
+            ui.failure(&failure);
+            ExitCode::from(failure.status().code())
+        }
+    }
+}

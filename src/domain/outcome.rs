@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It has labels.
-    Classified(Classification),
+    Classified(Box<Classification>),
     /// It has none, and this is why.
     Failed(Failed),
 }

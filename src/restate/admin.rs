@@ -1,0 +1,136 @@
+//! The admin API of one node: version, deployments, SQL.
+
+use std::time::Duration;
+
+use reqwest::{Client, Method, RequestBuilder};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::http::{Error, status_error, transport};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Client for one node's admin API. Cloning shares the connection pool.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    url: String,
+    http: Client,
+}
+
+/// A registered service endpoint.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Deployment {
+    /// Restate's id, `dp_…`.
+    pub id: String,
+    /// Where the nodes reach the endpoint; absent for what is no HTTP endpoint.
+    #[serde(default)]
+    pub uri: Option<String>,
+    /// Services it offers.
+    #[serde(default)]
+    pub services: Vec<ServiceRevision>,
+}
+
+/// One service of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct ServiceRevision {
+    /// Its name.
+    pub name: String,
+    /// Counts registrations of the service.
+    pub revision: u64,
+}
+
+impl Admin {
+    /// A client for the admin API at `url` (`http://host:port`).
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be built.
+    pub fn new(url: &str) -> Result<Self, Error> {
+        let url = url.trim_end_matches('/').to_owned();
+        let http = Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .no_proxy()
+            .build()
+            .map_err(|source| transport(&url, CONNECT_TIMEOUT, source))?;
+        Ok(Self { url, http })
+    }
+
+    /// Where the node listens.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Version of the server.
+    ///
+    /// # Errors
+    /// When the node gave no answer.
+    pub async fn version(&self, timeout: Duration) -> Result<String, Error> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: String,
+        }
+        let answer: Version = self.json(Method::GET, "/version", timeout, |request| request).await?;
+        Ok(answer.version)
+    }
+
+    /// All registered deployments.
+    ///
+    /// # Errors
+    /// When the node gave no answer.
+    pub async fn deployments(&self, timeout: Duration) -> Result<Vec<Deployment>, Error> {
+        #[derive(Deserialize)]
+        struct Deployments {
+            deployments: Vec<Deployment>,
+        }
+        let answer: Deployments = self.json(Method::GET, "/deployments", timeout, |request| request).await?;
+        Ok(answer.deployments)
+    }
+
+    /// Registers the endpoint at `uri`, as the nodes reach it. Registering the same one again is harmless.
+    ///
+    /// # Errors
+    /// When the node gave no answer, cannot reach the endpoint, or has no metadata quorum.
+    pub async fn register(&self, uri: &str, timeout: Duration) -> Result<Deployment, Error> {
+        // `force`: an endpoint whose service definitions changed (an upgrade) replaces the old one at that URI;
+        // invocations in flight go on there, and our handlers keep their journal shape between patch versions.
+        let body = serde_json::json!({ "uri": uri, "force": true });
+        self.json(Method::POST, "/deployments", timeout, |request| request.json(&body)).await
+    }
+
+    /// Runs a query over Restate's introspection tables (`sys_*`, `state`) and returns its rows.
+    ///
+    /// # Errors
+    /// When the node gave no answer, or refused the query.
+    pub async fn query<T: DeserializeOwned>(&self, sql: &str, timeout: Duration) -> Result<Vec<T>, Error> {
+        #[derive(Deserialize)]
+        struct Rows<T> {
+            rows: Vec<T>,
+        }
+        let body = serde_json::json!({ "query": sql });
+        // Without this header the answer is Arrow.
+        let answer: Rows<T> = self
+            .json(Method::POST, "/query", timeout, |request| {
+                request.header("accept", "application/json").json(&body)
+            })
+            .await?;
+        Ok(answer.rows)
+    }
+
+    async fn json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        timeout: Duration,
+        prepare: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<T, Error> {
+        let url = format!("{}{path}", self.url);
+        let response = prepare(self.http.request(method, &url).timeout(timeout))
+            .send()
+            .await
+            .map_err(|source| transport(&url, timeout, source))?;
+        if !response.status().is_success() {
+            return Err(status_error(&url, response).await);
+        }
+        let body = response.bytes().await.map_err(|source| transport(&url, timeout, source))?;
+        serde_json::from_slice(&body).map_err(|error| Error::Malformed { url, message: error.to_string() })
+    }
+}

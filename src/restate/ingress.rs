@@ -1,0 +1,160 @@
+//! The ingress of one node: submit a batch, ask for its output, prove that the way through works.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use serde::Deserialize;
+
+use super::http::{Error, Origin, status_error, transport};
+use super::names::{BATCH_RUN, BATCH_WORKFLOW, CLASSIFIER, CLASSIFIER_INFO, ServiceInfo};
+use crate::domain::batch::BatchKey;
+
+/// A connection either comes at once or the node is not there; loopback and one data centre are meant.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Restate's status for "exists and has not completed".
+const NOT_READY: u16 = 470;
+
+/// Client for one node's ingress. Cloning shares the connection.
+#[derive(Debug, Clone)]
+pub struct Ingress {
+    url: String,
+    http: Client,
+}
+
+/// What a poll for an output found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// Not finished.
+    Pending,
+    /// Finished; the raw body.
+    Ready(Bytes),
+    /// Ended in an error of its own: cancelled, killed or failed for good.
+    Ended {
+        /// Status the invocation ended with; 409 for cancelled and killed.
+        code: u16,
+        /// Its message.
+        message: String,
+    },
+    /// The cluster knows no such invocation (never sent, or its retention is over).
+    Unknown,
+}
+
+impl Ingress {
+    /// A client for the node at `url` (`http://host:port`).
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be built.
+    pub fn new(url: &str) -> Result<Self, Error> {
+        let url = url.trim_end_matches('/').to_owned();
+        // Prior-knowledge HTTP/2: one connection carries all polls; the ingress has no upgrade.
+        let http = Client::builder()
+            .http2_prior_knowledge()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_nodelay(true)
+            .no_proxy()
+            .build()
+            .map_err(|source| transport(&url, CONNECT_TIMEOUT, source))?;
+        Ok(Self { url, http })
+    }
+
+    /// Where the node listens.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Submits a batch and returns its invocation id. Sending the same key again, to any node, is harmless:
+    /// Restate answers `PreviouslyAccepted` with the same id.
+    ///
+    /// # Errors
+    /// When the node gave no answer; the batch may or may not have been accepted.
+    pub async fn send(&self, key: &BatchKey, body: Bytes, timeout: Duration) -> Result<String, Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Accepted {
+            invocation_id: String,
+        }
+        let url = format!("{}/restate/send/{BATCH_WORKFLOW}/{key}/{BATCH_RUN}", self.url);
+        let request = self.http.post(&url).header("content-type", "application/json").body(body);
+        let response = exchange(&url, request, timeout).await?;
+        if !response.status().is_success() {
+            return Err(status_error(&url, response).await);
+        }
+        let accepted: Accepted = decode(&url, read(&url, response, timeout).await?.as_ref())?;
+        Ok(accepted.invocation_id)
+    }
+
+    /// Asks for an output: a read at the partition's leader that writes nothing to the log.
+    ///
+    /// # Errors
+    /// When the node gave no answer.
+    pub async fn output(&self, invocation_id: &str, timeout: Duration) -> Result<Output, Error> {
+        let url = format!("{}/restate/output/{invocation_id}", self.url);
+        let response = exchange(&url, self.http.get(&url), timeout).await?;
+        match response.status() {
+            StatusCode::OK => Ok(Output::Ready(read(&url, response, timeout).await?)),
+            status if status.as_u16() == NOT_READY => Ok(Output::Pending),
+            _ => match status_error(&url, response).await {
+                Error::Status { status, origin: Origin::Invocation, message, .. } => {
+                    Ok(Output::Ended { code: status.as_u16(), message })
+                }
+                Error::Status { status: StatusCode::NOT_FOUND, .. } => Ok(Output::Unknown),
+                other => Err(other),
+            },
+        }
+    }
+
+    /// Calls the service: proves node, quorum and service at once.
+    ///
+    /// # Errors
+    /// [`Error::is_unknown_service`] where nothing is registered; a timeout where quorum or service is missing.
+    pub async fn service_info(&self, timeout: Duration) -> Result<ServiceInfo, Error> {
+        let url = format!("{}/restate/call/{CLASSIFIER}/{CLASSIFIER_INFO}", self.url);
+        let response = exchange(&url, self.http.post(&url), timeout).await?;
+        if !response.status().is_success() {
+            return Err(status_error(&url, response).await);
+        }
+        decode(&url, read(&url, response, timeout).await?.as_ref())
+    }
+
+    /// Proves that this node can write to the log of the partition that owns `probe`, without needing a service:
+    /// attaching to a workflow that never existed is answered "not found" by the partition's state machine, after
+    /// the command went through the log. Without quorum it hangs. Health URLs prove nothing of the kind.
+    ///
+    /// # Errors
+    /// A timeout where there is no quorum, `Unreachable` where there is no node.
+    pub async fn probe_log(&self, probe: &str, timeout: Duration) -> Result<(), Error> {
+        let url = format!("{}/restate/attach", self.url);
+        let target = serde_json::json!({
+            "target": "workflow", "workflowName": BATCH_WORKFLOW, "workflowKey": format!("probe.{probe}"),
+        });
+        let response = exchange(&url, self.http.post(&url).json(&target), timeout).await?;
+        match status_error(&url, response).await {
+            Error::Status { status: StatusCode::NOT_FOUND, origin: Origin::Invocation, .. } => Ok(()),
+            other => Err(other),
+        }
+    }
+
+    /// Whether the process behind the URL answers at all. Stays true without quorum.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn alive(&self, timeout: Duration) -> Result<(), Error> {
+        let url = format!("{}/restate/health", self.url);
+        let response = exchange(&url, self.http.get(&url), timeout).await?;
+        if response.status().is_success() { Ok(()) } else { Err(status_error(&url, response).await) }
+    }
+}
+
+async fn exchange(url: &str, request: RequestBuilder, timeout: Duration) -> Result<Response, Error> {
+    request.timeout(timeout).send().await.map_err(|source| transport(url, timeout, source))
+}
+
+async fn read(url: &str, response: Response, timeout: Duration) -> Result<Bytes, Error> {
+    response.bytes().await.map_err(|source| transport(url, timeout, source))
+}
+
+fn decode<T: for<'de> Deserialize<'de>>(url: &str, body: &[u8]) -> Result<T, Error> {
+    serde_json::from_slice(body)
+        .map_err(|error| Error::Malformed { url: url.to_owned(), message: error.to_string() })
+}

@@ -1,0 +1,11 @@
+//! Clients for a Restate cluster's HTTP APIs: the ingress of a node, and the admin API of a node.
+//!
+//! Owns URLs, headers, timeouts and what each answer means. Keeps no state about nodes and never retries: which
+//! node comes next, and when, is the engine's business.
+
+pub mod admin;
+mod http;
+pub mod ingress;
+pub mod names;
+
+pub use http::{Error, Origin};
