@@ -7,6 +7,7 @@ pub mod domain;
 pub mod error;
 pub mod restate;
 pub mod text;
+pub mod throttle;
 pub mod ui;
 
 pub mod cli;

@@ -4,5 +4,6 @@
 //! a protocol change) and the arithmetic on them. Does no IO and starts nothing; everything else may use it.
 
 pub mod batch;
+pub mod fingerprint;
 pub mod indicator;
 pub mod outcome;

@@ -1,0 +1,54 @@
+//! The identity of a paid answer: same fingerprint, same answer, no second call.
+
+use sha2::{Digest, Sha256};
+
+use super::batch::RunOptions;
+use super::indicator::Indicator;
+
+/// Raised when the prompt or the built-in classifier changes so that old answers must not be reused.
+const PROMPT_VERSION: u32 = 1;
+
+/// Fingerprint of an indicator under these settings: everything that could change the answer is in it. Used as
+/// Restate's idempotency key of the call that classifies the indicator.
+pub fn fingerprint(indicator: &Indicator, options: &RunOptions) -> String {
+    let mut hash = Sha256::new();
+    let settings = (PROMPT_VERSION, &options.taxonomy, &options.provider, &options.nonce);
+    // JSON quotes and escapes, so no two different (settings, indicator) pairs have the same text.
+    let write = |hash: &mut Sha256, json: serde_json::Result<Vec<u8>>| hash.update(json.unwrap_or_default());
+    write(&mut hash, serde_json::to_vec(&settings));
+    write(&mut hash, serde_json::to_vec(indicator));
+    hex(&hash.finalize()[..16])
+}
+
+/// Lower-case hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        let _infallible = write!(out, "{byte:02x}");
+        out
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(nonce: Option<&str>) -> RunOptions {
+        RunOptions { provider: "rules".into(), taxonomy: "abc".into(), nonce: nonce.map(Into::into) }
+    }
+
+    fn indicator(name: &str, units: Option<&str>) -> Indicator {
+        Indicator { id: "A".into(), name: name.into(), units: units.map(Into::into), ..Indicator::default() }
+    }
+
+    #[test]
+    fn content_and_settings_decide() {
+        let base = fingerprint(&indicator("GDP", None), &options(None));
+        assert_eq!(base.len(), 32);
+        assert_eq!(base, fingerprint(&indicator("GDP", None), &options(None)));
+        assert_ne!(base, fingerprint(&indicator("GDP", Some("USD")), &options(None)));
+        assert_ne!(base, fingerprint(&indicator("GDP", None), &options(Some("again"))));
+        let other = RunOptions { taxonomy: "abd".into(), ..options(None) };
+        assert_ne!(base, fingerprint(&indicator("GDP", None), &other));
+    }
+}
