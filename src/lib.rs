@@ -5,6 +5,7 @@
 
 pub mod domain;
 pub mod error;
+pub mod output;
 pub mod restate;
 pub mod text;
 pub mod throttle;

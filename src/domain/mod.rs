@@ -4,6 +4,8 @@
 //! a protocol change) and the arithmetic on them. Does no IO and starts nothing; everything else may use it.
 
 pub mod batch;
+pub mod event;
 pub mod fingerprint;
 pub mod indicator;
 pub mod outcome;
+pub mod stats;

@@ -1,0 +1,76 @@
+//! What happens in a run, as values. The engine makes them, one owner applies them to the counts, and whoever
+//! shows or stores something only listens.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::outcome::{FailureClass, Usage};
+
+/// One thing that happened. `node` is the node's place in the list of nodes; times are since the run's start.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RunEvent {
+    /// A node accepted a batch.
+    Submitted {
+        /// The node.
+        node: usize,
+        /// Indicators in the batch.
+        indicators: u64,
+        /// When the request was let through to the node.
+        at: Duration,
+    },
+    /// An exchange with a node failed; the work goes to another.
+    NodeFault {
+        /// The node.
+        node: usize,
+        /// What it answered, or did not.
+        error: String,
+    },
+    /// A node is out of the rotation.
+    NodeDown {
+        /// The node.
+        node: usize,
+        /// Why.
+        reason: String,
+    },
+    /// A node is back in the rotation.
+    NodeUp {
+        /// The node.
+        node: usize,
+    },
+    /// Nothing moves, and this is why; `None`: it moves again.
+    Trouble(Option<Trouble>),
+    /// A finished batch is on disk.
+    Recorded(Recorded),
+    /// A row that is no indicator is in the failures file.
+    Rejected,
+}
+
+/// What a batch on disk added to the counts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recorded {
+    /// Node that delivered the output.
+    pub node: usize,
+    /// Indicators with labels.
+    pub succeeded: u64,
+    /// Of these, answered by an earlier call.
+    pub reused: u64,
+    /// Indicators without labels, by class.
+    pub failed: BTreeMap<FailureClass, u64>,
+    /// What was bought for this batch; answers that were reused cost nothing.
+    pub usage: Usage,
+    /// From submission to the output in hand.
+    pub took: Duration,
+}
+
+/// Why a whole run stands still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// No node accepts a connection.
+    NodesGone,
+    /// Nodes answer, and nothing can be written: too few of them are there.
+    QuorumLost,
+    /// The cluster works and does not know the service.
+    ServiceMissing,
+    /// The cluster works and gets no answer from the service.
+    ServiceSilent,
+}

@@ -1,0 +1,245 @@
+//! The counts of a run. One owner applies every event; totals reconcile by construction.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use super::event::{Recorded, RunEvent, Trouble};
+use super::outcome::{FailureClass, Usage};
+
+/// Length of the window a rate is judged by.
+const WINDOW: Duration = Duration::from_mins(1);
+/// Longest batch the histogram tells apart, in milliseconds; longer ones count as this.
+const LONGEST_MS: u64 = 24 * 3_600 * 1_000;
+
+/// Everything counted in a run.
+#[derive(Debug)]
+pub struct RunStats {
+    /// Indicators of the run: every row but merged duplicates.
+    pub indicators: u64,
+    /// With labels, on disk.
+    pub succeeded: u64,
+    /// Of these, answered by an earlier call.
+    pub reused: u64,
+    /// Without labels, on disk, by class; rejected rows are `invalid_input`.
+    pub failed: BTreeMap<FailureClass, u64>,
+    /// Accepted by a node.
+    pub submitted: u64,
+    /// What was bought.
+    pub usage: Usage,
+    /// Most indicators submitted within any window of 60 s.
+    pub max_60s_window: u64,
+    /// Per node, in the order of the nodes.
+    pub nodes: Vec<NodeStats>,
+    /// Why nothing moves, while nothing moves.
+    pub trouble: Option<Trouble>,
+    /// When the first and the last batch were submitted.
+    pub submitting: Option<(Duration, Duration)>,
+    window: VecDeque<(Duration, u64)>,
+    in_window: u64,
+}
+
+/// What is counted per node.
+#[derive(Debug)]
+pub struct NodeStats {
+    /// The node's name.
+    pub name: String,
+    /// Its ingress URL.
+    pub url: String,
+    /// Batches it accepted.
+    pub batches: u64,
+    /// Indicators it accepted.
+    pub indicators: u64,
+    /// Indicators whose result it delivered, with and without labels.
+    pub succeeded: u64,
+    /// Indicators that came back without labels.
+    pub failed: u64,
+    /// Failed exchanges.
+    pub errors: u64,
+    /// Whether it is in the rotation.
+    pub up: bool,
+    latency_ms: Histogram<u32>,
+}
+
+impl NodeStats {
+    /// Counts for a node nothing was sent to yet.
+    pub fn new(name: String, url: String) -> Self {
+        // Two significant digits are enough for a person, and cost a few kB.
+        let latency_ms =
+            Histogram::new_with_max(LONGEST_MS, 2).unwrap_or_else(|_| unreachable!("valid bounds"));
+        let (batches, indicators, succeeded, failed, errors) = (0, 0, 0, 0, 0);
+        Self { name, url, batches, indicators, succeeded, failed, errors, up: true, latency_ms }
+    }
+
+    /// Mean time from submission to result, in milliseconds; `None` before the first result.
+    pub fn mean_ms(&self) -> Option<f64> {
+        (!self.latency_ms.is_empty()).then(|| self.latency_ms.mean())
+    }
+
+    /// 95th percentile of the time from submission to result, in milliseconds; `None` before the first result.
+    pub fn p95_ms(&self) -> Option<u64> {
+        (!self.latency_ms.is_empty()).then(|| self.latency_ms.value_at_quantile(0.95))
+    }
+}
+
+impl RunStats {
+    /// Counts for a run over `indicators` indicators that has not begun.
+    pub fn new(indicators: u64, nodes: Vec<NodeStats>) -> Self {
+        Self {
+            indicators,
+            succeeded: 0,
+            reused: 0,
+            failed: BTreeMap::new(),
+            submitted: 0,
+            usage: Usage::default(),
+            max_60s_window: 0,
+            nodes,
+            trouble: None,
+            submitting: None,
+            window: VecDeque::new(),
+            in_window: 0,
+        }
+    }
+
+    /// Indicators without labels.
+    pub fn failures(&self) -> u64 {
+        self.failed.values().sum()
+    }
+
+    /// Indicators that are on disk, with or without labels.
+    pub fn finished(&self) -> u64 {
+        self.succeeded + self.failures()
+    }
+
+    /// Indicators that are neither.
+    pub fn pending(&self) -> u64 {
+        self.indicators.saturating_sub(self.finished())
+    }
+
+    /// Counts what happened.
+    pub fn apply(&mut self, event: &RunEvent) {
+        match event {
+            RunEvent::Submitted { node, indicators, at } => {
+                self.submitted += indicators;
+                self.nodes[*node].batches += 1;
+                self.nodes[*node].indicators += indicators;
+                self.slide(*at, *indicators);
+            }
+            RunEvent::NodeFault { node, .. } => self.nodes[*node].errors += 1,
+            RunEvent::NodeDown { node, .. } => self.nodes[*node].up = false,
+            RunEvent::NodeUp { node } => self.nodes[*node].up = true,
+            RunEvent::Trouble(trouble) => self.trouble = *trouble,
+            RunEvent::Recorded(recorded) => self.record(recorded),
+            RunEvent::Rejected => *self.failed.entry(FailureClass::InvalidInput).or_default() += 1,
+        }
+    }
+
+    fn record(&mut self, recorded: &Recorded) {
+        let node = &mut self.nodes[recorded.node];
+        let failed: u64 = recorded.failed.values().sum();
+        node.succeeded += recorded.succeeded;
+        node.failed += failed;
+        let ms = u64::try_from(recorded.took.as_millis()).unwrap_or(u64::MAX);
+        node.latency_ms.saturating_record(ms.clamp(1, LONGEST_MS));
+        self.succeeded += recorded.succeeded;
+        self.reused += recorded.reused;
+        for (class, number) in &recorded.failed {
+            *self.failed.entry(*class).or_default() += number;
+        }
+        self.usage.add(&recorded.usage);
+    }
+
+    /// Moves the 60 s window on. Events of concurrent submissions may come a little out of order; that only makes
+    /// the window a little longer, never too short.
+    fn slide(&mut self, at: Duration, indicators: u64) {
+        let (first, last) = self.submitting.unwrap_or((at, at));
+        self.submitting = Some((first.min(at), last.max(at)));
+        self.window.push_back((at, indicators));
+        self.in_window += indicators;
+        while let Some(&(oldest, number)) = self.window.front()
+            && at.saturating_sub(oldest) >= WINDOW
+        {
+            self.window.pop_front();
+            self.in_window -= number;
+        }
+        self.max_60s_window = self.max_60s_window.max(self.in_window);
+    }
+}
+
+impl Usage {
+    /// Adds what another classification consumed. A price is known only where it is known for all.
+    pub fn add(&mut self, other: &Self) {
+        if self.requests == 0 {
+            *self = *other;
+            return;
+        }
+        if other.requests == 0 {
+            return;
+        }
+        self.requests += other.requests;
+        self.input_tokens += other.input_tokens;
+        self.cached_tokens += other.cached_tokens;
+        self.output_tokens += other.output_tokens;
+        self.cost_usd = self.cost_usd.zip(other.cost_usd).map(|(ours, theirs)| ours + theirs);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stats(indicators: u64) -> RunStats {
+        let nodes = ["a", "b"].map(|name| NodeStats::new(name.into(), format!("http://{name}")));
+        RunStats::new(indicators, nodes.into())
+    }
+
+    fn recorded(node: usize, succeeded: u64, failed: u64) -> RunEvent {
+        RunEvent::Recorded(Recorded {
+            node,
+            succeeded,
+            reused: 0,
+            failed: BTreeMap::from([(FailureClass::Provider, failed)]),
+            usage: Usage::default(),
+            took: Duration::from_millis(120),
+        })
+    }
+
+    #[test]
+    fn totals_reconcile_after_every_event() {
+        let mut stats = stats(20);
+        let submitted = RunEvent::Submitted { node: 0, indicators: 10, at: Duration::ZERO };
+        for event in [submitted, recorded(0, 7, 3), RunEvent::Rejected, recorded(1, 2, 0)] {
+            stats.apply(&event);
+            assert_eq!(stats.succeeded + stats.failures() + stats.pending(), 20);
+        }
+        assert_eq!((stats.succeeded, stats.failures(), stats.pending()), (9, 4, 7));
+        assert_eq!((stats.nodes[0].succeeded, stats.nodes[0].failed, stats.nodes[1].succeeded), (7, 3, 2));
+        assert_eq!(stats.nodes[1].p95_ms(), Some(120));
+    }
+
+    #[test]
+    fn the_window_is_sixty_seconds_long() {
+        let mut stats = stats(1_000);
+        for second in [0, 30, 59, 60, 61, 200] {
+            let at = Duration::from_secs(second);
+            stats.apply(&RunEvent::Submitted { node: 0, indicators: 10, at });
+        }
+        // 30, 59, 60 and 61 lie within one minute.
+        assert_eq!(stats.max_60s_window, 40);
+        assert_eq!(stats.submitting, Some((Duration::ZERO, Duration::from_secs(200))));
+    }
+
+    #[test]
+    fn one_unknown_price_makes_the_sum_unknown() {
+        let priced = Usage { requests: 1, cost_usd: Some(0.5), ..Usage::default() };
+        let unpriced = Usage { requests: 1, ..Usage::default() };
+        let mut sum = Usage::default();
+        sum.add(&priced);
+        sum.add(&Usage::default());
+        sum.add(&priced);
+        assert_eq!(sum.cost_usd, Some(1.0));
+        sum.add(&unpriced);
+        assert_eq!((sum.requests, sum.cost_usd), (3, None));
+    }
+}

@@ -1,0 +1,247 @@
+//! What one result and one failure look like in a file. Pure.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::Format;
+use crate::domain::indicator::Indicator;
+use crate::domain::outcome::{Classification, Failed, FailureClass, Usage};
+
+/// Where a result comes from.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Provenance<'a> {
+    /// Place of the batch in the run.
+    pub(super) batch: u64,
+    /// Name of the node that delivered it.
+    pub(super) node: &'a str,
+}
+
+#[derive(Serialize)]
+struct ResultRow<'a> {
+    id: &'a str,
+    name: &'a str,
+    labels: &'a Map<String, Value>,
+    confidence: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning: Option<&'a str>,
+    provider: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    taxonomy: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<&'a Usage>,
+    batch: u64,
+    node: &'a str,
+    classified_at: &'a str,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    extra: &'a Map<String, Value>,
+}
+
+#[derive(Serialize)]
+struct FailureRow<'a, T> {
+    input: &'a T,
+    class: FailureClass,
+    message: &'a str,
+    attempts: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<&'a str>,
+}
+
+/// Appends one result to `out`.
+pub(super) fn result(
+    out: &mut Vec<u8>,
+    format: Format,
+    from: Provenance<'_>,
+    indicator: &Indicator,
+    classification: &Classification,
+) -> Result<(), serde_json::Error> {
+    match format {
+        Format::Jsonl => jsonl(out, from, indicator, classification),
+        Format::Csv => {
+            csv_line(out, &csv_cells(from, indicator, classification));
+            Ok(())
+        }
+    }
+}
+
+fn jsonl(
+    out: &mut Vec<u8>,
+    from: Provenance<'_>,
+    indicator: &Indicator,
+    classification: &Classification,
+) -> Result<(), serde_json::Error> {
+    let row = ResultRow {
+        id: &indicator.id,
+        name: &indicator.name,
+        labels: &classification.labels,
+        confidence: classification.confidence,
+        reasoning: classification.reasoning.as_deref(),
+        provider: &classification.provider,
+        model: classification.model.as_deref(),
+        taxonomy: &classification.taxonomy,
+        usage: classification.usage.as_ref(),
+        batch: from.batch,
+        node: from.node,
+        classified_at: &classification.classified_at,
+        extra: &indicator.extra,
+    };
+    serde_json::to_writer(&mut *out, &row)?;
+    out.push(b'\n');
+    Ok(())
+}
+
+/// Appends the header a CSV file starts with.
+pub(super) fn csv_header(out: &mut Vec<u8>, fields: &[String]) {
+    let before = ["id", "name"].into_iter();
+    let after = [
+        "confidence",
+        "reasoning",
+        "provider",
+        "model",
+        "taxonomy",
+        "requests",
+        "input_tokens",
+        "cached_tokens",
+        "output_tokens",
+        "cost_usd",
+        "batch",
+        "node",
+        "classified_at",
+        "extra",
+    ];
+    let cells: Vec<String> =
+        before.chain(fields.iter().map(String::as_str)).chain(after).map(str::to_owned).collect();
+    csv_line(out, &cells);
+}
+
+/// The cells of one result, in the header's order. Labels come in the taxonomy's order, which the header has too.
+fn csv_cells(from: Provenance<'_>, indicator: &Indicator, classification: &Classification) -> Vec<String> {
+    let mut cells = vec![tame(&indicator.id), tame(&indicator.name)];
+    cells.extend(classification.labels.values().map(|value| match value {
+        Value::String(text) => tame(text),
+        other => other.to_string(),
+    }));
+    cells.push(classification.confidence.to_string());
+    cells.push(classification.reasoning.as_deref().map(tame).unwrap_or_default());
+    cells.push(tame(&classification.provider));
+    cells.push(classification.model.as_deref().map(tame).unwrap_or_default());
+    cells.push(tame(&classification.taxonomy));
+    let usage = classification.usage.as_ref();
+    let number = |pick: fn(&Usage) -> u64| usage.map(|usage| pick(usage).to_string()).unwrap_or_default();
+    cells.push(number(|usage| usage.requests));
+    cells.push(number(|usage| usage.input_tokens));
+    cells.push(number(|usage| usage.cached_tokens));
+    cells.push(number(|usage| usage.output_tokens));
+    cells.push(usage.and_then(|usage| usage.cost_usd).map(|cost| cost.to_string()).unwrap_or_default());
+    cells.push(from.batch.to_string());
+    cells.push(tame(from.node));
+    cells.push(classification.classified_at.clone());
+    cells.push(if indicator.extra.is_empty() {
+        String::new()
+    } else {
+        serde_json::to_string(&indicator.extra).unwrap_or_default()
+    });
+    cells
+}
+
+/// Keeps a spreadsheet from running a cell as a formula: text that begins like one gets an apostrophe in front
+/// (OWASP, "CSV Injection").
+fn tame(text: &str) -> String {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
+}
+
+fn csv_line(out: &mut Vec<u8>, cells: &[String]) {
+    let mut writer = csv::Writer::from_writer(&mut *out);
+    // Writing to memory cannot fail, and a single record cannot have unequal lengths.
+    let _infallible = writer.write_record(cells);
+    let _infallible = writer.flush();
+}
+
+/// Appends one failure to `out`. `input` is the row as far as it could be read, `origin` where it stood.
+pub(super) fn failure<T: Serialize>(
+    out: &mut Vec<u8>,
+    input: &T,
+    failed: &Failed,
+    origin: Option<&str>,
+) -> Result<(), serde_json::Error> {
+    let Failed { class, message, attempts } = failed;
+    let row = FailureRow { input, class: *class, message, attempts: *attempts, origin };
+    serde_json::to_writer(&mut *out, &row)?;
+    out.push(b'\n');
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn classification() -> Classification {
+        let labels = json!({"family": "price-value", "is_cumulative": false});
+        Classification {
+            labels: labels.as_object().unwrap().clone(),
+            confidence: 0.75,
+            reasoning: Some("=cmd()".into()),
+            provider: "rules".into(),
+            model: None,
+            taxonomy: "economic@1".into(),
+            usage: None,
+            classified_at: "2026-01-02T03:04:05Z".into(),
+            origin: "R.17".into(),
+        }
+    }
+
+    fn indicator() -> Indicator {
+        Indicator { id: "A".into(), name: "=1+1, \"x\"\ny".into(), ..Indicator::default() }
+    }
+
+    const FROM: Provenance<'_> = Provenance { batch: 17, node: "restate-2" };
+
+    #[test]
+    fn a_result_is_one_line_with_the_contract_s_keys_in_order() {
+        let mut out = Vec::new();
+        result(&mut out, Format::Jsonl, FROM, &indicator(), &classification()).unwrap();
+        assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1);
+        let row: Map<String, Value> = serde_json::from_slice(&out).unwrap();
+        let keys: Vec<&str> = row.keys().map(String::as_str).collect();
+        let expected = [
+            "id",
+            "name",
+            "labels",
+            "confidence",
+            "reasoning",
+            "provider",
+            "taxonomy",
+            "batch",
+            "node",
+            "classified_at",
+        ];
+        assert_eq!(keys, expected);
+        assert_eq!(row["name"], "=1+1, \"x\"\ny");
+    }
+
+    #[test]
+    fn csv_has_one_column_per_label_and_no_formulas() {
+        let mut out = Vec::new();
+        csv_header(&mut out, &["family".into(), "is_cumulative".into()]);
+        result(&mut out, Format::Csv, FROM, &indicator(), &classification()).unwrap();
+        let mut reader = csv::Reader::from_reader(out.as_slice());
+        let header = reader.headers().unwrap().clone();
+        let row = reader.records().next().unwrap().unwrap();
+        let cell = |name: &str| &row[header.iter().position(|column| column == name).unwrap()];
+        assert_eq!((cell("name"), cell("reasoning")), ("'=1+1, \"x\"\ny", "'=cmd()"));
+        assert_eq!((cell("family"), cell("is_cumulative")), ("price-value", "false"));
+        assert_eq!((cell("batch"), cell("node"), cell("cost_usd")), ("17", "restate-2", ""));
+    }
+
+    #[test]
+    fn a_failure_carries_its_row() {
+        let mut out = Vec::new();
+        let failed = Failed { class: FailureClass::RateLimited, message: "429".into(), attempts: 3 };
+        failure(&mut out, &indicator(), &failed, None).unwrap();
+        let row: Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(row["class"], "rate_limited");
+        assert_eq!((&row["input"]["id"], &row["attempts"]), (&json!("A"), &json!(3)));
+    }
+}

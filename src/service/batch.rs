@@ -1,0 +1,90 @@
+//! `ClassifyBatch`: one workflow per batch. Fans out to `Classifier`, one call per indicator, and gathers one
+//! outcome each. Nothing here is paid for twice: the journal holds what finished.
+
+use std::sync::Arc;
+
+use restate_sdk::prelude::*;
+
+use super::Shared;
+use super::classifier::{ClassifierClient, ClassifyRequest};
+use crate::domain::batch::{BatchRequest, BatchResponse};
+use crate::domain::fingerprint::fingerprint;
+use crate::domain::outcome::{Failed, FailureClass, Outcome};
+
+/// Status of an invocation that was cancelled or killed.
+const ABORTED: u16 = 409;
+
+pub(super) struct ClassifyBatch {
+    shared: Arc<Shared>,
+}
+
+impl ClassifyBatch {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+}
+
+// The result must outlive any client that may come back for it; the journal is of no use once it ended. A paused
+// invocation would hang a run for ever, so the last attempt kills; 1,000 attempts outlast a service that is down
+// for over an hour.
+#[restate_sdk::workflow(
+    name = "ClassifyBatch",
+    client_visibility = "pub(super)",
+    workflow_completion_retention = "7 days",
+    journal_retention = "0s",
+    inactivity_timeout = "5m",
+    abort_timeout = "10m",
+    invocation_retry_policy(
+        initial_interval = "100ms",
+        factor = 2.0,
+        max_interval = "5s",
+        max_attempts = 1000,
+        on_max_attempts = "kill"
+    )
+)]
+impl ClassifyBatch {
+    #[handler]
+    async fn run(
+        &self,
+        ctx: WorkflowContext<'_>,
+        Json(request): Json<BatchRequest>,
+    ) -> HandlerResult<Json<BatchResponse>> {
+        let ours = &self.shared.info.taxonomy_digest;
+        if request.options.taxonomy != *ours {
+            let message = format!(
+                "the service classifies by {} ({ours}), the run expects {}",
+                self.shared.info.taxonomy, request.options.taxonomy
+            );
+            return Err(TerminalError::new_with_code(400, message).into());
+        }
+        // One clock reading per batch, journaled: a replay must send the very same calls.
+        let at: String = ctx.run(|| async { Ok(jiff::Timestamp::now().to_string()) }).name("clock").await?;
+        let origin = ctx.key().to_owned();
+
+        let mut calls = DurableFuturesUnordered::new();
+        let mut outcomes: Vec<Option<Outcome>> = vec![None; request.indicators.len()];
+        for indicator in request.indicators {
+            let key = fingerprint(&indicator, &request.options);
+            let call = ClassifyRequest {
+                provider: request.options.provider.clone(),
+                at: at.clone(),
+                origin: origin.clone(),
+                indicator,
+            };
+            calls.push(ctx.service_client::<ClassifierClient>().classify(Json(call)).idempotency_key(key).call());
+        }
+        while let Some((index, answer)) = calls.next().await? {
+            outcomes[index] = Some(match answer {
+                Ok(Json(outcome)) => outcome,
+                Err(error) => Outcome::Failed(failed(&error)),
+            });
+        }
+        Ok(Json(BatchResponse { outcomes: outcomes.into_iter().flatten().collect() }))
+    }
+}
+
+/// A call that ended in an error of its own is one failed indicator, never a failed batch.
+fn failed(error: &TerminalError) -> Failed {
+    let class = if error.code() == ABORTED { FailureClass::Cancelled } else { FailureClass::Provider };
+    Failed { class, message: error.message().to_owned(), attempts: 1 }
+}

@@ -1,0 +1,93 @@
+//! `Classifier`: one call per indicator, deduplicated by fingerprint.
+
+use std::sync::Arc;
+
+use restate_sdk::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::{RULES_PROVIDER, Shared};
+use crate::domain::indicator::Indicator;
+use crate::domain::outcome::{Classification, Failed, FailureClass, Outcome};
+use crate::restate::names::ServiceInfo;
+
+/// Body of `Classifier/classify`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ClassifyRequest {
+    /// Provider that shall answer.
+    pub(super) provider: String,
+    /// When the batch arrived, RFC 3339; the handler itself reads no clock, so that a replay says the same.
+    pub(super) at: String,
+    /// Key of the batch that asks.
+    pub(super) origin: String,
+    /// What to classify.
+    pub(super) indicator: Indicator,
+}
+
+pub(super) struct Classifier {
+    shared: Arc<Shared>,
+}
+
+impl Classifier {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+}
+
+#[restate_sdk::service(
+    name = "Classifier",
+    client_visibility = "pub(super)",
+    journal_retention = "0s",
+    inactivity_timeout = "5m",
+    abort_timeout = "10m",
+    invocation_retry_policy(
+        initial_interval = "100ms",
+        factor = 2.0,
+        max_interval = "5s",
+        max_attempts = 1000,
+        on_max_attempts = "kill"
+    )
+)]
+impl Classifier {
+    /// Classifies one indicator. Failures are outcomes: an error here would be retried.
+    #[handler(idempotency_retention = "7 days")]
+    async fn classify(
+        &self,
+        _ctx: Context<'_>,
+        Json(request): Json<ClassifyRequest>,
+    ) -> HandlerResult<Json<Outcome>> {
+        if let Some(audit) = &self.shared.audit {
+            audit.record(&request.origin, &request.indicator.id)?;
+        }
+        Ok(Json(self.shared.answer(request)))
+    }
+
+    /// What this service is; also the call that proves a node's way to it. Nothing to keep once it is answered.
+    #[handler(idempotency_retention = "0s")]
+    async fn info(&self, _ctx: Context<'_>) -> HandlerResult<Json<ServiceInfo>> {
+        Ok(Json(self.shared.info.clone()))
+    }
+}
+
+impl Shared {
+    fn answer(&self, request: ClassifyRequest) -> Outcome {
+        if request.provider != RULES_PROVIDER {
+            return Outcome::Failed(Failed {
+                class: FailureClass::Provider,
+                message: format!("the service has no provider `{}`", request.provider),
+                attempts: 0,
+            });
+        }
+        let answer = self.rules.classify(&request.indicator);
+        Outcome::Classified(Box::new(Classification {
+            labels: answer.labels,
+            confidence: answer.confidence,
+            reasoning: answer.reasoning,
+            provider: request.provider,
+            model: None,
+            taxonomy: self.info.taxonomy.clone(),
+            usage: None,
+            classified_at: request.at,
+            origin: request.origin,
+        }))
+    }
+}

@@ -1,0 +1,57 @@
+//! The classification service: what Restate calls to get work done.
+//!
+//! Owns the two Restate services (`ClassifyBatch`, `Classifier`), their retention and retry settings, and the
+//! HTTP endpoint. What it is given (a bound listener, a stop signal, a taxonomy) it does not look for itself, so
+//! tests can run it without signals or fixed ports.
+
+mod audit;
+mod batch;
+mod classifier;
+
+use std::future::Future;
+use std::sync::Arc;
+
+use restate_sdk::endpoint::Endpoint;
+use restate_sdk::http_server::HttpServer;
+use tokio::net::TcpListener;
+
+pub use audit::AuditLog;
+
+use crate::restate::names::ServiceInfo;
+use crate::taxonomy::Taxonomy;
+use crate::taxonomy::rules::Rules;
+
+/// Name of the built-in provider.
+pub const RULES_PROVIDER: &str = "rules";
+
+/// What the handlers share: read-only, so no handler can see another's work.
+#[derive(Debug)]
+pub struct Shared {
+    info: ServiceInfo,
+    rules: Rules,
+    audit: Option<AuditLog>,
+}
+
+impl Shared {
+    /// The service for `taxonomy`. With an audit log, every classification really executed is recorded there.
+    pub fn new(taxonomy: &Taxonomy, rules: Rules, audit: Option<AuditLog>) -> Self {
+        let info = ServiceInfo {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            taxonomy: taxonomy.id(),
+            taxonomy_digest: taxonomy.digest().to_owned(),
+            providers: vec![RULES_PROVIDER.to_owned()],
+        };
+        Self { info, rules, audit }
+    }
+}
+
+/// Serves on `listener` until `stop` completes, then lets running handlers finish (at most 10 s). Answers
+/// `GET /health` over HTTP/2, the protocol Restate speaks to services.
+pub async fn serve(listener: TcpListener, shared: Shared, stop: impl Future<Output = ()>) {
+    let shared = Arc::new(shared);
+    let endpoint = Endpoint::builder()
+        .bind(batch::ClassifyBatch::new(Arc::clone(&shared)))
+        .bind(classifier::Classifier::new(shared))
+        .build();
+    HttpServer::new(endpoint).serve_with_cancel(listener, stop).await;
+}
