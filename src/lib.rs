@@ -5,10 +5,19 @@
 
 pub mod domain;
 pub mod error;
-pub mod output;
-pub mod restate;
+pub mod shutdown;
 pub mod text;
 pub mod throttle;
+
+pub mod input;
+pub mod output;
+pub mod restate;
+pub mod taxonomy;
+
+pub mod engine;
+pub mod report;
+pub mod service;
+
 pub mod ui;
 
 pub mod cli;

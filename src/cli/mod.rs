@@ -1,6 +1,9 @@
 //! The command line: what can be typed. Owns names, help texts and defaults; does nothing.
 
 pub mod cluster;
+pub mod queue;
+pub mod run;
+pub mod serve;
 pub mod usage;
 
 use std::path::PathBuf;
@@ -9,7 +12,13 @@ use clap::{Args, Parser, Subcommand};
 
 /// Label a large table through a Restate cluster without losing, repeating or overpaying for a call
 #[derive(Debug, Parser)]
-#[command(name = "classify", version, args_conflicts_with_subcommands = true, max_term_width = 110)]
+#[command(
+    name = "classify",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    max_term_width = 110
+)]
 pub struct Cli {
     /// Options of every command.
     #[command(flatten)]
@@ -17,6 +26,9 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Option<Command>,
+    /// The main job, which needs no name.
+    #[command(flatten)]
+    pub run: run::RunArgs,
 }
 
 /// Options of every command.
@@ -37,6 +49,12 @@ pub struct Global {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Classify tables (the default command)
+    Run(run::RunArgs),
     /// Start, stop and inspect the Restate cluster
     Cluster(cluster::ClusterArgs),
+    /// Run the classification service in the foreground
+    Serve(serve::ServeArgs),
+    /// Look at the work the cluster holds
+    Queue(queue::QueueArgs),
 }

@@ -80,11 +80,12 @@ impl Sink {
         let mut sink =
             Self { results, format, failures_path: failures, failures: failures_file, buffer: Vec::new() };
         if format == Format::Csv {
-            let mut header = Vec::new();
-            row::csv_header(&mut header, fields);
-            sink.write_results(&header).map_err(|error| {
-                crate::error::Failure::unexpected(format!("cannot write the header: {error}"))
-            })?;
+            row::csv_header(&mut sink.buffer, fields);
+            let written = match &mut sink.results {
+                Results::Stdout => io::stdout().lock().write_all(&sink.buffer),
+                Results::File(file) => file.write_header(&sink.buffer),
+            };
+            written.map_err(|error| Failure::unexpected(format!("cannot write the results: {error}")))?;
         }
         Ok(sink)
     }

@@ -71,7 +71,9 @@ impl ClassifyBatch {
                 origin: origin.clone(),
                 indicator,
             };
-            calls.push(ctx.service_client::<ClassifierClient>().classify(Json(call)).idempotency_key(key).call());
+            calls.push(
+                ctx.service_client::<ClassifierClient>().classify(Json(call)).idempotency_key(key).call(),
+            );
         }
         while let Some((index, answer)) = calls.next().await? {
             outcomes[index] = Some(match answer {

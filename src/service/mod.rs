@@ -18,8 +18,7 @@ use tokio::net::TcpListener;
 pub use audit::AuditLog;
 
 use crate::restate::names::ServiceInfo;
-use crate::taxonomy::Taxonomy;
-use crate::taxonomy::rules::Rules;
+use crate::taxonomy::{Rules, Taxonomy};
 
 /// Name of the built-in provider.
 pub const RULES_PROVIDER: &str = "rules";

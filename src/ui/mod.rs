@@ -2,6 +2,8 @@
 //!
 //! Owns streams, quietness and how a failure looks. Decides nothing about what is worth saying.
 
+pub mod progress;
+
 use std::io::{self, IsTerminal, Write};
 
 use crate::error::Failure;

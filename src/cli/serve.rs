@@ -1,0 +1,28 @@
+//! `classify serve`
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::run::Target;
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Where to listen; containers reach the service only beyond loopback
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9080", env = "CLASSIFY_BIND")]
+    pub bind: SocketAddr,
+    /// Register the service with the cluster once it listens
+    #[arg(long)]
+    pub register: bool,
+    /// Label set to classify by [default: the built-in `economic`]
+    #[arg(long, value_name = "FILE")]
+    pub taxonomy: Option<PathBuf>,
+    /// Append one JSON line for every classification that is really executed
+    #[arg(long, value_name = "FILE")]
+    pub audit_log: Option<PathBuf>,
+    /// Which cluster to register with.
+    #[command(flatten)]
+    pub target: Target,
+}

@@ -1,0 +1,77 @@
+//! Before anything is submitted: does the cluster serve, and does the service do what the run wants?
+
+use crate::domain::event::Trouble;
+use crate::engine::diagnosis::{Checkup, conclude, examine};
+use crate::error::{Failure, Result};
+use crate::restate::ingress::Ingress;
+use crate::restate::names::ServiceInfo;
+use crate::taxonomy::Taxonomy;
+use crate::ui::Ui;
+
+/// What a run needs of the service.
+#[derive(Debug)]
+pub(super) struct Wanted<'a> {
+    pub(super) provider: &'a str,
+    pub(super) taxonomy: &'a Taxonomy,
+}
+
+/// Asks every node; one that serves is enough, others are warned about.
+pub(super) async fn check(nodes: &[(String, Ingress)], wanted: &Wanted<'_>, ui: Ui) -> Result<()> {
+    let checkups = examine(nodes.iter().map(|(_, ingress)| ingress), "preflight").await;
+    if let Some(trouble) = conclude(&checkups) {
+        return Err(explain(trouble, &checkups));
+    }
+    for ((name, _), checkup) in nodes.iter().zip(&checkups) {
+        if let Err(error) = &checkup.service {
+            ui.warn(&format!("{name} does not serve: {error}; going on without it until it does"));
+        }
+    }
+    checkups.iter().filter_map(|node| node.service.as_ref().ok()).try_for_each(|info| fits(info, wanted))
+}
+
+fn fits(info: &ServiceInfo, wanted: &Wanted<'_>) -> Result<()> {
+    if info.taxonomy_digest != wanted.taxonomy.digest() {
+        let (theirs, ours) = (&info.taxonomy, wanted.taxonomy.id());
+        let message = if *theirs == ours {
+            format!("the service classifies by another content of {ours} than this run expects")
+        } else {
+            format!("the service classifies by {theirs}, this run expects {ours}")
+        };
+        return Err(Failure::usage(message).hint(
+            "give `run` and `serve` the same `--taxonomy FILE` (or none) and the same version of classify",
+        ));
+    }
+    if !info.providers.iter().any(|provider| provider == wanted.provider) {
+        return Err(Failure::usage(format!("the service has no provider `{}`", wanted.provider))
+            .hint(format!("it has: {}", info.providers.join(", "))));
+    }
+    Ok(())
+}
+
+fn explain(trouble: Trouble, checkups: &[Checkup]) -> Failure {
+    let failure = match trouble {
+        Trouble::NodesGone => Failure::unreachable("no Restate node answers")
+            .hint("start a cluster with `classify cluster start`, or let this command do it: add `--up`"),
+        Trouble::QuorumLost => Failure::unreachable(
+            "the cluster has no quorum: nodes answer but cannot write",
+        )
+        .hint("see which nodes are missing: `classify cluster status`; start them: `classify cluster start`"),
+        Trouble::ServiceMissing => Failure::unreachable(
+            "the cluster does not know the classification service",
+        )
+        .hint(
+            "start and register it with `classify serve --register`, or let this command do it: add `--up`",
+        ),
+        Trouble::ServiceSilent => {
+            Failure::unreachable("the classification service does not answer the cluster")
+                .hint("start it: `classify serve`; see what the cluster says: `classify queue status`")
+        }
+    };
+    let reason = |node: &Checkup| match (&node.alive, &node.log, &node.service) {
+        (Err(error), _, _) | (Ok(()), Err(error), _) | (Ok(()), Ok(()), Err(error)) => {
+            Some(error.to_string())
+        }
+        (Ok(()), Ok(()), Ok(_)) => None,
+    };
+    checkups.iter().filter_map(reason).fold(failure, Failure::detail)
+}

@@ -1,0 +1,192 @@
+//! `classify [run] INPUT…`: the main job.
+
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ulid::Ulid;
+
+use super::preflight::{self, Wanted};
+use super::{block_on, load_taxonomy, signals, target};
+use crate::cli::Global;
+use crate::cli::run::RunArgs;
+use crate::domain::batch::RunOptions;
+use crate::engine::{Engine, Finished, LARGEST_BODY, rehearse};
+use crate::error::{ExitStatus, Failure, Result};
+use crate::input::{self, Checked, Source, Summary};
+use crate::output::{Destination, FinishedFiles, Format, Sink, default_failures, default_results};
+use crate::report::{self, Frame, RunReport};
+use crate::shutdown::Level;
+use crate::text::{count, duration, grouped};
+use crate::throttle::Pace;
+use crate::ui::Ui;
+use crate::ui::progress::Progress;
+
+/// How long the first Ctrl-C waits for what is in flight.
+const GRACE: Duration = Duration::from_secs(30);
+/// How much longer a row can get on its way from the file into a request: every character escaped, and names.
+const LARGEST_GROWTH: usize = 6;
+
+pub(super) fn run(global: &Global, args: RunArgs, ui: Ui) -> Result<ExitStatus> {
+    let taxonomy = load_taxonomy(args.taxonomy.as_deref())?;
+    let places = Places::new(&args)?;
+    let sources: Vec<Source> = args.input.iter().cloned().map(Source::from).collect();
+    let options = input::Options { format: args.input_format, skip_invalid: args.skip_invalid };
+    let checked = input::check(&sources, &options)?;
+    describe_input(&args.input, checked.summary(), ui);
+
+    let fields: Vec<String> = taxonomy.fields().iter().map(|field| field.name.clone()).collect();
+    let sink = Sink::create(&places.results, places.format, &fields, places.failures.clone())?;
+    let run_id = Ulid::generate().to_string();
+    let options = RunOptions {
+        provider: args.provider.clone(),
+        taxonomy: taxonomy.digest().to_owned(),
+        nonce: args.force.then(|| run_id.clone()),
+    };
+    block_on(async {
+        let nodes = target::ingress(&args.target)?;
+        let stop = signals::listen()?;
+        preflight::check(&nodes, &Wanted { provider: &args.provider, taxonomy: &taxonomy }, ui).await?;
+        let node_count = u32::try_from(nodes.len()).ok().and_then(NonZeroU32::new);
+        let node_count = node_count.ok_or_else(|| Failure::usage("no node to submit to"))?;
+        let pace = Pace::new(args.rate(), node_count, args.batch_size, args.max_in_flight);
+        let summary = checked.summary().clone();
+        describe_plan(&pace, &args.provider, indicators(&summary), ui);
+
+        let mut progress = Progress::new(ui, indicators(&summary), nodes.len(), pace.total);
+        let engine = Engine { run_id: run_id.clone(), options, pace, nodes, grace: GRACE };
+        let rows = checked.into_rows();
+        let finished = engine.run(rows, indicators(&summary), sink, &mut progress, stop.clone()).await?;
+        progress.finish();
+        // Asked to stop just as the last row landed: nothing was interrupted.
+        let interrupted = stop.level() > Level::Run && finished.stats.pending() > 0;
+        let frame = |files: FinishedFiles| Frame {
+            run_id,
+            input: report::Input {
+                files: summary.files,
+                rows: summary.rows,
+                invalid: summary.invalid,
+                duplicates: summary.duplicates,
+            },
+            target_rpm: pace.total,
+            output: files.results,
+            failures: files.failures,
+            interrupted,
+        };
+        conclude(finished, frame, args.json, ui)
+    })
+}
+
+/// Where results and failures go.
+struct Places {
+    results: Destination,
+    format: Format,
+    failures: Option<PathBuf>,
+}
+
+impl Places {
+    fn new(args: &RunArgs) -> Result<Self> {
+        let first_file = args.input.iter().map(PathBuf::as_path).find(|path| *path != Path::new("-"));
+        let chosen = args.output.clone().unwrap_or_else(|| default_results(first_file));
+        let to_stdout = chosen == Path::new("-");
+        if to_stdout && args.json {
+            return Err(Failure::usage("`--output -` and `--json` both want stdout")
+                .hint("write the results to a file"));
+        }
+        let format = match args.output_format {
+            Some(format) => format,
+            None if to_stdout => Format::Jsonl,
+            None => format_of(&chosen)?,
+        };
+        let beside = if to_stdout { default_results(first_file) } else { chosen.clone() };
+        let failures = args.failures.clone().unwrap_or_else(|| default_failures(&beside));
+        for written in [&chosen, &failures] {
+            if let Some(input) = args.input.iter().find(|input| same_file(input, written)) {
+                return Err(Failure::usage(format!(
+                    "output {} is the input {}",
+                    written.display(),
+                    input.display()
+                ))
+                .hint("choose another place with `--output FILE`"));
+            }
+        }
+        if chosen == failures || same_file(&chosen, &failures) {
+            return Err(Failure::usage(format!("results and failures both go to {}", chosen.display()))
+                .hint("choose another place with `--failures FILE`"));
+        }
+        let results = if to_stdout { Destination::Stdout } else { Destination::File(chosen) };
+        Ok(Self { results, format, failures: Some(failures) })
+    }
+}
+
+fn format_of(path: &Path) -> Result<Format> {
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    extension.parse().map_err(|_| {
+        Failure::usage(format!("cannot tell the format of {} from its extension", path.display()))
+            .hint("name it with `--output-format jsonl` or `--output-format csv`")
+    })
+}
+
+/// Whether both paths are one existing file, by whatever names.
+fn same_file(one: &Path, other: &Path) -> bool {
+    match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
+    }
+}
+
+/// Indicators of the run: every row but merged duplicates.
+fn indicators(summary: &Summary) -> u64 {
+    summary.rows - summary.duplicates
+}
+
+fn describe_input(inputs: &[PathBuf], summary: &Summary, ui: Ui) {
+    summary.warnings.iter().for_each(|warning| ui.warn(warning));
+    let names: Vec<String> = inputs.iter().map(|path| path.display().to_string()).collect();
+    let mut line = format!(
+        "input      {}: {}",
+        crate::text::printable(&names.join(", ")),
+        count(indicators(summary), "indicator")
+    );
+    if summary.duplicates > 0 {
+        line += &format!(", {} merged", count(summary.duplicates, "duplicate"));
+    }
+    if summary.invalid > 0 {
+        line += &format!(", {} invalid", grouped(summary.invalid));
+    }
+    ui.note(&line);
+}
+
+fn describe_plan(pace: &Pace, provider: &str, indicators: u64, ui: Ui) {
+    let speed = match (pace.total, pace.per_node) {
+        (Some(total), Some(node)) => format!("{total:.0}/min ({node:.0} a node)"),
+        _ => "no rate limit".to_owned(),
+    };
+    let time =
+        pace.duration(indicators).map(|time| format!(", about {}", duration(time))).unwrap_or_default();
+    ui.note(&format!("plan       {speed}, batches of {}, provider {provider}{time}", pace.batch_size));
+}
+
+/// Puts the files in their places and reports.
+fn conclude(
+    finished: Finished,
+    frame: impl FnOnce(FinishedFiles) -> Frame,
+    json: bool,
+    ui: Ui,
+) -> Result<ExitStatus> {
+    let Finished { stats, elapsed, sink, failure } = finished;
+    let any_failures = stats.failures() > 0;
+    let files = if stats.pending() == 0 { sink.finish(any_failures) } else { sink.abandon(any_failures) };
+    let files = files.map_err(|error| Failure::unexpected(format!("cannot finish the results: {error}")))?;
+    let report = RunReport::new(frame(files), &stats, elapsed);
+    report::summary(&report).iter().for_each(|line| ui.note(line));
+    if json {
+        let text = serde_json::to_string_pretty(&report).map_err(anyhow::Error::from)?;
+        ui.data(&text).map_err(|error| Failure::unexpected(format!("cannot write the report: {error}")))?;
+    }
+    if let Some(failure) = failure {
+        return Err(failure);
+    }
+    report::hints(&report).iter().for_each(|hint| ui.note(&format!("hint: {hint}")));
+    Ok(report.status())
+}

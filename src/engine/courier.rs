@@ -1,0 +1,239 @@
+//! Carries one batch: submit it, poll for its output, go to another node when one fails.
+//!
+//! Restate makes this simple: `send` with the batch's key may be repeated to any node, and runs once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::{Instant, sleep};
+
+use super::feed::Prepared;
+use super::pool::{Pool, Verdict, verdict};
+use super::record::Delivery;
+use crate::domain::batch::BatchResponse;
+use crate::domain::event::RunEvent;
+use crate::domain::outcome::{Failed, FailureClass, Outcome};
+use crate::output::FinishedBatch;
+use crate::restate::Error;
+use crate::restate::ingress::Output;
+use crate::shutdown::{Level, Shutdown};
+
+/// Patience with one exchange. Both take milliseconds when all is well; without quorum they never end.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// First and longest pause between two polls of a batch. Each poll is a read at a partition leader.
+const POLL_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+/// Status of an invocation that was cancelled or killed.
+const ABORTED: u16 = 409;
+
+/// What all couriers of a run share.
+#[derive(Debug)]
+pub(super) struct Courier {
+    pub(super) pool: Arc<Pool>,
+    pub(super) events: mpsc::Sender<RunEvent>,
+    pub(super) finished: mpsc::Sender<Delivery>,
+    pub(super) pulse: Arc<Pulse>,
+    pub(super) shutdown: Shutdown,
+    pub(super) start: Instant,
+}
+
+/// Signs of life: whether something is under way, and when anything last moved.
+#[derive(Debug, Default)]
+pub(super) struct Pulse {
+    under_way: AtomicUsize,
+    last_beat_ms: AtomicU64,
+}
+
+impl Pulse {
+    fn beat(&self, since_start: Duration) {
+        let now = u64::try_from(since_start.as_millis()).unwrap_or(u64::MAX);
+        self.last_beat_ms.fetch_max(now, Ordering::Relaxed);
+    }
+
+    /// How long nothing has moved although something is under way.
+    pub(super) fn standstill(&self, since_start: Duration) -> Option<Duration> {
+        (self.under_way.load(Ordering::Relaxed) > 0).then(|| {
+            since_start.saturating_sub(Duration::from_millis(self.last_beat_ms.load(Ordering::Relaxed)))
+        })
+    }
+}
+
+/// A batch on its way, and the places it takes up until it is on disk.
+#[derive(Debug)]
+pub(super) struct Parcel {
+    pub(super) batch: Prepared,
+    pub(super) places: OwnedSemaphorePermit,
+}
+
+impl Courier {
+    /// Carries `parcel`, beginning at `node`, until its outcomes are handed over or the run stops. What is not
+    /// handed over is pending.
+    pub(super) async fn carry(&self, parcel: Parcel, node: usize) {
+        if self.pulse.under_way.fetch_add(1, Ordering::Relaxed) == 0 {
+            self.pulse.beat(self.start.elapsed());
+        }
+        tokio::select! {
+            () = self.shutdown.at_least(Level::Stop) => {}
+            () = self.deliver(parcel, node) => {}
+        }
+        self.pulse.under_way.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    async fn deliver(&self, parcel: Parcel, node: usize) {
+        let Parcel { batch, places } = parcel;
+        let sent = Instant::now();
+        let Some((node, outcomes)) = self.outcomes(&batch, node).await else { return };
+        self.pulse.beat(self.start.elapsed());
+        let finished = FinishedBatch {
+            index: batch.key.index,
+            key: batch.key.to_string(),
+            indicators: batch.indicators,
+            outcomes,
+            node,
+            node_name: self.pool.nodes()[node].name.clone(),
+            took: sent.elapsed(),
+        };
+        // A closed channel means that results cannot be written any more; the run says so itself.
+        let _stopped = self.finished.send(Delivery::Batch(finished, places)).await;
+    }
+
+    /// Node that gave the answer, and one outcome per indicator. `None` if the run drains before it is submitted.
+    async fn outcomes(&self, batch: &Prepared, mut node: usize) -> Option<(usize, Vec<Outcome>)> {
+        let mut counted = false;
+        loop {
+            let (at, id) = match self.submit(batch, &mut node).await? {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    return Some((node, fail_all(batch, FailureClass::Provider, &error.to_string())));
+                }
+            };
+            if !counted {
+                counted = true;
+                let indicators = u64::from(batch.len().get());
+                self.tell(RunEvent::Submitted { node, indicators, at }).await;
+            }
+            if let Some(outcomes) = self.collect(batch, &id, &mut node).await {
+                return Some((node, outcomes));
+            }
+            // Restate has no such invocation any more (its state was deleted); sending again is safe.
+        }
+    }
+
+    /// Sends until a node accepts; returns when it was let through, and the invocation's id.
+    async fn submit(&self, batch: &Prepared, node: &mut usize) -> Option<Result<(Duration, String), Error>> {
+        loop {
+            let at = self.start.elapsed();
+            match self.pool.nodes()[*node].ingress.send(&batch.key, batch.body.clone(), TIMEOUT).await {
+                Ok(id) => {
+                    self.pulse.beat(self.start.elapsed());
+                    return Some(Ok((at, id)));
+                }
+                Err(error) if verdict(&error) == Verdict::Hopeless => return Some(Err(error)),
+                Err(error) => self.fault(*node, &error).await,
+            }
+            // Another node has its own gate: a failing one must not mean more load for the others.
+            *node = tokio::select! {
+                next = self.pool.turn(batch.len()) => next,
+                () = self.shutdown.at_least(Level::Drain) => return None,
+            };
+        }
+    }
+
+    /// Polls until the batch has ended. `None` if no node knows it.
+    async fn collect(&self, batch: &Prepared, id: &str, node: &mut usize) -> Option<Vec<Outcome>> {
+        let (mut pause, longest) = POLL_PAUSES;
+        loop {
+            sleep(pause).await;
+            pause = pause.mul_f64(1.5).min(longest);
+            match self.pool.nodes()[*node].ingress.output(id, TIMEOUT).await {
+                Ok(Output::Pending) => {}
+                Ok(Output::Ready(body)) => return Some(decode(batch, &body)),
+                Ok(Output::Ended { code, message }) => {
+                    let class =
+                        if code == ABORTED { FailureClass::Cancelled } else { FailureClass::Provider };
+                    return Some(fail_all(batch, class, &message));
+                }
+                Ok(Output::Unknown) => return None,
+                Err(error) if verdict(&error) == Verdict::Hopeless => {
+                    return Some(fail_all(batch, FailureClass::Provider, &error.to_string()));
+                }
+                Err(error) => {
+                    self.fault(*node, &error).await;
+                    *node = self.pool.any_up().await;
+                    (pause, _) = POLL_PAUSES;
+                }
+            }
+        }
+    }
+
+    async fn fault(&self, node: usize, error: &Error) {
+        let error = error.to_string();
+        tracing::debug!(node, error, "exchange failed");
+        if self.pool.take_out(node) {
+            self.tell(RunEvent::NodeDown { node, reason: error.clone() }).await;
+        }
+        self.tell(RunEvent::NodeFault { node, error }).await;
+    }
+
+    async fn tell(&self, event: RunEvent) {
+        // The owner of the counts outlives every courier, unless it is unwinding.
+        let _unwinding = self.events.send(event).await;
+    }
+}
+
+/// Reads a batch's output; one that does not fit the batch fails all of it, and says so.
+fn decode(batch: &Prepared, body: &Bytes) -> Vec<Outcome> {
+    match serde_json::from_slice::<BatchResponse>(body) {
+        Ok(response) if response.outcomes.len() == batch.indicators.len() => response.outcomes,
+        Ok(response) => {
+            let (answers, rows) = (response.outcomes.len(), batch.indicators.len());
+            fail_all(
+                batch,
+                FailureClass::Provider,
+                &format!("the service gave {answers} answers to {rows} rows"),
+            )
+        }
+        Err(error) => {
+            fail_all(batch, FailureClass::Provider, &format!("the service's answer cannot be read: {error}"))
+        }
+    }
+}
+
+fn fail_all(batch: &Prepared, class: FailureClass, message: &str) -> Vec<Outcome> {
+    let failed = Failed { class, message: message.to_owned(), attempts: 1 };
+    vec![Outcome::Failed(failed); batch.indicators.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::batch::BatchKey;
+    use crate::domain::indicator::Indicator;
+
+    fn batch(rows: usize) -> Prepared {
+        let key = BatchKey { run_id: "R".into(), index: 0 };
+        Prepared { key, indicators: vec![Indicator::default(); rows], body: Bytes::new() }
+    }
+
+    #[test]
+    fn an_answer_of_the_wrong_shape_fails_every_row_of_the_batch_and_no_more() {
+        for body in ["{\"outcomes\":[]}", "nonsense"] {
+            let outcomes = decode(&batch(3), &Bytes::from_static(body.as_bytes()));
+            assert_eq!(outcomes.len(), 3);
+            assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Failed(_))), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_standstill_needs_something_under_way() {
+        let pulse = Pulse::default();
+        let now = Duration::from_secs(9);
+        assert_eq!(pulse.standstill(now), None);
+        pulse.under_way.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(pulse.standstill(now), Some(now));
+        pulse.beat(Duration::from_secs(8));
+        assert_eq!(pulse.standstill(now), Some(Duration::from_secs(1)));
+    }
+}

@@ -1,0 +1,166 @@
+//! Rows to batches, on a blocking thread: the only part of a run that reads the input.
+
+use std::num::NonZeroU32;
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::domain::batch::{BatchKey, BatchRequest, RunOptions};
+use crate::domain::indicator::Indicator;
+use crate::error::{Failure, Result};
+use crate::input::{InvalidRow, Row};
+
+/// Largest body a node accepts (`ingress.request-size-limit`, and the journal's limit for one entry).
+pub const LARGEST_BODY: usize = 32 * 1024 * 1024;
+
+/// Something to be done with the input.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// To submit.
+    Batch(Prepared),
+    /// To put into the failures file.
+    Rejected(InvalidRow),
+}
+
+/// A batch with its request body, encoded once however often it is sent.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) key: BatchKey,
+    pub(super) indicators: Vec<Indicator>,
+    pub(super) body: Bytes,
+}
+
+impl Prepared {
+    pub(super) fn len(&self) -> NonZeroU32 {
+        u32::try_from(self.indicators.len()).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
+    }
+}
+
+/// Gathers rows into batches.
+#[derive(Debug)]
+struct Packer {
+    run_id: String,
+    options: RunOptions,
+    size: usize,
+    next: u64,
+    rows: Vec<Indicator>,
+}
+
+impl Packer {
+    fn new(run_id: &str, options: RunOptions, size: NonZeroU32) -> Self {
+        Self { run_id: run_id.into(), options, size: size.get() as usize, next: 0, rows: Vec::new() }
+    }
+
+    /// Adds a row; returns the batch it completes.
+    fn push(&mut self, indicator: Indicator) -> Result<Option<Prepared>> {
+        self.rows.push(indicator);
+        if self.rows.len() < self.size { Ok(None) } else { self.flush() }
+    }
+
+    /// What is left, as a batch.
+    fn flush(&mut self) -> Result<Option<Prepared>> {
+        let (Some(first), Some(last)) = (self.rows.first(), self.rows.last()) else { return Ok(None) };
+        let ends = format!("`{}` to `{}`", first.id, last.id);
+        let indicators = std::mem::replace(&mut self.rows, Vec::with_capacity(self.size));
+        let request = BatchRequest { options: self.options.clone(), indicators };
+        let body = serde_json::to_vec(&request)
+            .map_err(|error| Failure::unexpected(format!("cannot encode the batch of {ends}: {error}")))?;
+        if body.len() > LARGEST_BODY {
+            let mib = body.len().div_ceil(1024 * 1024);
+            let rows = request.indicators.len();
+            return Err(Failure::usage(format!("the batch of {rows} rows {ends} has {mib} MiB"))
+                .detail("the server takes at most 32 MiB in one request")
+                .hint(format!("use smaller batches: `--batch-size {}`", (rows / (mib / 16).max(2)).max(1))));
+        }
+        let key = BatchKey { run_id: self.run_id.clone(), index: self.next };
+        self.next += 1;
+        Ok(Some(Prepared { key, indicators: request.indicators, body: body.into() }))
+    }
+}
+
+/// Sends every row of the input on its way. Returns early, without an error, when nobody takes them any more.
+pub(super) fn feed(
+    rows: impl Iterator<Item = Result<Row>>,
+    run_id: &str,
+    options: RunOptions,
+    size: NonZeroU32,
+    out: &mpsc::Sender<Work>,
+) -> Result<()> {
+    let mut packer = Packer::new(run_id, options, size);
+    for row in rows {
+        let work = match row? {
+            Row::Valid(indicator) => packer.push(indicator)?.map(Work::Batch),
+            Row::Invalid(row) => Some(Work::Rejected(row)),
+        };
+        if let Some(work) = work
+            && out.blocking_send(work).is_err()
+        {
+            return Ok(());
+        }
+    }
+    if let Some(last) = packer.flush()? {
+        // A closed channel means that the run stops; what was not taken stays pending.
+        let _stopped = out.blocking_send(Work::Batch(last));
+    }
+    Ok(())
+}
+
+/// Packs all rows as [`feed`] would and throws the batches away: finds one that is too large before anything is
+/// submitted. Only worth its time where rows are large enough for that to happen.
+///
+/// # Errors
+/// For the first batch over [`LARGEST_BODY`].
+pub fn rehearse(
+    rows: impl Iterator<Item = Result<Row>>,
+    options: RunOptions,
+    size: NonZeroU32,
+) -> Result<()> {
+    let mut packer = Packer::new("", options, size);
+    for row in rows {
+        if let Row::Valid(indicator) = row? {
+            packer.push(indicator)?;
+        }
+    }
+    packer.flush().map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> RunOptions {
+        RunOptions { provider: "rules".into(), taxonomy: "d".into(), nonce: None }
+    }
+
+    fn rows(number: usize, name_bytes: usize) -> impl Iterator<Item = Result<Row>> {
+        (0..number).map(move |index| {
+            let name = "x".repeat(name_bytes);
+            Ok(Row::Valid(Indicator { id: index.to_string(), name, ..Indicator::default() }))
+        })
+    }
+
+    #[test]
+    fn batches_keep_the_order_and_carry_their_place() {
+        let (out, mut work) = mpsc::channel(10);
+        feed(rows(7, 3), "R", options(), NonZeroU32::new(3).unwrap(), &out).unwrap();
+        drop(out);
+        let mut seen = Vec::new();
+        while let Some(Work::Batch(batch)) = work.blocking_recv() {
+            let request: BatchRequest = serde_json::from_slice(&batch.body).unwrap();
+            assert_eq!(request.indicators, batch.indicators);
+            let ids: Vec<String> = batch.indicators.iter().map(|row| row.id.clone()).collect();
+            seen.push((batch.key.to_string(), ids.join(" ")));
+        }
+        let expected = [("R.0", "0 1 2"), ("R.1", "3 4 5"), ("R.2", "6")];
+        assert_eq!(seen, expected.map(|(key, ids)| (key.to_owned(), ids.to_owned())));
+    }
+
+    #[test]
+    fn a_batch_over_the_server_s_limit_is_found_in_the_rehearsal() {
+        let size = NonZeroU32::new(50).unwrap();
+        rehearse(rows(50, 100_000), options(), size).unwrap();
+        let refused = rehearse(rows(50, 1_000_000), options(), size).unwrap_err();
+        assert_eq!(refused.message(), "the batch of 50 rows `0` to `49` has 48 MiB");
+        assert_eq!(refused.hints(), ["use smaller batches: `--batch-size 16`"]);
+    }
+}

@@ -1,0 +1,269 @@
+//! The run: rows in, outcomes on disk, and one stream of events about it.
+//!
+//! Owns the tasks of a run and how they end. Four kinds of them share nothing but channels: the feeder (blocking,
+//! reads), the dispatcher (paces and rotates), the couriers (one per batch in flight), the recorder (blocking,
+//! writes). [`Engine::run`] itself is the single owner of the counts. Knows no terminal and no flag.
+
+mod courier;
+pub mod diagnosis;
+mod feed;
+mod pool;
+mod record;
+mod rotation;
+mod watchdog;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio_util::task::TaskTracker;
+
+pub use feed::{LARGEST_BODY, rehearse};
+
+use crate::domain::batch::RunOptions;
+use crate::domain::event::RunEvent;
+use crate::domain::stats::{NodeStats, RunStats};
+use crate::error::{Failure, Result};
+use crate::input::Row;
+use crate::output::Sink;
+use crate::restate::ingress::Ingress;
+use crate::shutdown::{self, Level, Raise, Shutdown};
+use crate::throttle::Pace;
+use courier::{Courier, Parcel, Pulse};
+use feed::Work;
+use pool::Pool;
+use record::Delivery;
+
+/// Batches read ahead: enough that the dispatcher never waits for a disk, few enough not to matter.
+const READ_AHEAD: usize = 8;
+/// Events and deliveries under way between tasks.
+const QUEUE: usize = 256;
+/// How often observers may refresh what depends on time alone.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Someone who watches a run. Called from one task, in the order things happened.
+pub trait Observer {
+    /// Something happened; `stats` includes it.
+    fn observe(&mut self, event: &RunEvent, stats: &RunStats, elapsed: Duration);
+    /// Time passed.
+    fn tick(&mut self, stats: &RunStats, elapsed: Duration);
+    /// The run was asked to stop submitting; what is in flight is waited for.
+    fn draining(&mut self, stats: &RunStats);
+}
+
+/// What shall be run.
+#[derive(Debug)]
+pub struct Engine {
+    /// Prefix of every batch key.
+    pub run_id: String,
+    /// Settings every batch carries.
+    pub options: RunOptions,
+    /// How fast.
+    pub pace: Pace,
+    /// Name and ingress of every node.
+    pub nodes: Vec<(String, Ingress)>,
+    /// How long to wait for what is in flight after the first interruption.
+    pub grace: Duration,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// The counts.
+    pub stats: RunStats,
+    /// From the first batch read to the last one on disk.
+    pub elapsed: Duration,
+    /// The results, to be put in their place or left as they are.
+    pub sink: Sink,
+    /// Why the run could not go on, if it could not.
+    pub failure: Option<Failure>,
+}
+
+impl Engine {
+    /// Runs `rows` (of which `indicators` are to be classified or rejected) to their end, or until `stop` or a
+    /// failure of input or disk ends it earlier. Whatever happens, the counts say what is on disk.
+    ///
+    /// # Errors
+    /// Only when a task of the run dies.
+    pub async fn run(
+        self,
+        rows: impl Iterator<Item = Result<Row>> + Send + 'static,
+        indicators: u64,
+        sink: Sink,
+        observer: &mut dyn Observer,
+        stop: Shutdown,
+    ) -> Result<Finished> {
+        let start = Instant::now();
+        let node_stats =
+            |(name, ingress): &(String, Ingress)| NodeStats::new(name.clone(), ingress.url().to_owned());
+        let stats = RunStats::new(indicators, self.nodes.iter().map(node_stats).collect());
+        let (raise, shutdown) = shutdown::channel();
+        let (events, inbox) = mpsc::channel(QUEUE);
+        let mut tasks = self.start(rows, sink, events, shutdown, start);
+
+        let mut owner = Owner { stats, observer, start, failure: None };
+        let (sink, written) = owner.follow(inbox, &mut tasks, &raise, stop, self.grace).await?;
+        if let Err(error) = written {
+            owner.failure = Some(Failure::unexpected(format!("cannot write the results: {error}")));
+        }
+        Ok(Finished { elapsed: start.elapsed(), stats: owner.stats, sink, failure: owner.failure })
+    }
+
+    fn start(
+        &self,
+        rows: impl Iterator<Item = Result<Row>> + Send + 'static,
+        sink: Sink,
+        events: mpsc::Sender<RunEvent>,
+        shutdown: Shutdown,
+        start: Instant,
+    ) -> Tasks {
+        let pool = Arc::new(Pool::new(self.nodes.iter().cloned(), &self.pace));
+        let pulse = Arc::new(Pulse::default());
+        let mut background = JoinSet::new();
+        background.spawn(watchdog::watch(Arc::clone(&pool), Arc::clone(&pulse), events.clone(), start));
+        for node in 0..self.nodes.len() {
+            background.spawn(announce_returns(Arc::clone(&pool), node, events.clone()));
+        }
+
+        let (work, to_dispatch) = mpsc::channel(READ_AHEAD);
+        let (run_id, options, size) = (self.run_id.clone(), self.options.clone(), self.pace.batch_size);
+        let feeder = spawn_blocking(move || feed::feed(rows, &run_id, options, size, &work));
+
+        let (finished, deliveries) = mpsc::channel(QUEUE);
+        let recorder_events = events.clone();
+        let recorder = spawn_blocking(move || record::record(sink, deliveries, &recorder_events));
+
+        let courier = Arc::new(Courier { pool, events, finished, pulse, shutdown, start });
+        let in_flight = Arc::new(Semaphore::new(self.pace.max_in_flight.get() as usize));
+        background.spawn(dispatch(to_dispatch, courier, in_flight, self.pace.max_in_flight.get()));
+        Tasks { feeder: Some(feeder), recorder, _background: background }
+    }
+}
+
+/// Tasks the owner waits for. The others end when it is dropped.
+struct Tasks {
+    feeder: Option<JoinHandle<Result<()>>>,
+    recorder: JoinHandle<(Sink, std::io::Result<()>)>,
+    _background: JoinSet<()>,
+}
+
+/// Takes batches in order, waits for room and for a node's turn, and sends a courier off with each.
+async fn dispatch(
+    mut work: mpsc::Receiver<Work>,
+    courier: Arc<Courier>,
+    in_flight: Arc<Semaphore>,
+    room: u32,
+) {
+    let couriers = TaskTracker::new();
+    let drain = courier.shutdown.clone();
+    let next = async {
+        while let Some(work) = work.recv().await {
+            let batch = match work {
+                Work::Batch(batch) => batch,
+                Work::Rejected(row) => {
+                    let _stopped = courier.finished.send(Delivery::Rejected(row)).await;
+                    continue;
+                }
+            };
+            // A batch larger than all the room there is travels alone.
+            let places = batch.len().get().min(room);
+            let Ok(places) = Arc::clone(&in_flight).acquire_many_owned(places).await else { return };
+            let node = courier.pool.turn(batch.len()).await;
+            let courier = Arc::clone(&courier);
+            couriers.spawn(async move { courier.carry(Parcel { batch, places }, node).await });
+        }
+    };
+    tokio::select! {
+        () = next => {}
+        () = drain.at_least(Level::Drain) => {}
+    }
+    couriers.close();
+    couriers.wait().await;
+}
+
+/// Tells each time `node` comes back.
+async fn announce_returns(pool: Arc<Pool>, node: usize, events: mpsc::Sender<RunEvent>) {
+    loop {
+        pool.wait_for_return(node).await;
+        if events.send(RunEvent::NodeUp { node }).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The single owner of the counts.
+struct Owner<'a> {
+    stats: RunStats,
+    observer: &'a mut dyn Observer,
+    start: Instant,
+    failure: Option<Failure>,
+}
+
+impl Owner<'_> {
+    /// Applies events until the recorder is done; passes the wish to stop on, and turns it into an order when the
+    /// grace time is over.
+    async fn follow(
+        &mut self,
+        mut inbox: mpsc::Receiver<RunEvent>,
+        tasks: &mut Tasks,
+        raise: &Raise,
+        stop: Shutdown,
+        grace: Duration,
+    ) -> Result<(Sink, std::io::Result<()>)> {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut asked = Level::Run;
+        let mut patience_ends: Option<Instant> = None;
+        let ended = loop {
+            let wanted = if asked == Level::Run { Level::Drain } else { Level::Stop };
+            tokio::select! {
+                Some(event) = inbox.recv() => self.apply(&event),
+                ended = &mut tasks.recorder => break ended,
+                fed = join(&mut tasks.feeder) => self.input_ended(fed, raise),
+                _ = tick.tick() => self.observer.tick(&self.stats, self.start.elapsed()),
+                () = stop.at_least(wanted), if asked < Level::Stop => {
+                    asked = wanted.max(stop.level());
+                    raise.to(asked);
+                    patience_ends = Some(Instant::now() + grace);
+                    self.observer.draining(&self.stats);
+                }
+                () = sleep_until(patience_ends.unwrap_or(self.start)), if patience_ends.is_some() => {
+                    patience_ends = None;
+                    raise.to(Level::Stop);
+                }
+            }
+        };
+        while let Ok(event) = inbox.try_recv() {
+            self.apply(&event);
+        }
+        // A recorder that failed leaves couriers behind that nobody waits for.
+        raise.to(Level::Stop);
+        ended
+            .map_err(|error| Failure::unexpected(format!("the thread that writes the results died: {error}")))
+    }
+
+    fn apply(&mut self, event: &RunEvent) {
+        self.stats.apply(event);
+        self.observer.observe(event, &self.stats, self.start.elapsed());
+    }
+
+    /// Input that cannot be read to its end: what was submitted is waited for, and the failure is told.
+    fn input_ended(&mut self, fed: Result<()>, raise: &Raise) {
+        if let Err(failure) = fed {
+            self.failure = Some(failure);
+            raise.to(Level::Drain);
+        }
+    }
+}
+
+/// Waits for the feeder, once.
+async fn join(feeder: &mut Option<JoinHandle<Result<()>>>) -> Result<()> {
+    let Some(handle) = feeder else { return std::future::pending().await };
+    let ended = handle.await;
+    *feeder = None;
+    ended.unwrap_or_else(|error| {
+        Err(Failure::unexpected(format!("the thread that reads the input died: {error}")))
+    })
+}

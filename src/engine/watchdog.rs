@@ -1,0 +1,43 @@
+//! Notices that a run stands still, and says why.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use super::courier::Pulse;
+use super::diagnosis::{conclude, examine};
+use super::pool::Pool;
+use crate::domain::event::RunEvent;
+
+/// A standstill this long is looked into. With the 3 s an examination may take, the user knows within 8 s.
+const SUSPICIOUS: Duration = Duration::from_secs(4);
+/// How often we look.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// Watches until it is dropped; tells when the reason for a standstill changes.
+pub(super) async fn watch(
+    pool: Arc<Pool>,
+    pulse: Arc<Pulse>,
+    events: mpsc::Sender<RunEvent>,
+    start: Instant,
+) {
+    let mut known = None;
+    for round in 0_u64.. {
+        sleep(INTERVAL).await;
+        let stands = pulse.standstill(start.elapsed()).is_some_and(|length| length >= SUSPICIOUS);
+        let trouble = if stands {
+            let nodes = pool.nodes().iter().map(|node| &node.ingress);
+            conclude(&examine(nodes, &format!("watchdog-{round}")).await)
+        } else {
+            None
+        };
+        if trouble != known {
+            known = trouble;
+            if events.send(RunEvent::Trouble(trouble)).await.is_err() {
+                return;
+            }
+        }
+    }
+}

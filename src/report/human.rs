@@ -1,0 +1,80 @@
+//! The summary for a person.
+
+use super::RunReport;
+use crate::text::{count, duration, grouped, printable};
+
+/// The lines of the summary.
+pub fn summary(report: &RunReport) -> Vec<String> {
+    let totals = &report.totals;
+    let elapsed = duration(std::time::Duration::from_secs_f64(report.elapsed_s));
+    let mut headline = format!(
+        "{} {} of {} in {elapsed} ({:.0}/min); {} failed, {} pending",
+        if report.interrupted { "stopped: classified" } else { "classified" },
+        grouped(totals.succeeded),
+        grouped(totals.indicators),
+        report.rate.achieved_rpm,
+        grouped(totals.failed),
+        grouped(totals.pending),
+    );
+    if totals.reused > 0 {
+        headline += &format!("; {} reused", grouped(totals.reused));
+    }
+    let mut lines: Vec<String> = report.nodes.iter().map(node).collect();
+    lines.push(headline);
+    if !report.failed_by_class.is_empty() {
+        let classes = report.failed_by_class.iter().map(|(class, number)| {
+            let name = serde_json::to_value(class).unwrap_or_default();
+            format!("{} {}", grouped(*number), name.as_str().unwrap_or_default())
+        });
+        lines.push(format!("failed     {}", classes.collect::<Vec<_>>().join(", ")));
+    }
+    if let Some(output) = &report.output {
+        let so_far = if totals.pending > 0 { " (so far)" } else { "" };
+        lines.push(format!("results    {}{so_far}", printable(&output.display().to_string())));
+    }
+    if let Some(failures) = &report.failures {
+        lines.push(format!("failures   {}", printable(&failures.display().to_string())));
+    }
+    lines
+}
+
+fn node(node: &super::Node) -> String {
+    let latency = match (node.mean_ms, node.p95_ms) {
+        (Some(mean), Some(p95)) => format!("   mean {mean:.0} ms   p95 {p95} ms"),
+        _ => String::new(),
+    };
+    let errors = if node.errors > 0 { format!("   {} errors", grouped(node.errors)) } else { String::new() };
+    let batches = if node.batches == 1 { "batch" } else { "batches" };
+    format!(
+        "{:<10} {} in {} {batches}{errors}{latency}",
+        printable(&node.name),
+        count(node.indicators, "indicator"),
+        grouped(node.batches)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::report;
+    use super::*;
+
+    #[test]
+    fn a_complete_run() {
+        let expected = [
+            "restate-1  10 indicators in 1 batch   mean 210 ms   p95 210 ms",
+            "restate-2  0 indicators in 0 batches",
+            "classified 8 of 10 in 2.0 s (300/min); 2 failed, 0 pending",
+            "failed     2 schema",
+            "results    x.classified.jsonl",
+            "failures   x.failures.jsonl",
+        ];
+        assert_eq!(summary(&report(2, 0, false)), expected);
+    }
+
+    #[test]
+    fn an_interrupted_run_says_so() {
+        let lines = summary(&report(0, 4, true));
+        assert_eq!(lines[2], "stopped: classified 6 of 10 in 2.0 s (180/min); 0 failed, 4 pending");
+        assert_eq!(lines[3], "results    x.classified.jsonl (so far)");
+    }
+}

@@ -1,0 +1,253 @@
+//! The report of a run: one value made from the counts, shown as JSON or as text. Pure.
+//!
+//! Owns the JSON report's shape (`schema/report.schema.json`) and the wording of the summary. Prints nothing.
+
+mod hints;
+mod human;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub use hints::hints;
+pub use human::summary;
+
+use crate::domain::outcome::FailureClass;
+use crate::domain::stats::RunStats;
+use crate::error::ExitStatus;
+
+/// Everything worth knowing after a run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunReport {
+    /// Identity of the run; sorts by time.
+    pub run_id: String,
+    /// What was read.
+    pub input: Input,
+    /// What became of it; `indicators = succeeded + failed + pending`.
+    pub totals: Totals,
+    /// Failures by class.
+    pub failed_by_class: BTreeMap<FailureClass, u64>,
+    /// From the first batch read to the last one on disk.
+    pub elapsed_s: f64,
+    /// How fast.
+    pub rate: Rate,
+    /// Per node.
+    pub nodes: Vec<Node>,
+    /// What was bought.
+    pub llm: Llm,
+    /// The results; null for stdout.
+    pub output: Option<PathBuf>,
+    /// The failures; null where there are none.
+    pub failures: Option<PathBuf>,
+    /// Whether the run was ended before its time.
+    pub interrupted: bool,
+}
+
+/// What was read. `rows = duplicates + totals.indicators`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Input {
+    /// Files, standard input included.
+    pub files: usize,
+    /// Rows in them.
+    pub rows: u64,
+    /// Rows set aside by `--skip-invalid`; they are among the failed.
+    pub invalid: u64,
+    /// Rows merged into an earlier one of the same content.
+    pub duplicates: u64,
+}
+
+/// What became of the rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Rows but merged duplicates.
+    pub indicators: u64,
+    /// With labels.
+    pub succeeded: u64,
+    /// Without labels, in the failures file.
+    pub failed: u64,
+    /// Neither.
+    pub pending: u64,
+    /// Of those with labels, answered by an earlier call.
+    pub reused: u64,
+}
+
+/// Rates in indicators per minute.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Rate {
+    /// What was asked for; null without a limit.
+    pub target_rpm: Option<f64>,
+    /// Finished indicators over elapsed time.
+    pub achieved_rpm: f64,
+    /// Most indicators submitted within any 60 s.
+    pub max_60s_window: u64,
+}
+
+/// One node's share.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Node {
+    /// Its name.
+    pub name: String,
+    /// Its ingress.
+    pub url: String,
+    /// Batches it accepted.
+    pub batches: u64,
+    /// Indicators it accepted.
+    pub indicators: u64,
+    /// Exchanges with it that failed.
+    pub errors: u64,
+    /// Mean time from submission of a batch to its result; null before the first.
+    pub mean_ms: Option<f64>,
+    /// 95th percentile of it.
+    pub p95_ms: Option<u64>,
+}
+
+/// Requests to models and what they cost.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Llm {
+    /// Requests made, retries included.
+    pub requests: u64,
+    /// Of these, repeated ones.
+    pub retries: u64,
+    /// Tokens sent, cached ones included.
+    pub input_tokens: u64,
+    /// Tokens sent that the provider had cached.
+    pub cached_tokens: u64,
+    /// Tokens received.
+    pub output_tokens: u64,
+    /// US dollars; null where a price is not known or nothing was bought.
+    pub cost_usd: Option<f64>,
+}
+
+/// What the counts do not say.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// Identity of the run.
+    pub run_id: String,
+    /// What was read.
+    pub input: Input,
+    /// What was asked for, in indicators per minute.
+    pub target_rpm: Option<f64>,
+    /// The results.
+    pub output: Option<PathBuf>,
+    /// The failures.
+    pub failures: Option<PathBuf>,
+    /// Whether the run was ended before its time.
+    pub interrupted: bool,
+}
+
+impl RunReport {
+    /// The report on `stats`.
+    pub fn new(frame: Frame, stats: &RunStats, elapsed: Duration) -> Self {
+        let node = |node: &crate::domain::stats::NodeStats| Node {
+            name: node.name.clone(),
+            url: node.url.clone(),
+            batches: node.batches,
+            indicators: node.indicators,
+            errors: node.errors,
+            mean_ms: node.mean_ms().map(|ms| (ms * 10.0).round() / 10.0),
+            p95_ms: node.p95_ms(),
+        };
+        Self {
+            run_id: frame.run_id,
+            input: frame.input,
+            totals: Totals {
+                indicators: stats.indicators,
+                succeeded: stats.succeeded,
+                failed: stats.failures(),
+                pending: stats.pending(),
+                reused: stats.reused,
+            },
+            failed_by_class: stats.failed.clone(),
+            elapsed_s: (elapsed.as_secs_f64() * 1e3).round() / 1e3,
+            rate: Rate {
+                target_rpm: frame.target_rpm,
+                achieved_rpm: per_minute(stats.finished(), elapsed),
+                max_60s_window: stats.max_60s_window,
+            },
+            nodes: stats.nodes.iter().map(node).collect(),
+            llm: Llm {
+                requests: stats.usage.requests,
+                retries: stats.usage.requests.saturating_sub(stats.succeeded - stats.reused),
+                input_tokens: stats.usage.input_tokens,
+                cached_tokens: stats.usage.cached_tokens,
+                output_tokens: stats.usage.output_tokens,
+                cost_usd: stats.usage.cost_usd,
+            },
+            output: frame.output,
+            failures: frame.failures,
+            interrupted: frame.interrupted,
+        }
+    }
+
+    /// The exit status this run deserves.
+    pub fn status(&self) -> ExitStatus {
+        match (self.interrupted, self.totals.pending, self.totals.failed) {
+            (true, _, _) => ExitStatus::Interrupted,
+            (false, 0, 0) => ExitStatus::Success,
+            (false, 0, _) => ExitStatus::SomeFailed,
+            (false, _, _) => ExitStatus::Unexpected,
+        }
+    }
+}
+
+/// `number` over `elapsed`, per minute, to one decimal place.
+pub fn per_minute(number: u64, elapsed: Duration) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a number to show")]
+    let rate = number as f64 / elapsed.as_secs_f64().max(1e-3) * 60.0;
+    (rate * 10.0).round() / 10.0
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::domain::event::{Recorded, RunEvent};
+    use crate::domain::outcome::Usage;
+    use crate::domain::stats::NodeStats;
+
+    /// A report on 10 rows, of which `failed` failed and `pending` are pending.
+    pub(crate) fn report(failed: u64, pending: u64, interrupted: bool) -> RunReport {
+        let nodes =
+            ["restate-1", "restate-2"].map(|name| NodeStats::new(name.into(), format!("http://{name}:8080")));
+        let mut stats = RunStats::new(10, nodes.into());
+        stats.apply(&RunEvent::Submitted { node: 0, indicators: 10 - pending, at: Duration::ZERO });
+        stats.apply(&RunEvent::Recorded(Recorded {
+            node: 0,
+            succeeded: 10 - failed - pending,
+            reused: 0,
+            failed: if failed > 0 {
+                BTreeMap::from([(FailureClass::Schema, failed)])
+            } else {
+                BTreeMap::new()
+            },
+            usage: Usage::default(),
+            took: Duration::from_millis(210),
+        }));
+        let frame = Frame {
+            run_id: "01R".into(),
+            input: Input { files: 1, rows: 12, invalid: 0, duplicates: 2 },
+            target_rpm: Some(900.0),
+            output: Some("x.classified.jsonl".into()),
+            failures: (failed > 0).then(|| "x.failures.jsonl".into()),
+            interrupted,
+        };
+        RunReport::new(frame, &stats, Duration::from_secs(2))
+    }
+
+    #[test]
+    fn the_exit_status_follows_from_the_totals() {
+        assert_eq!(report(0, 0, false).status(), ExitStatus::Success);
+        assert_eq!(report(1, 0, false).status(), ExitStatus::SomeFailed);
+        assert_eq!(report(1, 3, true).status(), ExitStatus::Interrupted);
+        assert_eq!(report(0, 3, false).status(), ExitStatus::Unexpected);
+    }
+
+    #[test]
+    fn rows_reconcile() {
+        let report = report(2, 3, true);
+        let totals = &report.totals;
+        assert_eq!(totals.indicators, totals.succeeded + totals.failed + totals.pending);
+        assert_eq!(report.input.rows, report.input.duplicates + totals.indicators);
+    }
+}

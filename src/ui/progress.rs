@@ -1,0 +1,216 @@
+//! Progress of a run: a bar and a line per node on a terminal, a plain line every 10 s elsewhere.
+//!
+//! Only listens. What it shows are the counts of the run's owner; it keeps none of its own but the recent past,
+//! for the rate.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use super::Ui;
+use crate::domain::event::{RunEvent, Trouble};
+use crate::domain::stats::{NodeStats, RunStats};
+use crate::engine::Observer;
+use crate::text::{duration, grouped, printable, shorten};
+
+/// The rate shown is that of this much of the recent past.
+const RECENT: Duration = Duration::from_secs(20);
+/// How often a line is written where no bar can be.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Shows a run while it goes on.
+#[derive(Debug)]
+pub struct Progress {
+    ui: Ui,
+    bars: Option<Bars>,
+    recent: VecDeque<(Duration, u64)>,
+    next_line: Duration,
+    /// Indicators per minute the run aims at.
+    target: Option<f64>,
+}
+
+#[derive(Debug)]
+struct Bars {
+    multi: MultiProgress,
+    total: ProgressBar,
+    nodes: Vec<ProgressBar>,
+}
+
+impl Progress {
+    /// Progress of a run over `indicators` on `nodes` nodes that aims at `target` indicators per minute.
+    pub fn new(ui: Ui, indicators: u64, nodes: usize, target: Option<f64>) -> Self {
+        let bars = ui.is_interactive().then(|| Bars::new(indicators, nodes));
+        Self { ui, bars, recent: VecDeque::new(), next_line: LINE_EVERY, target }
+    }
+
+    /// Removes the bars; what follows is the report.
+    pub fn finish(&self) {
+        if let Some(bars) = &self.bars {
+            let _terminal_gone = bars.multi.clear();
+        }
+    }
+
+    /// Writes a line above the bars.
+    fn say(&self, line: &str) {
+        match &self.bars {
+            Some(bars) => {
+                let _terminal_gone = bars.multi.println(line);
+            }
+            None => self.ui.note(line),
+        }
+    }
+
+    /// Finished indicators per minute over the recent past.
+    fn rate(&mut self, finished: u64, elapsed: Duration) -> f64 {
+        self.recent.push_back((elapsed, finished));
+        while self.recent.len() > 2 && elapsed.saturating_sub(self.recent[1].0) >= RECENT {
+            self.recent.pop_front();
+        }
+        let (since, before) = self.recent[0];
+        crate::report::per_minute(finished - before, elapsed.saturating_sub(since))
+    }
+
+    fn show(&mut self, stats: &RunStats, elapsed: Duration) {
+        let rate = self.rate(stats.finished(), elapsed);
+        let left = time_left(stats.pending(), rate, self.target);
+        let line = format!(
+            "{} / {}   {} %   {rate:.0}/min   {left}{}",
+            grouped(stats.finished()),
+            grouped(stats.indicators),
+            stats.finished() * 100 / stats.indicators.max(1),
+            match stats.failures() {
+                0 => String::new(),
+                failed => format!("   {} failed", grouped(failed)),
+            }
+        );
+        if let Some(bars) = &self.bars {
+            bars.total.set_position(stats.finished());
+            bars.total.set_message(line);
+            for (bar, node) in bars.nodes.iter().zip(&stats.nodes) {
+                bar.set_message(node_line(node));
+            }
+        } else if elapsed >= self.next_line {
+            self.next_line = elapsed + LINE_EVERY;
+            self.ui.note(&format!("progress   {line}"));
+        }
+    }
+}
+
+impl Bars {
+    fn new(indicators: u64, nodes: usize) -> Self {
+        let style = |template: &str| {
+            ProgressStyle::with_template(template)
+                .unwrap_or_else(|_| ProgressStyle::default_bar())
+                .progress_chars("━╸ ")
+        };
+        let multi = MultiProgress::new();
+        let total = multi.add(ProgressBar::new(indicators).with_style(style("  {bar:30} {msg}")));
+        let nodes =
+            (0..nodes).map(|_| multi.add(ProgressBar::new_spinner().with_style(style("  {msg}")))).collect();
+        Self { multi, total, nodes }
+    }
+}
+
+impl Observer for Progress {
+    fn observe(&mut self, event: &RunEvent, stats: &RunStats, _elapsed: Duration) {
+        let name = |node: usize| printable(&stats.nodes[node].name);
+        match event {
+            RunEvent::NodeDown { node, reason } => {
+                let reason = shorten(&printable(reason), 160);
+                self.say(&format!("{}   out: {reason}; its batches go to the other nodes", name(*node)));
+            }
+            RunEvent::NodeUp { node } => self.say(&format!("{}   back", name(*node))),
+            RunEvent::Trouble(Some(trouble)) => self.say(&format!("waiting    {}", explain(*trouble, stats))),
+            RunEvent::Trouble(None) => self.say("waiting    over: the cluster answers, the run goes on"),
+            RunEvent::Submitted { .. }
+            | RunEvent::NodeFault { .. }
+            | RunEvent::Recorded(_)
+            | RunEvent::Rejected => {}
+        }
+    }
+
+    fn tick(&mut self, stats: &RunStats, elapsed: Duration) {
+        self.show(stats, elapsed);
+    }
+
+    fn draining(&mut self, stats: &RunStats) {
+        let in_flight = stats.submitted.saturating_sub(stats.finished());
+        self.say(&format!(
+            "stopping   nothing more is submitted; waiting for {} in flight (Ctrl-C again to stop at once)",
+            grouped(in_flight)
+        ));
+    }
+}
+
+/// What stands still, and what a person can do about it.
+fn explain(trouble: Trouble, stats: &RunStats) -> String {
+    let up = stats.nodes.iter().filter(|node| node.up).count();
+    let nodes = stats.nodes.len();
+    match trouble {
+        Trouble::NodesGone => format!(
+            "no node answers (0 of {nodes}); the run goes on when the cluster does: `classify cluster start`"
+        ),
+        Trouble::QuorumLost => format!(
+            "quorum lost: nodes answer but cannot write ({up} of {nodes} in rotation); the run goes on when enough \
+             nodes are back: `classify cluster start`"
+        ),
+        Trouble::ServiceMissing => {
+            "the cluster does not know the service; register it: `classify cluster register`".into()
+        }
+        Trouble::ServiceSilent => {
+            "the service does not answer the cluster; start it: `classify serve` (work is kept and goes on)"
+                .into()
+        }
+    }
+}
+
+fn node_line(node: &NodeStats) -> String {
+    let state = if node.up { "" } else { "   out" };
+    let p95 = node.p95_ms().map(|ms| format!("   p95 {ms} ms")).unwrap_or_default();
+    format!(
+        "{:<10} {:>7} done   {} failed{p95}{state}",
+        printable(&node.name),
+        grouped(node.succeeded),
+        grouped(node.failed)
+    )
+}
+
+/// Time until `pending` are finished: at the present rate, but never sooner than the pace allows.
+fn time_left(pending: u64, rate: f64, target: Option<f64>) -> String {
+    let rate = target.map_or(rate, |target| rate.min(target));
+    if pending == 0 {
+        return "finishing".into();
+    }
+    if rate <= 0.0 {
+        return "time left unknown".into();
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a number to show")]
+    let seconds = pending as f64 / rate * 60.0;
+    format!("{} left", duration(Duration::from_secs_f64(seconds.ceil())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_is_that_of_the_recent_past() {
+        let mut progress = Progress::new(Ui::new(true), 1_000, 3, None);
+        let mut rate = 0.0;
+        for second in 0..=60_u64 {
+            // Nothing happens for half a minute, then 10 a second.
+            let finished = second.saturating_sub(30) * 10;
+            rate = progress.rate(finished, Duration::from_secs(second));
+        }
+        assert!((rate - 600.0).abs() < 1.0, "{rate}");
+    }
+
+    #[test]
+    fn the_time_left_never_promises_more_than_the_pace() {
+        assert_eq!(time_left(900, 1_800.0, Some(900.0)), "1 min 0 s left");
+        assert_eq!(time_left(900, 450.0, Some(900.0)), "2 min 0 s left");
+        assert_eq!(time_left(900, 0.0, Some(900.0)), "time left unknown");
+        assert_eq!(time_left(0, 0.0, None), "finishing");
+    }
+}
