@@ -1,0 +1,127 @@
+//! The search for patterns: every pattern on one text in one pass over it.
+//!
+//! Owns how patterns are read and run. Does not know which rule a pattern belongs to.
+//!
+//! Texts come here in lower case and without accents; patterns work on bytes, where `\b` and `\w` are those of
+//! ASCII. A Unicode `\b` would send every text with a letter beyond ASCII to an engine a hundred times slower.
+
+use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder, SetMatches};
+
+use super::text::{Case, Column, assemble, fold_pattern};
+use crate::domain::indicator::Indicator;
+
+/// States of the automaton are kept up to this size; below it, many rules on prose would rebuild them all the time.
+const AUTOMATON_BYTES: usize = 16 << 20;
+
+/// Columns read as one text, and the patterns searched in it.
+#[derive(Debug, Clone)]
+pub(super) struct Text {
+    pub(super) columns: Vec<Column>,
+    pub(super) patterns: Vec<String>,
+}
+
+/// Compiles one pattern alone, which gives a better message than the set does.
+pub(super) fn check(pattern: &str) -> Result<(), String> {
+    let regex: Regex = RegexBuilder::new(&fold_pattern(pattern))
+        .unicode(false)
+        .case_insensitive(true)
+        .build()
+        .map_err(|error| explained(&error))?;
+    if regex.is_match(b"") {
+        return Err(format!("`{pattern}` matches every text"));
+    }
+    Ok(())
+}
+
+fn explained(error: &regex::Error) -> String {
+    let text = error.to_string();
+    if text.contains("Unicode not allowed") {
+        return format!("{text}\nletters beyond ASCII cannot stand in [ ]; write (?:€|£) instead");
+    }
+    text
+}
+
+/// All texts with their patterns compiled.
+#[derive(Debug, Clone)]
+pub(super) struct Scanner {
+    texts: Vec<(Vec<Column>, RegexSet)>,
+}
+
+impl Scanner {
+    pub(super) fn new(texts: &[Text]) -> Result<Self, String> {
+        let compile = |text: &Text| {
+            RegexSetBuilder::new(text.patterns.iter().map(|pattern| fold_pattern(pattern)))
+                .unicode(false)
+                .case_insensitive(true)
+                .dfa_size_limit(AUTOMATON_BYTES)
+                .build()
+                .map(|set| (text.columns.clone(), set))
+                .map_err(|error| error.to_string())
+        };
+        Ok(Self { texts: texts.iter().map(compile).collect::<Result<_, _>>()? })
+    }
+
+    /// A view of one row. Nothing is searched before it is asked for.
+    pub(super) fn row<'a>(&'a self, row: &'a Indicator) -> Scan<'a> {
+        Scan { scanner: self, row, results: self.texts.iter().map(|_| Seen::Unread).collect() }
+    }
+}
+
+/// One row, and what was found in it so far.
+#[derive(Debug)]
+pub(super) struct Scan<'a> {
+    scanner: &'a Scanner,
+    row: &'a Indicator,
+    results: Vec<Seen>,
+}
+
+#[derive(Debug)]
+enum Seen {
+    Unread,
+    Absent,
+    Found(SetMatches),
+}
+
+impl Scan<'_> {
+    /// Whether this pattern occurs in this text; a text that is absent contains nothing.
+    pub(super) fn has(&mut self, text: usize, pattern: usize) -> bool {
+        if matches!(self.results[text], Seen::Unread) {
+            let (columns, set) = &self.scanner.texts[text];
+            self.results[text] = assemble(columns, self.row, Case::Lower)
+                .map_or(Seen::Absent, |content| Seen::Found(set.matches(content.as_bytes())));
+        }
+        match &self.results[text] {
+            Seen::Found(found) => found.matched(pattern),
+            Seen::Unread | Seen::Absent => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_ignore_case_and_accents() {
+        let columns = vec![Column::find("name", &[]).unwrap()];
+        let patterns = vec![r"\bíndice\b".to_owned(), "短観".to_owned(), r"\bgdp\b".to_owned()];
+        let scanner = Scanner::new(&[Text { columns, patterns }]).unwrap();
+        let found = |name: &str| {
+            let row = Indicator { name: name.into(), ..Indicator::default() };
+            let mut scan = scanner.row(&row);
+            [0, 1, 2].map(|pattern| scan.has(0, pattern))
+        };
+        assert_eq!(found("ÍNDICE DE PRECIOS"), [true, false, false]);
+        assert_eq!(found("日本 短観 GDP"), [false, true, true]);
+        assert_eq!(found(""), [false, false, false]);
+    }
+
+    #[test]
+    fn a_pattern_that_says_nothing_is_refused() {
+        assert!(check("a|").unwrap_err().contains("matches every text"));
+        assert!(check("(a").unwrap_err().contains("unclosed group"));
+        assert!(check("[€£]").unwrap_err().ends_with("write (?:€|£) instead"));
+        assert!(check("(a{1000}){1000}").unwrap_err().contains("size limit"));
+        assert_eq!(check(r"índice|\d+%$"), Ok(()));
+    }
+}
