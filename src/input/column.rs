@@ -82,13 +82,13 @@ pub(super) fn nearest<'a>(wanted: &str, found: &[&'a str]) -> Option<&'a str> {
             && (wanted.len() > 2 || name.starts_with(wanted))
             && distance(wanted, &name) <= 2
     };
+    // `SeriesID`, but not `paid`.
     let by_ending = |name: &str| {
-        let split = name.len().checked_sub(wanted.len())?;
-        let (start, end) = name.trim().split_at_checked(split)?;
-        (end.eq_ignore_ascii_case(wanted) && end.starts_with(char::is_uppercase) && !start.is_empty())
-            .then_some(())
+        let split = name.len().saturating_sub(wanted.len());
+        name.get(split..)
+            .is_some_and(|end| end.eq_ignore_ascii_case(wanted) && end.starts_with(char::is_uppercase))
     };
-    let rules: [&dyn Fn(&str) -> bool; 3] = [&by_word, &|name| by_ending(name).is_some(), &by_typing];
+    let rules: [&dyn Fn(&str) -> bool; 3] = [&by_word, &by_ending, &by_typing];
     let unclaimed = |name: &&&str| Column::of(name).is_none();
     rules.iter().find_map(|rule| found.iter().filter(unclaimed).find(|name| rule(name)).copied())
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::broken::Broken;
 use super::column::{Column, nearest};
-use super::row::{BadRow, Parsed, RowBuilder, excerpt, raw_cells, too_long};
+use super::row::{BadRow, Parsed, RowBuilder, excerpt, raw_cells, row_too_long, too_long};
 use super::text::Text;
 use super::{MAX_CELL, MAX_ID, MAX_ROW};
 use crate::domain::indicator::Indicator;
@@ -60,7 +60,7 @@ impl Csv {
             return Ok(None);
         };
         let row = match oversize {
-            Some(oversize) => Err(self.oversized(oversize)),
+            Some(oversize) => Err(Box::new(self.oversized(oversize))),
             None => self.row(),
         };
         Ok(Some(Parsed { line, row }))
@@ -71,7 +71,7 @@ impl Csv {
         !self.header.is_empty()
     }
 
-    fn row(&self) -> Result<Indicator, BadRow> {
+    fn row(&self) -> Result<Indicator, Box<BadRow>> {
         let mut builder = RowBuilder::default();
         let (expected, found) = (self.header.len(), self.records.len());
         if expected != found {
@@ -105,9 +105,9 @@ impl Csv {
                 format!("expected {} fields, found more than {MAX_COLUMNS}", self.header.len())
             }
             (Oversize::Bytes, Some(heading)) if self.records.unfinished() > MAX_CELL => {
-                format!("column `{}` holds more than {MAX_CELL} bytes", excerpt(heading.name(), 60))
+                format!("column `{}` holds more than {} MiB", excerpt(heading.name(), 60), MAX_CELL >> 20)
             }
-            (Oversize::Bytes, _) => format!("the row is longer than {MAX_ROW} bytes"),
+            (Oversize::Bytes, _) => row_too_long(),
         };
         let id = self.header.iter().position(|heading| matches!(heading, Heading::Known(Column::Id)));
         let id = id.and_then(|i| self.records.fields().nth(i)).map(str::trim);
@@ -280,7 +280,7 @@ impl Records {
                 ReadRecordResult::InputEmpty => {}
                 _ if oversize.is_some() => {}
                 ReadRecordResult::OutputFull if self.fields.len() >= MAX_ROW => {
-                    oversize = Some(Oversize::Bytes)
+                    oversize = Some(Oversize::Bytes);
                 }
                 ReadRecordResult::OutputFull => self.fields.resize(self.fields.len() * 2, 0),
                 ReadRecordResult::OutputEndsFull if self.ends.len() >= MAX_COLUMNS => {

@@ -42,7 +42,7 @@ impl Lines {
             self.begun = true;
             let row = match object::parse(line) {
                 Ok(row) => row,
-                Err(error) => Err(broken_line(&self.line, line, &error)),
+                Err(error) => Err(Box::new(broken_line(&self.line, line, &error))),
             };
             return Ok(Some(Parsed { line: number, row }));
         }

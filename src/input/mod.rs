@@ -82,7 +82,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// How many [`Row::Valid`] the second pass yields.
+    /// How many [`Row::Valid`] the second pass yields. May be 0 where bad rows are set aside.
     pub fn indicators(&self) -> u64 {
         self.rows - self.invalid - self.duplicates
     }

@@ -7,12 +7,12 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::Value;
 
 use super::column::Column;
-use super::row::{BadRow, MAX_RAW, RowBuilder, raw_text, too_long};
-use super::{MAX_CELL, MAX_ROW, samples};
+use super::row::{BadRow, MAX_RAW, RowBuilder, raw_text, row_too_long, too_long};
+use super::{MAX_CELL, samples};
 use crate::domain::indicator::Indicator;
 
 /// Reads one row. The outer error is broken JSON, with line and column counted from the start of `json`.
-pub(super) fn parse(json: &[u8]) -> Result<Result<Indicator, BadRow>, serde_json::Error> {
+pub(super) fn parse(json: &[u8]) -> Result<Result<Indicator, Box<BadRow>>, serde_json::Error> {
     let mut builder = RowBuilder::default();
     let mut deserializer = serde_json::Deserializer::from_slice(json);
     if json.first() == Some(&b'{') {
@@ -25,10 +25,9 @@ pub(super) fn parse(json: &[u8]) -> Result<Result<Indicator, BadRow>, serde_json
     Ok(builder.finish(|| raw(json)))
 }
 
-/// A row above [`MAX_ROW`]; `json` is the beginning of it.
-pub(super) fn oversized(json: &[u8]) -> BadRow {
-    let message = format!("the row is longer than {MAX_ROW} bytes");
-    BadRow { message, column: None, id: None, raw: raw_text(json) }
+/// A row above [`super::MAX_ROW`]; `json` is the beginning of it.
+pub(super) fn oversized(json: &[u8]) -> Box<BadRow> {
+    Box::new(BadRow { message: row_too_long(), column: None, id: None, raw: raw_text(json) })
 }
 
 /// What can be shown of a bad row.

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::column::Column;
-use super::{MAX_CELL, MAX_ID, samples};
+use super::{MAX_CELL, MAX_ID, MAX_ROW, samples};
 use crate::domain::indicator::Indicator;
 
 /// How much of a bad row is shown: enough to find it, not enough to fill the failures file.
@@ -14,7 +14,7 @@ pub(super) const MAX_RAW: usize = 16 * 1024;
 #[derive(Debug)]
 pub(super) struct Parsed {
     pub(super) line: u64,
-    pub(super) row: Result<Indicator, BadRow>,
+    pub(super) row: Result<Indicator, Box<BadRow>>,
 }
 
 /// A row that cannot be used, though the rows after it can.
@@ -124,7 +124,7 @@ impl RowBuilder {
     }
 
     /// The indicator, or why it is none. `raw` is asked only in the second case.
-    pub(super) fn finish(mut self, raw: impl FnOnce() -> Value) -> Result<Indicator, BadRow> {
+    pub(super) fn finish(mut self, raw: impl FnOnce() -> Value) -> Result<Indicator, Box<BadRow>> {
         for (column, text) in [(Column::Id, &self.indicator.id), (Column::Name, &self.indicator.name)] {
             if text.is_empty() {
                 let given = self.seen & (1 << column as u32) != 0;
@@ -136,7 +136,7 @@ impl RowBuilder {
             None => Ok(self.indicator),
             Some(message) => {
                 let id = Some(self.indicator.id).filter(|id| !id.is_empty());
-                Err(BadRow { message, column: None, id, raw: raw() })
+                Err(Box::new(BadRow { message, column: None, id, raw: raw() }))
             }
         }
     }
@@ -144,7 +144,12 @@ impl RowBuilder {
 
 /// The message about a cell above the limit.
 pub(super) fn too_long(column: &str, bytes: usize) -> String {
-    format!("column `{}` holds {bytes} bytes, the limit is {MAX_CELL}", excerpt(column, 60))
+    format!("column `{}` holds {bytes} bytes, the limit is {} MiB", excerpt(column, 60), MAX_CELL >> 20)
+}
+
+/// The message about a row above the limit.
+pub(super) fn row_too_long() -> String {
+    format!("the row is longer than {} MiB", MAX_ROW >> 20)
 }
 
 /// The beginning of some text, marked as such when there is more.

@@ -63,12 +63,12 @@ impl Rows {
                 continue;
             }
             let conflict = self.conflicts.next_if(here);
-            let origin = self.walk.place(ordinal, parsed.line, None);
+            let origin = || self.walk.place(ordinal, parsed.line, None);
             return match (parsed.row, conflict) {
                 (Ok(indicator), None) => Ok(Some(Row::Valid(indicator))),
                 (Err(_), _) if !self.skip_invalid => Err(self.walk.changed()),
                 (Err(bad), _) => Ok(Some(Row::Invalid(InvalidRow {
-                    origin,
+                    origin: origin(),
                     id: bad.id,
                     raw: bad.raw,
                     message: match bad.column {
@@ -81,7 +81,7 @@ impl Rows {
                     let other = self.walk.place(first, u64::from(repeat.first_line), Some(ordinal));
                     let id = excerpt(&indicator.id, 80);
                     Ok(Some(Row::Invalid(InvalidRow {
-                        origin,
+                        origin: origin(),
                         message: format!("id `{id}` is already used on {other}, with other content"),
                         raw: raw_bounded(serde_json::to_value(&indicator).unwrap_or_default()),
                         id: Some(indicator.id),
