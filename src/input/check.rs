@@ -33,7 +33,7 @@ pub fn check(sources: &[Source], options: &Options) -> Result<Checked> {
     check_with(sources, options, &mut io::stdin())
 }
 
-/// As [`check`], with another standard input.
+/// As [`check()`], with another standard input.
 pub(super) fn check_with(sources: &[Source], options: &Options, stdin: &mut dyn Read) -> Result<Checked> {
     let mut walk = Walk::new(open(sources, options, stdin)?, None);
     let mut seen = Seen::default();

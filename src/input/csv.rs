@@ -156,20 +156,19 @@ fn missing_columns(line: u64, names: &[&str], missing: &[&str]) -> Broken {
     let s = if missing.len() == 1 { "" } else { "s" };
     let mut broken = Broken::line(line, format!("no column{s} `{}`", missing.join("` and `")))
         .detail(format!("columns found: {}{more}", found.join(", ")));
+    let first = names.first().copied().unwrap_or_default();
+    if first.starts_with(['{', '[']) {
+        return broken.hint("this looks like JSON: `--input-format json|jsonl`");
+    }
+    if names.len() == 1 && first.contains([';', '\t']) {
+        return broken.hint("columns must be separated by commas");
+    }
     for wanted in missing {
         if let Some(near) = nearest(wanted, names) {
             broken = broken.hint(format!("rename column `{}` to `{wanted}`", excerpt(near, 60)));
         }
     }
-    let first = names.first().copied().unwrap_or_default();
-    if first.starts_with(['{', '[']) {
-        broken = broken.hint("this looks like JSON: `--input-format json|jsonl`");
-    } else if names.len() == 1 && first.contains([';', '\t']) {
-        broken = broken.hint("columns must be separated by commas");
-    } else {
-        broken = broken.hint("the first row must name the columns; `id` and `name` are required");
-    }
-    broken
+    broken.hint("the first row must name the columns; `id` and `name` are required")
 }
 
 /// Splits text into records of bounded size. Holds one.

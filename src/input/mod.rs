@@ -1,7 +1,7 @@
 //! Reading tables of indicators: CSV, a JSON array, or JSON Lines, from files or standard input.
 //!
 //! Owns what counts as a usable row and every message about one that is not. The input is read twice and never
-//! held: [`check`] reads all of it and answers for it before anything is submitted, then [`Checked::into_rows`]
+//! held: [`check()`] reads all of it and answers for it before anything is submitted, then [`Checked::into_rows`]
 //! streams the same bytes again, duplicates left out. What is kept between the passes is 24 bytes a row while
 //! duplicates are looked for, and a number for each duplicate after that.
 //!

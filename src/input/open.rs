@@ -1,6 +1,7 @@
 //! Opening sources, so that each can be read twice: a handle that is kept and rewound. What cannot be rewound
 //! (standard input, pipes) is copied to an unlinked temporary file first.
 
+use std::ffi::OsStr;
 use std::fs::{File, FileType};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
@@ -76,8 +77,11 @@ fn open_file(path: &Path, options: &Options) -> Result<Entry> {
             Some(extension) => format!("unknown extension `.{}`", extension.display()),
             None => "no extension".to_owned(),
         };
-        return Err(Failure::usage(format!("{label}: cannot tell the format: {what}"))
-            .hint("name it: `--input-format csv|json|jsonl`"));
+        let hint = match path.extension().and_then(OsStr::to_str) {
+            Some("gz") => "decompress it: `zcat FILE | classify --input-format csv|json|jsonl -`",
+            _ => "name it: `--input-format csv|json|jsonl`",
+        };
+        return Err(Failure::usage(format!("{label}: cannot tell the format: {what}")).hint(hint));
     }
     Ok(Entry { label, format, file, regular: kind.is_file() })
 }
