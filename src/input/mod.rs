@@ -1,0 +1,89 @@
+//! Reading tables of indicators: CSV, a JSON array, or JSON Lines, from files or standard input.
+//!
+//! Owns what counts as a usable row and every message about one that is not. The input is read twice and never
+//! held: [`check()`] reads all of it and answers for it before anything is submitted, then [`Checked::into_rows`]
+//! streams the same bytes again, duplicates left out. What is kept between the passes is 24 bytes a row while
+//! duplicates are looked for, and a number for each duplicate after that.
+//!
+//! Does not know about batches, results or the failures file, prints nothing, and is synchronous: it belongs on a
+//! blocking thread.
+
+mod array;
+mod broken;
+mod check;
+mod column;
+mod csv;
+mod duplicates;
+mod format;
+mod lines;
+mod object;
+mod open;
+mod row;
+mod rows;
+mod samples;
+mod text;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+
+pub use self::check::{Checked, check};
+pub use self::format::Format;
+pub use self::rows::{InvalidRow, Row, Rows};
+
+/// Longest text a cell may hold: one mebibyte.
+pub const MAX_CELL: usize = 1 << 20;
+/// Longest row, in bytes: bounds the memory a hostile or broken file can claim.
+pub const MAX_ROW: usize = 8 << 20;
+/// Longest id, in bytes. Ids travel in keys, logs and file names of the user's own tools.
+pub const MAX_ID: usize = 512;
+
+/// How to read.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Format of every source; without it a file's extension decides, and the first byte of standard input.
+    pub format: Option<Format>,
+    /// Set bad rows aside as [`Row::Invalid`] instead of refusing the input. Bad files are refused all the same.
+    pub skip_invalid: bool,
+}
+
+/// Where a table comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A file, or a named pipe.
+    File(PathBuf),
+    /// Standard input, `-` on the command line.
+    Stdin,
+}
+
+impl From<PathBuf> for Source {
+    fn from(path: PathBuf) -> Self {
+        if path.as_os_str() == "-" { Self::Stdin } else { Self::File(path) }
+    }
+}
+
+/// What the first pass found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Sources read.
+    pub files: usize,
+    /// Rows in them; `rows = indicators + invalid + duplicates`.
+    pub rows: u64,
+    /// Rows set aside, always 0 without [`Options::skip_invalid`].
+    pub invalid: u64,
+    /// Rows left out because an earlier one has the same id and the same content.
+    pub duplicates: u64,
+    /// What the user should know though nothing is wrong, one sentence each.
+    pub warnings: Vec<String>,
+    /// SHA-256 over the bytes of all sources in order, in hex: for one file what `sha256sum` prints.
+    pub digest: String,
+}
+
+impl Summary {
+    /// How many [`Row::Valid`] the second pass yields. May be 0 where bad rows are set aside.
+    pub fn indicators(&self) -> u64 {
+        self.rows - self.invalid - self.duplicates
+    }
+}

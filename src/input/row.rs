@@ -1,0 +1,198 @@
+//! One row on its way from cells to an [`Indicator`]: what each column may hold, and the message when it does not.
+//! Knows no format; the three readers feed it.
+
+use serde_json::{Map, Value};
+
+use super::column::Column;
+use super::{MAX_CELL, MAX_ID, MAX_ROW, samples};
+use crate::domain::indicator::Indicator;
+
+/// How much of a bad row is shown: enough to find it, not enough to fill the failures file.
+pub(super) const MAX_RAW: usize = 16 * 1024;
+
+/// A row and the line it starts on.
+#[derive(Debug)]
+pub(super) struct Parsed {
+    pub(super) line: u64,
+    pub(super) row: Result<Indicator, Box<BadRow>>,
+}
+
+/// A row that cannot be used, though the rows after it can.
+#[derive(Debug)]
+pub(super) struct BadRow {
+    pub(super) message: String,
+    /// In bytes, from 1; where the text itself is broken.
+    pub(super) column: Option<u64>,
+    pub(super) id: Option<String>,
+    pub(super) raw: Value,
+}
+
+/// Collects the cells of one row. The first problem is kept, the rest of the row is still read.
+#[derive(Debug, Default)]
+pub(super) struct RowBuilder {
+    indicator: Indicator,
+    seen: u32,
+    problem: Option<String>,
+}
+
+impl RowBuilder {
+    /// A cell of this column follows.
+    pub(super) fn begin(&mut self, column: Column) {
+        let bit = 1 << column as u32;
+        if self.seen & bit != 0 {
+            self.problem(|| format!("column `{}` is given twice", column.name()));
+        }
+        self.seen |= bit;
+    }
+
+    /// The column holds text.
+    pub(super) fn text(&mut self, column: Column, text: &str) {
+        if text.len() > MAX_CELL {
+            return self.problem(|| too_long(column.name(), text.len()));
+        }
+        let text = text.trim();
+        if text.is_empty() {
+            return;
+        }
+        if matches!(column, Column::Id | Column::Name) && text.contains('\0') {
+            self.problem(|| format!("`{}` contains a NUL character", column.name()));
+        }
+        if column == Column::Id && text.len() > MAX_ID {
+            return self.problem(|| format!("`id` is {} bytes long, the limit is {MAX_ID}", text.len()));
+        }
+        let row = &mut self.indicator;
+        let slot = match column {
+            Column::Id => return text.clone_into(&mut row.id),
+            Column::Name => return text.clone_into(&mut row.name),
+            Column::SampleValues => match samples::from_text(text) {
+                Ok(values) => {
+                    row.sample_values = values;
+                    return;
+                }
+                Err(message) => return self.problem(|| message),
+            },
+            Column::Units => &mut row.units,
+            Column::Periodicity => &mut row.periodicity,
+            Column::LongName => &mut row.long_name,
+            Column::SourceName => &mut row.source_name,
+            Column::Definition => &mut row.definition,
+            Column::Topic => &mut row.topic,
+            Column::CategoryGroup => &mut row.category_group,
+            Column::Dataset => &mut row.dataset,
+            Column::AggregationMethod => &mut row.aggregation_method,
+            Column::Scale => &mut row.scale,
+            Column::CurrencyCode => &mut row.currency_code,
+        };
+        *slot = Some(text.to_owned());
+    }
+
+    /// The column holds something else than text.
+    pub(super) fn wrong(&mut self, column: Column, found: &str) {
+        self.problem(|| format!("column `{}` must be text, found {found}", column.name()));
+    }
+
+    /// The observations, as JSON.
+    pub(super) fn samples(&mut self, value: Value) {
+        match samples::from_value(value) {
+            Ok(values) => self.indicator.sample_values = values,
+            Err(message) => self.problem(|| message),
+        }
+    }
+
+    /// A column we have no name for. Blank text and null are the same as absent, in every format.
+    pub(super) fn extra(&mut self, name: String, value: Value) {
+        match value {
+            Value::Null => {}
+            Value::String(text) if text.len() > MAX_CELL => self.problem(|| too_long(&name, text.len())),
+            Value::String(text) => {
+                let trimmed = text.trim();
+                if trimmed.len() == text.len() && !text.is_empty() {
+                    self.indicator.extra.insert(name, Value::String(text));
+                } else if !trimmed.is_empty() {
+                    self.indicator.extra.insert(name, Value::String(trimmed.to_owned()));
+                }
+            }
+            value => {
+                self.indicator.extra.insert(name, value);
+            }
+        }
+    }
+
+    /// Something is wrong with the row; the first such thing is what the user hears about.
+    pub(super) fn problem(&mut self, message: impl FnOnce() -> String) {
+        self.problem.get_or_insert_with(message);
+    }
+
+    /// The indicator, or why it is none. `raw` is asked only in the second case.
+    pub(super) fn finish(mut self, raw: impl FnOnce() -> Value) -> Result<Indicator, Box<BadRow>> {
+        for (column, text) in [(Column::Id, &self.indicator.id), (Column::Name, &self.indicator.name)] {
+            if text.is_empty() {
+                let given = self.seen & (1 << column as u32) != 0;
+                let what = if given { "empty" } else { "missing" };
+                self.problem.get_or_insert_with(|| format!("`{}` is {what}", column.name()));
+            }
+        }
+        match self.problem {
+            None => Ok(self.indicator),
+            Some(message) => {
+                let id = Some(self.indicator.id).filter(|id| !id.is_empty());
+                Err(Box::new(BadRow { message, column: None, id, raw: raw() }))
+            }
+        }
+    }
+}
+
+/// The message about a cell above the limit.
+pub(super) fn too_long(column: &str, bytes: usize) -> String {
+    format!("column `{}` holds {bytes} bytes, the limit is {} MiB", excerpt(column, 60), MAX_CELL >> 20)
+}
+
+/// The message about a row above the limit.
+pub(super) fn row_too_long() -> String {
+    format!("the row is longer than {} MiB", MAX_ROW >> 20)
+}
+
+/// The beginning of some text, marked as such when there is more.
+pub(super) fn excerpt(text: &str, limit: usize) -> String {
+    if text.len() <= limit {
+        return text.to_owned();
+    }
+    let mut end = limit;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", &text[..end])
+}
+
+/// Text of a bad row, bounded.
+pub(super) fn raw_text(bytes: &[u8]) -> Value {
+    let shown = &bytes[..bytes.len().min(MAX_RAW)];
+    let mut text = String::from_utf8_lossy(shown).into_owned();
+    if shown.len() < bytes.len() {
+        // The cut may have gone through a character.
+        text.truncate(text.trim_end_matches(char::REPLACEMENT_CHARACTER).len());
+        text.push('…');
+    }
+    Value::String(text)
+}
+
+/// A bad row that could be read in full, as text if it is long.
+pub(super) fn raw_bounded(value: Value) -> Value {
+    let text = value.to_string();
+    if text.len() > MAX_RAW { raw_text(text.as_bytes()) } else { value }
+}
+
+/// Cells of a bad row, bounded.
+pub(super) fn raw_cells<'a>(cells: impl Iterator<Item = (String, &'a str)>) -> Value {
+    let mut left = MAX_RAW;
+    let mut map = Map::new();
+    for (name, cell) in cells {
+        let shown = excerpt(cell, left.min(1024));
+        left = left.saturating_sub(name.len() + shown.len());
+        map.insert(name, Value::String(shown));
+        if left == 0 {
+            break;
+        }
+    }
+    Value::Object(map)
+}

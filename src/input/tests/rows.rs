@@ -1,0 +1,188 @@
+//! Bad rows, and what each column may hold.
+
+use super::*;
+use crate::input::{MAX_CELL, MAX_ROW};
+
+fn jsonl(row: &Value) -> String {
+    bad("a.jsonl", row.to_string()).lines().next().unwrap().to_owned()
+}
+
+#[test]
+fn every_column_arrives_where_it_belongs() {
+    let csv = "ID, Name ,unit,Frequency,long_name,source,description,topic,category_group,dataset,aggregation_method,\
+               scale,currency,sample_values,Note,empty\n\
+               a, One ,u,f,l,s,d,t,c,ds,am,sc,EUR,\"[{\"\"date\"\":2024,\"\"value\"\":\"\"1.5\"\"}]\",n,\n";
+    let json = json!({"id": "a", "name": " One ", "units": "u", "periodicity": "f", "long_name": "l",
+        "source_name": "s", "definition": "d", "topic": "t", "category_group": "c", "dataset": "ds",
+        "aggregation_method": "am", "scale": "sc", "currency_code": "EUR",
+        "sample_values": [{"date": "2024", "value": 1.5}], "extra": {"Note": "n"}});
+    let expected: Indicator = serde_json::from_value(json).unwrap();
+    let expected = Indicator { name: "One".to_owned(), ..expected };
+    assert_eq!(good("a.csv", csv), std::slice::from_ref(&expected));
+    let row = json!({"id": "a", "name": " One ", "unit": "u", "Frequency": "f", "long_name": "l", "source": "s",
+        "description": "d", "topic": "t", "category_group": "c", "dataset": "ds", "aggregation_method": "am",
+        "scale": "sc", "currency": "EUR", "sample_values": [{"date": 2024, "value": "1.5"}], "Note": " n ", "empty": ""});
+    assert_eq!(good("a.jsonl", row.to_string()), [expected]);
+}
+
+#[test]
+fn blank_text_and_null_are_absent_and_extra_columns_keep_their_type() {
+    let row = json!({"id": "a", "name": "One", "units": " ", "scale": null, "sample_values": null,
+        "x": null, "y": [1, {"z": true}], "n": 5});
+    let indicator = good("a.jsonl", row.to_string()).remove(0);
+    assert_eq!((indicator.units, indicator.scale), (None, None));
+    assert_eq!(Value::Object(indicator.extra), json!({"y": [1, {"z": true}], "n": 5}));
+}
+
+#[test]
+fn headings_that_repeat_or_are_empty_lose_nothing() {
+    let indicator = good("a.csv", "id,name,note,note,\na,One,x,y,z\n").remove(0);
+    assert_eq!(Value::Object(indicator.extra), json!({"note": "x", "note (4)": "y", "column 5": "z"}));
+}
+
+#[test]
+fn ragged_rows_name_their_line_even_after_quoted_line_ends() {
+    let text = bad("a.csv", "id,name\n\na,\"One\n\nand a half\"\nb,Two,3\n");
+    assert_eq!(text.lines().next().unwrap(), "a.csv:6: expected 2 fields, found 3");
+    assert!(text.contains("hint: correct the input, or set such rows aside with `--skip-invalid`"));
+    assert!(bad("a.csv", "id,name,units\na,One\n").starts_with("a.csv:2: expected 3 fields, found 2"));
+}
+
+#[test]
+fn what_is_no_text_is_refused_where_text_belongs() {
+    for (value, found) in [
+        (json!(12), "the number 12"),
+        (json!(-1), "the number -1"),
+        (json!(1.5), "the number 1.5"),
+        (json!(true), "the boolean true"),
+        (json!(["x", {"y": 1}]), "an array"),
+        (json!({"x": [1]}), "an object"),
+    ] {
+        let message = jsonl(&json!({"id": "a", "name": "One", "units": value}));
+        assert_eq!(message, format!("a.jsonl:1: column `units` must be text, found {found}"));
+    }
+    assert_eq!(
+        jsonl(&json!({"id": 7, "name": "One"})),
+        "a.jsonl:1: column `id` must be text, found the number 7"
+    );
+    assert!(jsonl(&json!({"id": "a", "name": "One", "sample_values": 7})).contains("must be an array"));
+}
+
+#[test]
+fn elements_that_are_no_objects_are_refused() {
+    assert!(bad("a.json", "[\n1]").starts_with("a.json:2: expected an object, found the number 1\n"));
+    assert!(bad("a.json", "[\"x\" ]").starts_with("a.json:1: expected an object, found the text `x`\n"));
+    assert!(bad("a.json", "[[1]]").starts_with("a.json:1: expected an object, found an array\n"));
+    assert!(bad("a.jsonl", "null\n").starts_with("a.jsonl:1: expected an object, found null\n"));
+}
+
+#[test]
+fn id_and_name_must_be_there_and_sane() {
+    assert_eq!(jsonl(&json!({"name": "One"})), "a.jsonl:1: `id` is missing");
+    assert_eq!(jsonl(&json!({"id": "a", "name": "  "})), "a.jsonl:1: `name` is empty");
+    assert_eq!(jsonl(&json!({"id": "a", "name": null})), "a.jsonl:1: `name` is empty");
+    assert!(bad("a.csv", "id,name\n,One\n").starts_with("a.csv:2: `id` is empty\n"));
+    assert_eq!(jsonl(&json!({"id": "a\0b", "name": "One"})), "a.jsonl:1: `id` contains a NUL character");
+    assert!(bad("a.csv", "id,name\na,\0\n").starts_with("a.csv:2: `name` contains a NUL character\n"));
+    assert_eq!(good("a.jsonl", json!({"id": "x".repeat(512), "name": "One"}).to_string()).len(), 1);
+    assert_eq!(
+        jsonl(&json!({"id": "x".repeat(513), "name": "One"})),
+        "a.jsonl:1: `id` is 513 bytes long, the limit is 512"
+    );
+}
+
+#[test]
+fn a_column_given_twice_in_one_object_is_refused() {
+    assert!(
+        bad("a.jsonl", r#"{"id":"a","id":"b","name":"n"}"#)
+            .starts_with("a.jsonl:1: column `id` is given twice")
+    );
+    let aliased = r#"{"id":"a","name":"n","unit":"x","units":"x"}"#;
+    assert!(bad("a.jsonl", aliased).starts_with("a.jsonl:1: column `units` is given twice"));
+}
+
+#[test]
+fn long_cells_are_refused_and_long_rows_are_not_held() {
+    let long = "x".repeat(MAX_CELL + 1);
+    let limit = format!("holds {} bytes, the limit is 1 MiB", MAX_CELL + 1);
+    assert!(jsonl(&json!({"id": "a", "name": long})).ends_with(&limit));
+    assert!(jsonl(&json!({"id": "a", "name": "n", "note": long})).ends_with(&limit));
+    assert!(
+        jsonl(&json!({"id": "a", "name": "n", "note": [long]})).starts_with("a.jsonl:1: column `note` holds")
+    );
+    assert!(bad("a.csv", format!("id,name\na,{long}\n")).contains(&limit));
+    assert_eq!(good("a.csv", format!("id,name\na,{}\n", &long[1..])).len(), 1);
+
+    let giant = "x".repeat(MAX_ROW + MAX_ROW / 2);
+    let (ids, invalid) = skipping("a.csv", format!("id,name\na,One\nb,\"{giant}\n\"\nc,Three\n"));
+    assert_eq!(ids, ["a", "c"]);
+    assert_eq!((invalid[0].origin.as_str(), invalid[0].id.as_deref()), ("a.csv:3", Some("b")));
+    assert_eq!(invalid[0].message, "column `name` holds more than 1 MiB");
+    let row = |id: &str, name: &str| json!({"id": id, "name": name}).to_string();
+    let rows = [row("a", "One"), row("b", &giant), row("c", "Three")];
+    for (name, text) in [("a.jsonl", rows.join("\n")), ("a.json", format!("[{}]", rows.join(",\n")))] {
+        let (ids, invalid) = skipping(name, text);
+        assert_eq!(ids, ["a", "c"]);
+        assert_eq!(invalid[0].origin, format!("{name}:2"));
+        assert_eq!(invalid[0].message, "the row is longer than 8 MiB");
+        assert!(invalid[0].raw.to_string().len() < 20_000);
+    }
+}
+
+#[test]
+fn a_line_of_commas_is_bounded() {
+    let (ids, invalid) = skipping("a.csv", format!("id,name\na,One\nb{}\nc,Three\n", ",x".repeat(100_000)));
+    assert_eq!(ids, ["a", "c"]);
+    assert_eq!(invalid[0].message, "expected 2 fields, found more than 4096");
+}
+
+#[test]
+fn several_bad_rows_are_reported_at_once() {
+    let text = bad("a.csv", format!("id,name\na,One\nb\nc,\n{}", "d\n".repeat(9)));
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "11 of 12 rows cannot be used");
+    assert_eq!(lines[1], "a.csv:3: expected 2 fields, found 1");
+    assert_eq!(lines[2], "a.csv:4: `name` is empty");
+    assert_eq!(lines[6], "and 6 more");
+    assert_eq!(lines.len(), 8);
+}
+
+#[test]
+fn bad_rows_can_be_set_aside() {
+    let (ids, invalid) = skipping("a.csv", "id,name\na,One\nb,Two,3\n,Four\nc,Three\n");
+    assert_eq!(ids, ["a", "c"]);
+    assert_eq!(
+        invalid,
+        [
+            InvalidRow {
+                origin: "a.csv:3".to_owned(),
+                id: Some("b".to_owned()),
+                raw: json!({"id": "b", "name": "Two", "field 3": "3"}),
+                message: "expected 2 fields, found 3".to_owned(),
+            },
+            InvalidRow {
+                origin: "a.csv:4".to_owned(),
+                id: None,
+                raw: json!({"id": "", "name": "Four"}),
+                message: "`id` is empty".to_owned(),
+            },
+        ]
+    );
+    let (ids, invalid) =
+        skipping("a.jsonl", "{\"id\":\"a\",\"name\":7}\n{\"id\":\n[1]\n{\"id\":\"b\",\"name\":\"n\"}\n");
+    assert_eq!(ids, ["b"]);
+    assert_eq!((invalid[0].id.as_deref(), &invalid[0].raw), (Some("a"), &json!({"id": "a", "name": 7})));
+    assert_eq!(invalid[1].message, "column 6: not valid JSON: EOF while parsing a value");
+    assert_eq!(invalid[1].raw, json!("{\"id\":"));
+    assert_eq!(invalid[2].raw, json!([1]));
+}
+
+#[test]
+fn bad_files_stay_errors_when_rows_are_set_aside() {
+    let folder = Folder::new();
+    for (name, content) in
+        [("a.csv", &b"id\n1\n"[..]), ("a.csv", b"id,name\na,\xff\n"), ("a.json", b"[{]"), ("a.csv", b"")]
+    {
+        assert!(read_all(&[folder.write(name, content)], &options(true)).is_err());
+    }
+}

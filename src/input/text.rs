@@ -1,0 +1,242 @@
+//! Bytes of one source as checked UTF-8: digest, byte order mark and position in one place, so that the three
+//! formats need not care. Knows nothing of rows.
+
+use std::io::{self, BufRead, Read};
+
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+const BUFFER: usize = 128 * 1024;
+const BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// The source is not UTF-8.
+#[derive(Debug, Error)]
+#[error("not UTF-8: byte 0x{byte:02x} at offset {offset}")]
+pub(super) struct NotUtf8 {
+    /// Physical line, from 1.
+    pub(super) line: u64,
+    offset: u64,
+    byte: u8,
+    beginning: [u8; 4],
+}
+
+impl NotUtf8 {
+    /// What to do about it, by what the file seems to be.
+    pub(super) fn hint(&self) -> &'static str {
+        match self.beginning {
+            [0x1f, 0x8b, ..] => "it looks like gzip: `zcat FILE | classify --input-format csv|json|jsonl -`",
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => "it looks like UTF-16: save it as UTF-8",
+            [b'P', b'K', 3, 4] => "it looks like a spreadsheet or zip archive: export it as CSV in UTF-8",
+            _ => "convert it, for instance with `iconv -f WINDOWS-1252 -t UTF-8`",
+        }
+    }
+}
+
+/// A buffered reader that hands out valid UTF-8 only and knows where it is.
+#[derive(Debug)]
+pub(super) struct Text<R> {
+    source: R,
+    hasher: Sha256,
+    buffer: Box<[u8]>,
+    /// `buffer[start..valid]` may be handed out; `buffer[valid..filled]` is the beginning of a character.
+    start: usize,
+    valid: usize,
+    filled: usize,
+    ended: bool,
+    beginning: [u8; 4],
+    /// Bytes before `buffer[start]` in the source.
+    offset: u64,
+    line: u64,
+    line_offset: u64,
+}
+
+impl<R: Read> Text<R> {
+    /// Reads `source` from here on and adds its bytes to `hasher`.
+    pub(super) fn new(source: R, hasher: Sha256) -> Self {
+        Self {
+            source,
+            hasher,
+            buffer: vec![0; BUFFER].into_boxed_slice(),
+            start: 0,
+            valid: 0,
+            filled: 0,
+            ended: false,
+            beginning: [0; 4],
+            offset: 0,
+            line: 1,
+            line_offset: 0,
+        }
+    }
+
+    /// Physical line of the next byte, from 1.
+    pub(super) fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// Line and column (in bytes) of the next byte, from 1.
+    pub(super) fn position(&self) -> (u64, u64) {
+        (self.line, self.offset - self.line_offset + 1)
+    }
+
+    /// The digest so far; of everything, once the end has been seen.
+    pub(super) fn into_hasher(self) -> Sha256 {
+        self.hasher
+    }
+
+    /// Skips white space as JSON defines it; the byte after it, not consumed.
+    pub(super) fn skip_blank(&mut self) -> io::Result<Option<u8>> {
+        loop {
+            let chunk = self.fill_buf()?;
+            let blank = chunk.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).count();
+            let next = chunk.get(blank).copied();
+            let ended = chunk.is_empty();
+            self.consume(blank);
+            if next.is_some() || ended {
+                return Ok(next);
+            }
+        }
+    }
+
+    fn refill(&mut self) -> io::Result<()> {
+        self.buffer.copy_within(self.valid..self.filled, 0);
+        self.filled -= self.valid;
+        self.start = 0;
+        self.valid = 0;
+        // A BOM's first two bytes are an unfinished character, so it is complete whenever anything is valid.
+        while self.valid == 0 && !self.ended {
+            let read = match self.source.read(&mut self.buffer[self.filled..]) {
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            self.hasher.update(&self.buffer[self.filled..self.filled + read]);
+            self.filled += read;
+            self.ended = read == 0;
+            if self.offset == 0 {
+                let known = self.filled.min(4);
+                self.beginning[..known].copy_from_slice(&self.buffer[..known]);
+                if self.buffer[..self.filled].starts_with(BOM) {
+                    self.buffer.copy_within(BOM.len()..self.filled, 0);
+                    self.filled -= BOM.len();
+                    self.offset = BOM.len() as u64;
+                    self.line_offset = self.offset;
+                }
+            }
+            self.validate()?;
+        }
+        Ok(())
+    }
+
+    fn validate(&mut self) -> io::Result<()> {
+        let Err(error) = std::str::from_utf8(&self.buffer[..self.filled]) else {
+            self.valid = self.filled;
+            return Ok(());
+        };
+        self.valid = error.valid_up_to();
+        if error.error_len().is_none() && !self.ended {
+            return Ok(());
+        }
+        let good = &self.buffer[..self.valid];
+        Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            NotUtf8 {
+                line: self.line + newlines(good),
+                offset: self.offset + self.valid as u64,
+                byte: self.buffer[self.valid],
+                beginning: self.beginning,
+            },
+        ))
+    }
+}
+
+impl<R: Read> BufRead for Text<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.start == self.valid {
+            self.refill()?;
+        }
+        Ok(&self.buffer[self.start..self.valid])
+    }
+
+    fn consume(&mut self, amount: usize) {
+        let end = (self.start + amount).min(self.valid);
+        let eaten = &self.buffer[self.start..end];
+        let lines = newlines(eaten);
+        if lines > 0 {
+            let last = eaten.iter().rposition(|&byte| byte == b'\n').unwrap_or(0);
+            self.line += lines;
+            self.line_offset = self.offset + last as u64 + 1;
+        }
+        self.offset += eaten.len() as u64;
+        self.start = end;
+    }
+}
+
+impl<R: Read> Read for Text<R> {
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        let chunk = self.fill_buf()?;
+        let amount = chunk.len().min(target.len());
+        target[..amount].copy_from_slice(&chunk[..amount]);
+        self.consume(amount);
+        Ok(amount)
+    }
+}
+
+#[expect(clippy::naive_bytecount, reason = "the compiler vectorises it, and it is not the bottleneck")]
+fn newlines(bytes: &[u8]) -> u64 {
+    bytes.iter().filter(|&&byte| byte == b'\n').count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Hands out one byte at a time, as a slow pipe would.
+    struct Trickle<'a>(&'a [u8]);
+
+    impl Read for Trickle<'_> {
+        fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+            let amount = self.0.len().min(target.len()).min(1);
+            target[..amount].copy_from_slice(&self.0[..amount]);
+            self.0 = &self.0[amount..];
+            Ok(amount)
+        }
+    }
+
+    fn read(bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let mut text = Text::new(Trickle(bytes), Sha256::new());
+        let mut all = Vec::new();
+        text.read_to_end(&mut all)?;
+        assert_eq!(text.into_hasher().finalize(), Sha256::digest(bytes));
+        Ok(all)
+    }
+
+    #[test]
+    fn characters_may_be_cut_by_the_buffer_and_the_byte_order_mark_is_dropped() {
+        assert_eq!(read("\u{feff}aé€😀\n".as_bytes()).unwrap(), "aé€😀\n".as_bytes());
+        assert_eq!(read("\u{feff}".as_bytes()).unwrap(), b"");
+        assert_eq!(read("a\u{feff}".as_bytes()).unwrap(), "a\u{feff}".as_bytes());
+        assert_eq!(read(b"").unwrap(), b"");
+    }
+
+    #[test]
+    fn bad_bytes_are_located() {
+        let locate = |bytes: &[u8]| {
+            let error = read(bytes).unwrap_err();
+            let bad: &NotUtf8 = error.get_ref().unwrap().downcast_ref().unwrap();
+            (bad.line, bad.offset, bad.byte)
+        };
+        assert_eq!(locate(b"ab\ncd\nM\xfcller"), (3, 7, 0xfc));
+        assert_eq!(locate(b"\xef\xbb\xbfab\n\xff"), (2, 6, 0xff));
+        assert_eq!(locate(b"ab\xe2\x82"), (1, 2, 0xe2));
+        assert_eq!(locate(b"\x1f\x8b\x08"), (1, 1, 0x8b));
+    }
+
+    #[test]
+    fn the_position_counts_physical_lines() {
+        let mut text = Text::new("\u{feff}ab\n\ncd".as_bytes(), Sha256::new());
+        text.fill_buf().unwrap();
+        assert_eq!(text.position(), (1, 1));
+        text.consume(5);
+        assert_eq!(text.position(), (3, 2));
+    }
+}
