@@ -24,8 +24,10 @@ use crate::ui::progress::Progress;
 
 /// How long the first Ctrl-C waits for what is in flight.
 const GRACE: Duration = Duration::from_secs(30);
-/// How much longer a row can get on its way from the file into a request: every character escaped, and names.
+/// How much longer text can get in a request: every character escaped as `\u001f`.
 const LARGEST_GROWTH: usize = 6;
+/// What the names of columns add to a row in a request, at most.
+const NAMES: usize = 1024;
 
 pub(super) fn run(global: &Global, args: RunArgs, ui: Ui) -> Result<ExitStatus> {
     let taxonomy = load_taxonomy(args.taxonomy.as_deref())?;
@@ -51,11 +53,12 @@ pub(super) fn run(global: &Global, args: RunArgs, ui: Ui) -> Result<ExitStatus> 
         let node_count = node_count.ok_or_else(|| Failure::usage("no node to submit to"))?;
         let pace = Pace::new(args.rate(), node_count, args.batch_size, args.max_in_flight);
         let summary = checked.summary().clone();
+        check_sizes(&checked, &pace, &options)?;
         describe_plan(&pace, &args.provider, indicators(&summary), ui);
 
         let mut progress = Progress::new(ui, indicators(&summary), nodes.len(), pace.total);
         let engine = Engine { run_id: run_id.clone(), options, pace, nodes, grace: GRACE };
-        let rows = checked.into_rows();
+        let rows = checked.rows();
         let finished = engine.run(rows, indicators(&summary), sink, &mut progress, stop.clone()).await?;
         progress.finish();
         // Asked to stop just as the last row landed: nothing was interrupted.
@@ -75,6 +78,16 @@ pub(super) fn run(global: &Global, args: RunArgs, ui: Ui) -> Result<ExitStatus> 
         };
         conclude(finished, frame, args.json, ui)
     })
+}
+
+/// Refuses batches over the server's limit, before anything is submitted. Reads the input once more, but only where
+/// its largest row makes that possible.
+fn check_sizes(checked: &Checked, pace: &Pace, options: &RunOptions) -> Result<()> {
+    let largest_row = checked.summary().largest_row * LARGEST_GROWTH + NAMES;
+    if largest_row.saturating_mul(pace.batch_size.get() as usize) <= LARGEST_BODY {
+        return Ok(());
+    }
+    rehearse(checked.rows(), options.clone(), pace.batch_size)
 }
 
 /// Where results and failures go.

@@ -31,7 +31,7 @@ pub(super) fn ingress(target: &Target) -> Result<Vec<(String, Ingress)>> {
 }
 
 /// Admin client of every node.
-pub(super) fn admin(target: &Target) -> Result<Vec<Admin>> {
+pub(super) fn admin(_global: &crate::cli::Global, target: &Target) -> Result<Vec<Admin>> {
     let urls = if target.admin.is_empty() {
         DEFAULT_ADMIN.map(str::to_owned).to_vec()
     } else {

@@ -49,6 +49,7 @@ pub(super) fn check_with(sources: &[Source], options: &Options, stdin: &mut dyn 
             }),
         }
     }
+    let largest_row = seen.largest();
     let repeats = seen.repeats();
     if !options.skip_invalid && (bad.total > 0 || !repeats.different.is_empty()) {
         bad.add_conflicts(&walk, &repeats.different)?;
@@ -59,6 +60,7 @@ pub(super) fn check_with(sources: &[Source], options: &Options, stdin: &mut dyn 
         rows: walk.rows(),
         invalid: bad.total + repeats.different.len() as u64,
         duplicates: repeats.same.len() as u64,
+        largest_row,
         warnings: merged(&walk, &repeats.same).into_iter().collect(),
         digest: hex(walk.prefixes().last()),
     };
@@ -78,9 +80,11 @@ impl Checked {
     }
 
     /// The second pass: the same rows again, duplicates left out, bad ones as [`super::Row::Invalid`]. Holds one
-    /// row at a time. Its last item is a failure if the content is not what was checked.
-    pub fn into_rows(self) -> Rows {
-        Rows::new(Walk::new(self.sources, Some(self.prefixes)), self.repeats, self.skip_invalid)
+    /// row at a time. Its last item is a failure if the content is not what was checked. The files are shared: only
+    /// one pass may be under way at a time.
+    pub fn rows(&self) -> Rows {
+        let walk = Walk::new(self.sources.clone(), Some(self.prefixes.clone()));
+        Rows::new(walk, self.repeats.clone(), self.skip_invalid)
     }
 }
 

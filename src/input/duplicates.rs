@@ -18,6 +18,7 @@ pub(super) struct Seen {
     ids: RandomState,
     contents: RandomState,
     rows: Vec<Record>,
+    largest: usize,
 }
 
 #[derive(Debug)]
@@ -38,7 +39,7 @@ pub(super) struct Repeat {
 }
 
 /// All repeats, each list in input order.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Repeats {
     /// Same content: harmless.
     pub(super) same: Vec<Repeat>,
@@ -50,8 +51,9 @@ impl Seen {
     /// Remembers a row; false when there are more rows than can be numbered.
     pub(super) fn add(&mut self, indicator: &Indicator, ordinal: u64, line: u64) -> bool {
         let Ok(ordinal) = u32::try_from(ordinal) else { return false };
-        let mut hasher = self.contents.build_hasher();
+        let mut hasher = Measuring { inner: self.contents.build_hasher(), bytes: 0 };
         hash_indicator(indicator, &mut hasher);
+        self.largest = self.largest.max(hasher.bytes);
         self.rows.push(Record {
             id: self.ids.hash_one(&indicator.id),
             content: hasher.finish(),
@@ -59,6 +61,11 @@ impl Seen {
             line: u32::try_from(line).unwrap_or(u32::MAX),
         });
         true
+    }
+
+    /// Bytes of content in the largest row.
+    pub(super) fn largest(&self) -> usize {
+        self.largest
     }
 
     /// Finds the repeats: the first row of an id stands, later ones are compared with it.
@@ -85,6 +92,23 @@ impl Seen {
 }
 
 /// Every field by name: one that is added to [`Indicator`] must not be forgotten here.
+/// Counts what it hashes: the size of a row for free.
+struct Measuring<H> {
+    inner: H,
+    bytes: usize,
+}
+
+impl<H: Hasher> Hasher for Measuring<H> {
+    fn write(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len();
+        self.inner.write(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        self.inner.finish()
+    }
+}
+
 fn hash_indicator(indicator: &Indicator, hasher: &mut impl Hasher) {
     let Indicator {
         id,

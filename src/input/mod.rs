@@ -1,7 +1,7 @@
 //! Reading tables of indicators: CSV, a JSON array, or JSON Lines, from files or standard input.
 //!
 //! Owns what counts as a usable row and every message about one that is not. The input is read twice and never
-//! held: [`check()`] reads all of it and answers for it before anything is submitted, then [`Checked::into_rows`]
+//! held: [`check()`] reads all of it and answers for it before anything is submitted, then [`Checked::rows`]
 //! streams the same bytes again, duplicates left out. What is kept between the passes is 24 bytes a row while
 //! duplicates are looked for, and a number for each duplicate after that.
 //!
@@ -75,6 +75,8 @@ pub struct Summary {
     pub invalid: u64,
     /// Rows left out because an earlier one has the same id and the same content.
     pub duplicates: u64,
+    /// Bytes of text in the largest row, names of columns not counted.
+    pub largest_row: usize,
     /// What the user should know though nothing is wrong, one sentence each.
     pub warnings: Vec<String>,
     /// SHA-256 over the bytes of all sources in order, in hex: for one file what `sha256sum` prints.

@@ -7,5 +7,6 @@ pub mod admin;
 mod http;
 pub mod ingress;
 pub mod names;
+pub mod queue;
 
 pub use http::{Error, Origin};

@@ -89,8 +89,9 @@ impl Plan {
         planner.plan.labels = planner.labels.len();
         planner.check_texts()?;
         for (name, lookup) in &spec.lookups {
-            let compiled = Lookup::new(lookup.get_ref(), &spec.extra_columns)
-                .map_err(|why| Error::invalid(format!("lookup `{name}`"), why).on_line(text, &lookup.span()))?;
+            let compiled = Lookup::new(lookup.get_ref(), &spec.extra_columns).map_err(|why| {
+                Error::invalid(format!("lookup `{name}`"), why).on_line(text, &lookup.span())
+            })?;
             planner.plan.lookups.push((name.clone(), compiled));
         }
         let mut names = HashSet::new();
@@ -147,7 +148,8 @@ impl<'a> Planner<'a> {
         }
         let mut conditions = self.conditions(&spec.matches, true)?;
         conditions.extend(self.conditions(&spec.unless, false)?);
-        let needs = spec.when.iter().map(|(name, values)| self.need(name, values)).collect::<Result<_, _>>()?;
+        let needs =
+            spec.when.iter().map(|(name, values)| self.need(name, values)).collect::<Result<_, _>>()?;
         let mut targets = Vec::with_capacity(spec.set.len() + spec.find.len());
         for (name, value) in &spec.set {
             let label = self.label(name)?;
@@ -169,7 +171,11 @@ impl<'a> Planner<'a> {
         Ok(Rule { name: spec.name.clone(), weight: spec.weight, needs, conditions, targets })
     }
 
-    fn conditions(&mut self, from: &'a BTreeMap<String, String>, expected: bool) -> Result<Vec<Condition>, String> {
+    fn conditions(
+        &mut self,
+        from: &'a BTreeMap<String, String>,
+        expected: bool,
+    ) -> Result<Vec<Condition>, String> {
         let condition = |(name, pattern): (&'a String, &String)| {
             let text = self.text(name)?;
             scan::check(pattern).map_err(|why| format!("pattern on `{name}`: {why}"))?;

@@ -1,3 +1,5 @@
 use super::*;
 #[test]
-fn economic_is_valid() { assert_eq!(Taxonomy::economic().id(), "economic@1"); }
+fn economic_is_valid() {
+    assert_eq!(Taxonomy::economic().id(), "economic@1");
+}

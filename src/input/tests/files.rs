@@ -145,7 +145,7 @@ fn a_quote_that_is_never_closed_is_no_end_of_file() {
 #[test]
 fn standard_input_is_spooled_and_its_format_recognised() {
     let row = "{\"id\":\"a\",\"name\":\"One\"}";
-    let rows = |checked: Checked| checked.into_rows().collect::<Result<Vec<_>, _>>().unwrap().len();
+    let rows = |checked: Checked| checked.rows().collect::<Result<Vec<_>, _>>().unwrap().len();
     assert_eq!(rows(from_stdin(row, None).unwrap()), 1);
     assert_eq!(rows(from_stdin(&format!("\u{feff} [{row}]"), None).unwrap()), 1);
     assert_eq!(rows(from_stdin("id,name\na,One", Some(Format::Csv)).unwrap()), 1);
@@ -178,7 +178,7 @@ fn a_file_replaced_between_the_passes_does_no_harm_and_a_changed_one_is_noticed(
     let checked = check_with(std::slice::from_ref(&source), &options(false), &mut std::io::empty()).unwrap();
     folder.write("b.csv", "nonsense");
     std::fs::rename(folder.0.path().join("b.csv"), path).unwrap();
-    assert_eq!(checked.into_rows().flatten().count(), 1);
+    assert_eq!(checked.rows().flatten().count(), 1);
 
     for change in
         ["id,name\na,Two\n", "id,name\na,Onex,\n", "id,name\na,\"Onex\n", "id,name\na,On\u{e9}\nb,c\n"]
@@ -189,7 +189,7 @@ fn a_file_replaced_between_the_passes_does_no_harm_and_a_changed_one_is_noticed(
         let mut file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
         file.seek(SeekFrom::Start(0)).unwrap();
         file.write_all(change.as_bytes()).unwrap();
-        let mut rows = checked.into_rows();
+        let mut rows = checked.rows();
         let failure = rows.find_map(Result::err).unwrap();
         assert!(folder.say(&failure).starts_with("a.csv changed while it was being read\n"), "{change}");
         assert!(rows.next().is_none());

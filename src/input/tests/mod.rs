@@ -47,7 +47,7 @@ fn options(skip_invalid: bool) -> Options {
 fn read_all(sources: &[Source], options: &Options) -> Result<(Summary, Vec<Row>), Failure> {
     let checked = check_with(sources, options, &mut std::io::empty())?;
     let summary = checked.summary().clone();
-    let rows: Vec<Row> = checked.into_rows().collect::<Result<_, _>>()?;
+    let rows: Vec<Row> = checked.rows().collect::<Result<_, _>>()?;
     let valid = rows.iter().filter(|row| matches!(row, Row::Valid(_))).count() as u64;
     assert_eq!(valid, summary.indicators());
     assert_eq!(rows.len() as u64, summary.indicators() + summary.invalid);
