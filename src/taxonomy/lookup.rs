@@ -82,7 +82,8 @@ impl Lookup {
                 return Some(Value::from(entry));
             }
             if self.guarded.contains(entry) {
-                let clear = self.stands_alone(&text[..found.start()]) && self.stands_alone(&text[found.end()..]);
+                let clear =
+                    self.stands_alone(&text[..found.start()]) && self.stands_alone(&text[found.end()..]);
                 return clear.then(|| Value::from(entry));
             }
             self.words.get(&entry.to_lowercase()).cloned()
@@ -126,7 +127,8 @@ fn finder(spec: &LookupSpec) -> Result<Regex, String> {
 
 /// A word ends where letters end; a symbol such as `€` may touch the figure next to it.
 fn bounded(entry: &str) -> String {
-    let edge = |letter: Option<char>| if letter.is_some_and(|c| c.is_ascii_alphanumeric()) { r"\b" } else { "" };
+    let edge =
+        |letter: Option<char>| if letter.is_some_and(|c| c.is_ascii_alphanumeric()) { r"\b" } else { "" };
     format!("{}{}{}", edge(entry.chars().next()), regex::escape(entry), edge(entry.chars().next_back()))
 }
 

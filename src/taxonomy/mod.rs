@@ -55,9 +55,13 @@ impl Taxonomy {
     /// Reads a taxonomy and checks that it agrees with itself.
     pub fn parse(text: &str) -> Result<Self, Error> {
         let spec: Spec = toml::from_str(text).map_err(|error| Error::syntax(text, &error))?;
-        let named = |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let named =
+            |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         if !named(&spec.name) {
-            return Err(Error::invalid("name", "letters, digits and hyphens only, because it becomes `name@version`"));
+            return Err(Error::invalid(
+                "name",
+                "letters, digits and hyphens only, because it becomes `name@version`",
+            ));
         }
         let fields = fields(&spec, text)?;
         let plan = Plan::new(&spec, &fields, text)?;
@@ -69,7 +73,8 @@ impl Taxonomy {
     /// Reads a taxonomy file.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+        let text =
+            fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
         Self::parse(&text).map_err(|error| error.in_file(path))
     }
 
@@ -128,5 +133,7 @@ fn digest(spec: &Spec) -> Result<String, Error> {
     }))
 }
 
+#[cfg(test)]
+mod economic_tests;
 #[cfg(test)]
 mod tests;
