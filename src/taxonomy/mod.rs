@@ -134,4 +134,6 @@ fn digest(spec: &Spec) -> Result<String, Error> {
 }
 
 #[cfg(test)]
+mod economic_tests;
+#[cfg(test)]
 mod tests;

@@ -20,9 +20,35 @@ const ANY: &str = "*";
 #[derive(Debug, Clone, Default)]
 pub(super) struct Plan {
     pub(super) labels: usize,
+    pub(super) values: Values,
     pub(super) texts: Vec<Text>,
     pub(super) lookups: Vec<(String, Lookup)>,
     pub(super) rules: Vec<Rule>,
+}
+
+/// Every value a rule or a lookup can decide, once. Rules compare numbers instead of texts.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Values {
+    all: Vec<Value>,
+    numbers: HashMap<String, usize>,
+}
+
+impl Values {
+    /// The number of a value, which is added if it is new.
+    fn add(&mut self, value: &Value) -> usize {
+        *self.numbers.entry(value.to_string()).or_insert_with(|| {
+            self.all.push(value.clone());
+            self.all.len() - 1
+        })
+    }
+
+    pub(super) fn get(&self, number: usize) -> &Value {
+        &self.all[number]
+    }
+
+    pub(super) fn number(&self, value: &Value) -> Option<usize> {
+        self.numbers.get(&value.to_string()).copied()
+    }
 }
 
 /// A rule: what must hold, and what follows.
@@ -39,7 +65,7 @@ pub(super) struct Rule {
 #[derive(Debug, Clone)]
 pub(super) struct Need {
     pub(super) label: usize,
-    pub(super) values: Vec<Value>,
+    pub(super) values: Vec<usize>,
 }
 
 /// A pattern that must occur, or must not.
@@ -60,7 +86,7 @@ pub(super) struct Target {
 /// Where its value comes from.
 #[derive(Debug, Clone)]
 pub(super) enum Source {
-    Value(Value),
+    Value(usize),
     Lookup(usize),
 }
 
@@ -154,14 +180,16 @@ impl<'a> Planner<'a> {
         for (name, value) in &spec.set {
             let label = self.label(name)?;
             self.check(label, name, value)?;
-            targets.push(Target { label, source: Source::Value(value.clone()) });
+            targets.push(Target { label, source: Source::Value(self.plan.values.add(value)) });
         }
         for (name, lookup) in &spec.find {
             let label = self.label(name)?;
             let known = self.plan.lookups.iter().position(|(known, _)| known == lookup);
             let index = known.ok_or_else(|| format!("there is no lookup `{lookup}`"))?;
-            for value in self.plan.lookups[index].1.values() {
+            let values: Vec<Value> = self.plan.lookups[index].1.values().collect();
+            for value in values {
                 self.check(label, name, &value)?;
+                self.plan.values.add(&value);
             }
             targets.push(Target { label, source: Source::Lookup(index) });
         }
@@ -202,7 +230,7 @@ impl<'a> Planner<'a> {
         Ok(self.plan.texts.len() - 1)
     }
 
-    fn need(&self, name: &str, values: &[Value]) -> Result<Need, String> {
+    fn need(&mut self, name: &str, values: &[Value]) -> Result<Need, String> {
         let label = self.label(name)?;
         if !self.decided.contains(&label) {
             return Err(format!("it asks for `{name}`, which no rule before it decides"));
@@ -216,7 +244,7 @@ impl<'a> Planner<'a> {
         for value in values {
             self.check(label, name, value)?;
         }
-        Ok(Need { label, values: values.to_vec() })
+        Ok(Need { label, values: values.iter().map(|value| self.plan.values.add(value)).collect() })
     }
 
     fn label(&self, name: &str) -> Result<usize, String> {

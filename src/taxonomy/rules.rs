@@ -31,10 +31,10 @@ pub struct Answer {
     pub reasoning: Option<String>,
 }
 
-/// A decided label: its value and the rule that decided it.
-#[derive(Debug, Clone)]
+/// A decided label: the number of its value, and the rule that decided it.
+#[derive(Debug, Clone, Copy)]
 struct Decision {
-    value: Value,
+    value: usize,
     rule: usize,
 }
 
@@ -62,8 +62,11 @@ impl Rules {
                     continue;
                 }
                 let value = match &target.source {
-                    Source::Value(value) => Some(value.clone()),
-                    Source::Lookup(lookup) => self.plan.lookups[*lookup].1.find(indicator),
+                    Source::Value(value) => Some(*value),
+                    Source::Lookup(lookup) => {
+                        let found = self.plan.lookups[*lookup].1.find(indicator);
+                        found.and_then(|value| self.plan.values.number(&value))
+                    }
                 };
                 decided[target.label] = value.map(|value| Decision { value, rule: index });
             }
@@ -81,7 +84,7 @@ impl Rules {
             let value = if let Some(Decision { value, rule }) = decision {
                 total += self.plan.rules[rule].weight;
                 deciding.push(rule);
-                value
+                self.plan.values.get(value).clone()
             } else {
                 total += field.fallback.weight;
                 fallen.push(&field.name);
@@ -105,7 +108,6 @@ impl Rules {
 fn holds(rule: &Rule, decided: &[Option<Decision>], scan: &mut Scan<'_>) -> bool {
     let met = rule.needs.iter().all(|need| {
         decided[need.label]
-            .as_ref()
             .is_some_and(|decision| need.values.is_empty() || need.values.contains(&decision.value))
     });
     met && rule

@@ -10,8 +10,12 @@ use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder, SetMatches};
 use super::text::{Case, Column, assemble, fold_pattern};
 use crate::domain::indicator::Indicator;
 
-/// States of the automaton are kept up to this size; below it, many rules on prose would rebuild them all the time.
-const AUTOMATON_BYTES: usize = 16 << 20;
+/// Patterns searched in one pass. The states of an automaton multiply with its patterns: all of them in one would
+/// be rebuilt all the time (measured on 159 patterns and real names: 88 µs a row, against 3 µs in parts).
+const PATTERNS_A_PASS: usize = 32;
+
+/// States of one automaton are kept up to this size, per thread.
+const AUTOMATON_BYTES: usize = 8 << 20;
 
 /// Columns read as one text, and the patterns searched in it.
 #[derive(Debug, Clone)]
@@ -44,21 +48,24 @@ fn explained(error: &regex::Error) -> String {
 /// All texts with their patterns compiled.
 #[derive(Debug, Clone)]
 pub(super) struct Scanner {
-    texts: Vec<(Vec<Column>, RegexSet)>,
+    texts: Vec<(Vec<Column>, Vec<RegexSet>)>,
 }
 
 impl Scanner {
     pub(super) fn new(texts: &[Text]) -> Result<Self, String> {
-        let compile = |text: &Text| {
-            RegexSetBuilder::new(text.patterns.iter().map(|pattern| fold_pattern(pattern)))
+        let compile = |patterns: &[String]| {
+            RegexSetBuilder::new(patterns.iter().map(|pattern| fold_pattern(pattern)))
                 .unicode(false)
                 .case_insensitive(true)
                 .dfa_size_limit(AUTOMATON_BYTES)
                 .build()
-                .map(|set| (text.columns.clone(), set))
                 .map_err(|error| error.to_string())
         };
-        Ok(Self { texts: texts.iter().map(compile).collect::<Result<_, _>>()? })
+        let compile = |text: &Text| {
+            let passes = text.patterns.chunks(PATTERNS_A_PASS).map(compile);
+            Ok((text.columns.clone(), passes.collect::<Result<_, String>>()?))
+        };
+        Ok(Self { texts: texts.iter().map(compile).collect::<Result<_, String>>()? })
     }
 
     /// A view of one row. Nothing is searched before it is asked for.
@@ -79,19 +86,20 @@ pub(super) struct Scan<'a> {
 enum Seen {
     Unread,
     Absent,
-    Found(SetMatches),
+    Found(Vec<SetMatches>),
 }
 
 impl Scan<'_> {
     /// Whether this pattern occurs in this text; a text that is absent contains nothing.
     pub(super) fn has(&mut self, text: usize, pattern: usize) -> bool {
         if matches!(self.results[text], Seen::Unread) {
-            let (columns, set) = &self.scanner.texts[text];
-            self.results[text] = assemble(columns, self.row, Case::Lower)
-                .map_or(Seen::Absent, |content| Seen::Found(set.matches(content.as_bytes())));
+            let (columns, passes) = &self.scanner.texts[text];
+            self.results[text] = assemble(columns, self.row, Case::Lower).map_or(Seen::Absent, |content| {
+                Seen::Found(passes.iter().map(|pass| pass.matches(content.as_bytes())).collect())
+            });
         }
         match &self.results[text] {
-            Seen::Found(found) => found.matched(pattern),
+            Seen::Found(found) => found[pattern / PATTERNS_A_PASS].matched(pattern % PATTERNS_A_PASS),
             Seen::Unread | Seen::Absent => false,
         }
     }
