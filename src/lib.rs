@@ -7,6 +7,8 @@ pub mod domain;
 pub mod error;
 pub mod restate;
 pub mod text;
+
+pub mod cluster;
 pub mod ui;
 
 pub mod cli;
