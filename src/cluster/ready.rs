@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::{join_all, try_join, try_join_all};
+use futures_util::future::{join, join_all};
 use tokio::time::{Instant, sleep};
 
 use super::state::Node;
@@ -17,7 +17,9 @@ pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Keys spread over the partitions by their hash: with six partitions this many leave one out in a thousandth of
 /// clusters, and each costs a millisecond.
 const PROBES: u8 = 48;
-const PAUSE: Duration = Duration::from_millis(200);
+/// The same for the first one; what hangs now may go through a moment later.
+const KNOCK_TIMEOUT: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Clients for one node.
 #[derive(Debug, Clone)]
@@ -40,17 +42,30 @@ impl Clients {
     }
 
     /// Writes to the log of (as good as) every partition through this node.
-    pub(super) async fn probe_log(&self) -> std::result::Result<(), Error> {
+    pub(super) async fn probe_log(&self) -> Writes {
         let keys: Vec<String> = (0..PROBES).map(|key| format!("ready-{key}")).collect();
-        try_join_all(keys.iter().map(|key| self.ingress.probe_log(key, PROBE_TIMEOUT))).await?;
-        Ok(())
+        let answers = join_all(keys.iter().map(|key| self.ingress.probe_log(key, PROBE_TIMEOUT))).await;
+        let some = answers.iter().any(std::result::Result::is_ok);
+        Writes { some, all: answers.into_iter().collect() }
     }
 
     /// Whether the node serves; its version.
-    pub(super) async fn probe(&self) -> std::result::Result<String, Error> {
-        let (version, ()) = try_join(self.admin.version(PROBE_TIMEOUT), self.probe_log()).await?;
-        Ok(version)
+    async fn probe(&self) -> std::result::Result<String, Error> {
+        // One write first: a cluster that is not up yet need not be asked for all of them again and again.
+        self.ingress.probe_log("ready", KNOCK_TIMEOUT).await?;
+        let (version, writes) = join(self.admin.version(PROBE_TIMEOUT), self.probe_log()).await;
+        writes.all?;
+        version
     }
+}
+
+/// Which writes came through.
+#[derive(Debug)]
+pub(super) struct Writes {
+    /// At least one: there is a quorum. Right after a node died, its partitions still wait for another leader.
+    pub(super) some: bool,
+    /// All of them, or why one did not.
+    pub(super) all: std::result::Result<(), Error>,
 }
 
 /// A node that did not get ready, and what it answered last.

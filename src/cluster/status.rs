@@ -170,12 +170,12 @@ async fn ask(folder: &Folder, node: &Node, clients: &Clients) -> Told {
             )
         })
         .into();
-    let Some((log, version, deployments, led)) = answers.await else {
+    let Some((writes, version, deployments, led)) = answers.await else {
         return Told { status, can_write: false, deployments: None };
     };
-    let can_write = log.is_ok();
-    let problem =
-        log.err().map(|error| error.to_string()).or_else(|| version.as_ref().err().map(ToString::to_string));
+    let can_write = writes.some;
+    let not_written = writes.all.err().map(|error| error.to_string());
+    let problem = not_written.or_else(|| version.as_ref().err().map(ToString::to_string));
     status.ready = problem.is_none();
     status.problem = problem;
     status.partitions_led = led.ok().flatten();

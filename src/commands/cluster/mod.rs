@@ -179,7 +179,7 @@ fn interruptible<T>(work: impl Future<Output = Result<T>>, message: String) -> R
 }
 
 fn say(ui: Ui) -> impl Fn(&Step) + Send + Sync {
-    move |step| ui.note(&format!("cluster   {}", text::printable(&step.to_string())))
+    move |step| ui.note(&text::printable(&format!("cluster   {step}")))
 }
 
 fn seconds(count: u32) -> Duration {
