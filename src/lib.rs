@@ -14,6 +14,7 @@ pub mod output;
 pub mod restate;
 pub mod taxonomy;
 
+pub mod cluster;
 pub mod engine;
 pub mod report;
 pub mod service;

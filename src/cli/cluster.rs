@@ -1,6 +1,10 @@
 //! `classify cluster …`
 
-use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use crate::cluster::{DEFAULT_NAME, PortChoice};
 
 /// Arguments of `cluster`.
 #[derive(Debug, Args)]
@@ -13,6 +17,205 @@ pub struct ClusterArgs {
 /// The verbs of `cluster`.
 #[derive(Debug, Subcommand)]
 pub enum ClusterCommand {
-    /// Start the nodes and wait until they serve
-    Start,
+    /// Start the nodes and wait until they serve; starts again only what is not running
+    Start(StartArgs),
+    /// Stop the nodes and the service started with them, keeping all data
+    Stop(StopArgs),
+    /// Stop the cluster and delete all its data
+    Clean(CleanArgs),
+    /// Show nodes, service and quorum
+    #[command(visible_alias = "ps")]
+    Status(StatusArgs),
+    /// Show what the nodes logged
+    Logs(LogsArgs),
+    /// Make the service known to the cluster and wait until every node can call it
+    Register(RegisterArgs),
+}
+
+/// Which cluster is meant.
+#[derive(Debug, Args)]
+pub struct Target {
+    /// Name of the cluster
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_NAME)]
+    pub name: String,
+}
+
+/// What runs the nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Runtime {
+    /// Whatever this machine can do
+    Auto,
+    /// Containers
+    Docker,
+    /// Processes
+    Native,
+}
+
+/// How ports are chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Ports {
+    /// 8080, 28080, 38080 for the ingress, and so on
+    Default,
+    /// Free ones, kept for the cluster's life
+    Auto,
+}
+
+impl From<Ports> for PortChoice {
+    fn from(ports: Ports) -> Self {
+        match ports {
+            Ports::Default => Self::Default,
+            Ports::Auto => Self::Auto,
+        }
+    }
+}
+
+/// Where the Restate server comes from.
+#[derive(Debug, Args)]
+pub struct ServerArgs {
+    /// The restate-server to run [default: the one on PATH, else downloaded with npm]
+    #[arg(long, value_name = "FILE", env = "RESTATE_SERVER")]
+    pub restate_server: Option<PathBuf>,
+    /// Folder for the downloaded server [default: `cache` in the folder for local state]
+    #[arg(long, value_name = "DIR", env = "CLASSIFY_CACHE")]
+    pub cache: Option<PathBuf>,
+}
+
+/// Arguments of `cluster start`.
+#[derive(Debug, Args)]
+pub struct StartArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would become the command's help")]
+    pub target: Target,
+    /// What runs the nodes
+    #[arg(long, value_enum, default_value_t = Runtime::Auto)]
+    pub runtime: Runtime,
+    /// Number of nodes, 1 to 9 [default: 3, or what the cluster has]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub nodes: Option<u8>,
+    /// How ports are chosen [default: default, or what the cluster has]
+    #[arg(long, value_enum)]
+    pub ports: Option<Ports>,
+    /// Seconds until the nodes must serve
+    #[arg(long, value_name = "SECS", default_value_t = 60)]
+    pub timeout: u32,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would become the command's help")]
+    pub server: ServerArgs,
+}
+
+/// Arguments of `cluster stop`.
+#[derive(Debug, Args)]
+pub struct StopArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would become the command's help")]
+    pub target: Target,
+    /// Seconds after which what still runs is killed
+    #[arg(long, value_name = "SECS", default_value_t = 30)]
+    pub timeout: u32,
+}
+
+/// Arguments of `cluster clean`.
+#[derive(Debug, Args)]
+pub struct CleanArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would become the command's help")]
+    pub target: Target,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Seconds after which what still runs is killed
+    #[arg(long, value_name = "SECS", default_value_t = 30)]
+    pub timeout: u32,
+}
+
+/// Arguments of `cluster status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would become the command's help")]
+    pub target: Target,
+    /// One JSON object instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `cluster logs`.
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would become the command's help")]
+    pub target: Target,
+    /// A node (`restate-2` or `2`) or `service` [default: all]
+    pub node: Option<String>,
+    /// Go on until Ctrl-C
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Begin with this number of lines of each log
+    #[arg(short = 'n', long, value_name = "LINES", default_value_t = 50)]
+    pub lines: usize,
+}
+
+/// Arguments of `cluster register`.
+#[derive(Debug, Args)]
+pub struct RegisterArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would become the command's help")]
+    pub target: Target,
+    /// Where the service listens, as seen from the nodes [default: the service started with the cluster, else
+    /// <http://127.0.0.1:9080>]
+    pub uri: Option<String>,
+    /// Seconds until every node must be able to call it
+    #[arg(long, value_name = "SECS", default_value_t = 30)]
+    pub timeout: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn parse(args: &[&str]) -> Result<ClusterCommand, clap::Error> {
+        let cli = Cli::try_parse_from(["classify", "cluster"].iter().chain(args))?;
+        match cli.command {
+            Some(Command::Cluster(args)) => Ok(args.command),
+            _ => unreachable!("`cluster` was typed"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn start_has_defaults_that_leave_an_existing_cluster_alone() {
+        let Ok(ClusterCommand::Start(start)) = parse(&["start"]) else { panic!("not parsed") };
+        assert_eq!((start.target.name.as_str(), start.nodes, start.ports), ("default", None, None));
+        assert_eq!((start.runtime, start.timeout), (Runtime::Auto, 60));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let bad: [&[&str]; 6] = [
+            &["start", "--nodes", "0"],
+            &["start", "--nodes", "10"],
+            &["start", "--ports", "8080"],
+            &["start", "--timeout", "-1"],
+            &["logs", "-n", "x"],
+            &["explode"],
+        ];
+        for args in bad {
+            assert!(parse(args).is_err(), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn ps_is_status() {
+        assert!(matches!(
+            parse(&["ps", "--json"]),
+            Ok(ClusterCommand::Status(StatusArgs { json: true, .. }))
+        ));
+    }
 }

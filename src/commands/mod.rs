@@ -1,6 +1,7 @@
 //! One module per command: wiring between the command line and the parts that do the work.
 
 mod cluster;
+mod home;
 mod preflight;
 mod queue;
 mod run;
@@ -32,13 +33,19 @@ pub fn dispatch(cli: Cli, ui: Ui) -> Result<ExitStatus> {
     }
 }
 
-/// Runs a command's asynchronous part.
-fn block_on<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
+/// Runs `work` on a runtime of its own.
+fn block_on<T, E: From<Failure>>(
+    work: impl Future<Output = std::result::Result<T, E>>,
+) -> std::result::Result<T, E> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
         .enable_all()
         .build()
-        .map_err(|error| Failure::unexpected(format!("cannot start the runtime: {error}")))?;
-    runtime.block_on(command)
+        .map_err(|error| Failure::unexpected(format!("no runtime: {error}")))?;
+    let outcome = runtime.block_on(work);
+    // A blocking call may still be going on, say npm's; the user has been waiting long enough.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// The label set in `file`, or the built-in one.

@@ -4,8 +4,10 @@
 //! node comes next, and when, is the engine's business.
 
 pub mod admin;
+pub mod endpoint;
 mod http;
 pub mod ingress;
+pub mod metrics;
 pub mod names;
 pub mod queue;
 

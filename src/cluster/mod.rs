@@ -1,0 +1,39 @@
+//! A Restate cluster on this machine: its processes, their files, and whether they really serve.
+//!
+//! Owns everything under `<home>/cluster/<name>/`, and starts and ends the processes recorded there. It never prints:
+//! long work reports [`Step`]s to the caller. What Restate's APIs mean is the business of `restate`.
+
+mod folder;
+mod lock;
+pub mod logs;
+mod node;
+pub mod ports;
+mod process;
+mod ready;
+pub mod register;
+pub mod server;
+pub mod service;
+pub mod start;
+pub mod state;
+pub mod status;
+pub mod step;
+pub mod stop;
+
+pub use folder::Folder;
+pub use ports::{NodePorts, PortChoice};
+pub use process::ProcessId;
+pub use register::register;
+pub use server::Source;
+pub use service::{ServiceCommand, start_service, stop_service};
+pub use start::{StartOptions, Started, start};
+pub use state::State;
+pub use status::status;
+pub use step::{Progress, Step};
+pub use stop::{clean, stop};
+
+/// The cluster meant when no name is given.
+pub const DEFAULT_NAME: &str = "default";
+/// Nodes of a new cluster when no number is given: the smallest that survives the loss of one.
+pub const DEFAULT_NODES: u8 = 3;
+/// Where `classify serve` listens unless told otherwise.
+pub const DEFAULT_SERVICE_URI: &str = "http://127.0.0.1:9080";

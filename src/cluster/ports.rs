@@ -1,0 +1,196 @@
+//! Which ports the nodes use, whether they are free, and who has them when they are not.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::{Ipv4Addr, TcpListener};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Failure, Result};
+
+/// Beyond this number of nodes the default scheme runs out of port numbers.
+const DEFAULT_SCHEME_MAX: u8 = 5;
+const DEFAULT_STEP: u16 = 10_000;
+/// Below the ranges from which Linux (32768 up) and macOS (49152 up) number outgoing connections: a port from there
+/// may be in somebody's hands when a stopped cluster starts again, and binding port 0 gives just such a port.
+const AUTO_RANGE: std::ops::Range<u16> = 10_000..32_768;
+const AUTO_TRIES: u32 = 10_000;
+
+/// The ports of one node, all on 127.0.0.1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodePorts {
+    /// Where clients call services.
+    pub ingress: u16,
+    /// Admin API and web UI.
+    pub admin: u16,
+    /// Node to node, and metrics.
+    pub fabric: u16,
+}
+
+impl NodePorts {
+    /// The ports with what each is for.
+    pub fn named(self) -> [(&'static str, u16); 3] {
+        [("ingress", self.ingress), ("admin", self.admin), ("fabric", self.fabric)]
+    }
+}
+
+/// How ports are chosen for a new cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PortChoice {
+    /// 8080, 28080, 38080 and so on.
+    Default,
+    /// Free ones, kept for the cluster's life.
+    Auto,
+}
+
+impl fmt::Display for PortChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Default => "default",
+            Self::Auto => "auto",
+        })
+    }
+}
+
+/// Ports for a new cluster of `nodes` nodes.
+pub(super) fn choose(choice: PortChoice, nodes: u8) -> Result<Vec<NodePorts>> {
+    match choice {
+        PortChoice::Default => (1..=nodes).map(default_ports).collect(),
+        PortChoice::Auto => free_ports(nodes),
+    }
+}
+
+fn default_ports(node: u8) -> Result<NodePorts> {
+    if node > DEFAULT_SCHEME_MAX {
+        return Err(Failure::usage(format!(
+            "the default ports are enough for {DEFAULT_SCHEME_MAX} nodes, not for more"
+        ))
+        .hint("add `--ports auto`"));
+    }
+    // 8080, 28080, 38080: the first node has the ports everybody knows, the others carry their number in front.
+    let offset = if node == 1 { 0 } else { u16::from(node) * DEFAULT_STEP };
+    Ok(NodePorts { ingress: 8080 + offset, admin: 9070 + offset, fabric: 5122 + offset })
+}
+
+/// Finds free ports, holding each until all are found so that none comes twice.
+fn free_ports(nodes: u8) -> Result<Vec<NodePorts>> {
+    let wanted = usize::from(nodes) * 3;
+    let mut held = BTreeMap::new();
+    for attempt in 0..AUTO_TRIES {
+        if held.len() == wanted {
+            break;
+        }
+        let port = random_port(attempt);
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            held.insert(port, listener);
+        }
+    }
+    if held.len() < wanted {
+        return Err(Failure::unexpected("no free ports on 127.0.0.1"));
+    }
+    let ports: Vec<u16> = held.keys().copied().collect();
+    Ok(ports.chunks_exact(3).map(|p| NodePorts { ingress: p[0], admin: p[1], fabric: p[2] }).collect())
+}
+
+fn random_port(attempt: u32) -> u16 {
+    // The hasher is keyed by the operating system's randomness; two commands at once must not walk in step.
+    let mut hasher = RandomState::new().build_hasher();
+    hasher.write_u32(attempt);
+    let width = u64::from(AUTO_RANGE.end - AUTO_RANGE.start);
+    let offset = u16::try_from(hasher.finish() % width).unwrap_or_default();
+    AUTO_RANGE.start + offset
+}
+
+/// Whether nobody listens on `port`.
+pub(super) fn is_free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+/// Who listens on `port`, in words, as far as this system lets us see.
+pub(super) fn holder(port: u16) -> Option<String> {
+    let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .filter_map(|table| std::fs::read_to_string(table).ok())
+        .flat_map(|table| listening_inodes(&table, port))
+        .collect();
+    let pid = inodes.iter().find_map(|inode| owner_of(inode))?;
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+    Some(format!("{} (pid {pid})", name.trim()))
+}
+
+/// Socket inodes that listen on `port`, out of a table in the format of `/proc/net/tcp`.
+fn listening_inodes(table: &str, port: u16) -> Vec<String> {
+    const LISTEN: &str = "0A";
+    let suffix = format!(":{port:04X}");
+    table
+        .lines()
+        .skip(1)
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let listens = fields.get(1)?.ends_with(&suffix) && *fields.get(3)? == LISTEN;
+            listens.then(|| fields.get(9).map(|inode| (*inode).to_owned())).flatten()
+        })
+        .collect()
+}
+
+fn owner_of(inode: &str) -> Option<u32> {
+    let link = format!("socket:[{inode}]");
+    std::fs::read_dir("/proc").ok()?.flatten().find_map(|process| {
+        let pid: u32 = process.file_name().to_str()?.parse().ok()?;
+        let files = std::fs::read_dir(process.path().join("fd")).ok()?;
+        files
+            .flatten()
+            .any(|file| {
+                std::fs::read_link(file.path()).is_ok_and(|target| target.as_os_str() == link.as_str())
+            })
+            .then_some(pid)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn default_ports_are_the_documented_ones() {
+        let ports = choose(PortChoice::Default, 5).unwrap();
+        let of = |pick: fn(&NodePorts) -> u16| ports.iter().map(pick).collect::<Vec<_>>();
+        assert_eq!(of(|p| p.ingress), [8080, 28080, 38080, 48080, 58080]);
+        assert_eq!(of(|p| p.admin), [9070, 29070, 39070, 49070, 59070]);
+        assert_eq!(of(|p| p.fabric), [5122, 25122, 35122, 45122, 55122]);
+        let refused = choose(PortChoice::Default, 6).unwrap_err();
+        assert_eq!(refused.hints(), ["add `--ports auto`"]);
+    }
+
+    #[test]
+    fn automatic_ports_are_free_distinct_and_out_of_the_way() {
+        let ports = choose(PortChoice::Auto, 9).unwrap();
+        let all: std::collections::BTreeSet<u16> =
+            ports.iter().flat_map(|p| p.named()).map(|(_, port)| port).collect();
+        assert_eq!((ports.len(), all.len()), (9, 27));
+        assert!(all.iter().all(|port| AUTO_RANGE.contains(port)));
+    }
+
+    #[test]
+    fn a_taken_port_is_seen() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert!(!is_free(port));
+        if cfg!(target_os = "linux") {
+            assert!(holder(port).unwrap().ends_with(&format!("(pid {})", std::process::id())));
+        }
+        drop(listener);
+        assert_eq!(holder(port), None);
+    }
+
+    #[test]
+    fn only_listening_sockets_of_the_port_count() {
+        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
+             0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 111 1 0 100 0 0 10 0\n   \
+             1: 0100007F:1F90 0100007F:C000 01 00000000:00000000 00:00000000 00000000     0        0 222 1 0 100 0 0 10 0\n   \
+             2: 0100007F:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 333 1 0 100 0 0 10 0\n";
+        assert_eq!(listening_inodes(table, 8080), ["111"]);
+    }
+}

@@ -1,0 +1,168 @@
+//! Whether a node really serves. Health URLs stay green without quorum, so these probes go through the log.
+
+use std::time::Duration;
+
+use futures_util::future::{join, join_all};
+use tokio::time::{Instant, sleep};
+
+use super::state::Node;
+use crate::error::{Failure, Result};
+use crate::restate::Error;
+use crate::restate::admin::{Admin, Deployment};
+use crate::restate::ingress::Ingress;
+use crate::restate::names::{CLASSIFIER, ServiceInfo};
+
+/// How long one probe may take. Loopback answers in milliseconds, or it hangs for want of a quorum.
+pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Keys spread over the partitions by their hash: with six partitions this many leave one out in a thousandth of
+/// clusters, and each costs a millisecond.
+const PROBES: u8 = 48;
+/// The same for the first one; what hangs now may go through a moment later.
+const KNOCK_TIMEOUT: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Clients for one node.
+#[derive(Debug, Clone)]
+pub(super) struct Clients {
+    pub(super) name: String,
+    pub(super) ingress: Ingress,
+    pub(super) admin: Admin,
+    pub(super) fabric_url: String,
+}
+
+impl Clients {
+    pub(super) fn new(node: &Node) -> Result<Self> {
+        let failed = |error: Error| Failure::unexpected(error.to_string());
+        Ok(Self {
+            name: node.name.clone(),
+            ingress: Ingress::new(&node.ingress_url()).map_err(failed)?,
+            admin: Admin::new(&node.admin_url()).map_err(failed)?,
+            fabric_url: node.fabric_url(),
+        })
+    }
+
+    /// Writes to the log of (as good as) every partition through this node.
+    pub(super) async fn probe_log(&self) -> Writes {
+        let keys: Vec<String> = (0..PROBES).map(|key| format!("ready-{key}")).collect();
+        let answers = join_all(keys.iter().map(|key| self.ingress.probe_log(key, PROBE_TIMEOUT))).await;
+        let some = answers.iter().any(std::result::Result::is_ok);
+        Writes { some, all: answers.into_iter().collect() }
+    }
+
+    /// Whether the node serves; its version.
+    async fn probe(&self) -> std::result::Result<String, Error> {
+        // One write first: a cluster that is not up yet need not be asked for all of them again and again.
+        self.ingress.probe_log("ready", KNOCK_TIMEOUT).await?;
+        let (version, writes) = join(self.admin.version(PROBE_TIMEOUT), self.probe_log()).await;
+        writes.all?;
+        version
+    }
+}
+
+/// Which writes came through.
+#[derive(Debug)]
+pub(super) struct Writes {
+    /// At least one: there is a quorum. Right after a node died, its partitions still wait for another leader.
+    pub(super) some: bool,
+    /// All of them, or why one did not.
+    pub(super) all: std::result::Result<(), Error>,
+}
+
+/// A node that did not get ready, and what it answered last.
+#[derive(Debug)]
+pub(super) struct NotReady {
+    pub(super) node: String,
+    pub(super) error: Error,
+}
+
+/// Waits until each node serves; the version of the first. Otherwise what each of those that do not answers.
+pub(super) async fn wait_until_ready(
+    nodes: &[Clients],
+    deadline: Instant,
+) -> std::result::Result<String, Vec<NotReady>> {
+    let each = nodes.iter().map(async |node| {
+        loop {
+            let error = match node.probe().await {
+                Ok(version) => return Ok(version),
+                Err(error) => error,
+            };
+            if Instant::now() + PAUSE >= deadline {
+                return Err(NotReady { node: node.name.clone(), error });
+            }
+            sleep(PAUSE).await;
+        }
+    });
+    let mut versions = Vec::new();
+    let mut not_ready = Vec::new();
+    for outcome in join_all(each).await {
+        match outcome {
+            Ok(version) => versions.push(version),
+            Err(node) => not_ready.push(node),
+        }
+    }
+    if not_ready.is_empty() { Ok(versions.into_iter().next().unwrap_or_default()) } else { Err(not_ready) }
+}
+
+/// Where the classification service is registered, if it is.
+pub(super) fn classifier(deployments: &[Deployment]) -> Option<&Deployment> {
+    let offers =
+        |deployment: &&Deployment| deployment.services.iter().any(|service| service.name == CLASSIFIER);
+    // A service that moved is in two deployments; the newer one counts.
+    deployments.iter().filter(offers).max_by_key(|deployment| {
+        deployment.services.iter().filter(|s| s.name == CLASSIFIER).map(|s| s.revision).max()
+    })
+}
+
+/// Calls the service through each node.
+pub(super) async fn call_service(
+    nodes: &[Clients],
+    deployment: &Deployment,
+) -> Vec<std::result::Result<ServiceInfo, String>> {
+    // A call to a service that is down stays in the cluster and is retried there: do not leave one behind with every
+    // look where a glance at the port tells the same.
+    if let Some(uri) = deployment.uri.as_deref()
+        && let Some(address) = loopback_address(uri)
+        && let Err(why) = connects(&address).await
+    {
+        return nodes.iter().map(|_| Err(format!("{uri}: {why}"))).collect();
+    }
+    join_all(
+        nodes.iter().map(async |node| {
+            node.ingress.service_info(PROBE_TIMEOUT).await.map_err(|error| error.to_string())
+        }),
+    )
+    .await
+}
+
+async fn connects(address: &str) -> std::result::Result<(), String> {
+    match tokio::time::timeout(PROBE_TIMEOUT, tokio::net::TcpStream::connect(address)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
+            Err("connection refused".into())
+        }
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("no answer".into()),
+    }
+}
+
+/// `host:port` of an endpoint that nodes and we reach the same way, because it is on this machine.
+fn loopback_address(uri: &str) -> Option<String> {
+    let authority = uri.strip_prefix("http://")?.split('/').next()?;
+    let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
+    let loopback = host == "localhost" || host == "[::1]" || host.starts_with("127.");
+    loopback.then(|| format!("{host}:{port}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_endpoints_on_this_machine_are_knocked_at() {
+        assert_eq!(loopback_address("http://127.0.0.1:9080/"), Some("127.0.0.1:9080".into()));
+        assert_eq!(loopback_address("http://localhost:9080"), Some("localhost:9080".into()));
+        assert_eq!(loopback_address("http://[::1]:9080/x"), Some("[::1]:9080".into()));
+        assert_eq!(loopback_address("http://service.internal:9080"), None);
+        assert_eq!(loopback_address("https://127.0.0.1:9080"), None);
+    }
+}

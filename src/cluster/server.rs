@@ -1,0 +1,197 @@
+//! Finding `restate-server`, or fetching it once with npm.
+//!
+//! Owns where it is looked for and which versions will do. What it is run with is the business of `node`.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use super::lock::Lock;
+use super::step::{Progress, Step};
+use crate::error::{Failure, Result};
+
+const BINARY: &str = "restate-server";
+/// The version that is fetched.
+pub const VERSION: &str = "1.7.12";
+/// The versions that will do: the APIs we use, `x-restate-error-source` and configuration keys are those of 1.7.
+const COMPATIBLE: &str = "1.7.";
+const PACKAGE: &str = "@restatedev/restate-server";
+/// A download of some 60 MB over a slow line, and somebody else's before ours.
+const INSTALL_WAIT: Duration = Duration::from_secs(600);
+const NPM_LINES_SHOWN: usize = 10;
+
+/// Where the server may come from, in this order.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// `$RESTATE_SERVER`: this one and no other.
+    pub explicit: Option<PathBuf>,
+    /// `$PATH`, searched for the server, then for npm.
+    pub path: OsString,
+    /// Where a downloaded server is kept.
+    pub cache: PathBuf,
+}
+
+/// A server that will do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Server {
+    pub(super) binary: PathBuf,
+}
+
+/// Finds a server, fetching it where there is none.
+pub(super) async fn locate(source: &Source, progress: Progress<'_>) -> Result<Server> {
+    let found = match &source.explicit {
+        Some(binary) => Some((binary.clone(), "$RESTATE_SERVER")),
+        None => search(&source.path, BINARY).map(|binary| (binary, "found on PATH")),
+    };
+    if let Some((binary, origin)) = found {
+        // Relative to where the user is, not to the node's folder.
+        let binary = std::path::absolute(&binary).unwrap_or(binary);
+        check_version(&binary, origin).await?;
+        return Ok(Server { binary });
+    }
+    let binary = fetch(source, progress).await?;
+    check_version(&binary, "downloaded").await?;
+    Ok(Server { binary })
+}
+
+/// The first executable file called `name` in the folders of `path`.
+fn search(path: &OsStr, name: &str) -> Option<PathBuf> {
+    use std::os::unix::fs::PermissionsExt;
+    std::env::split_paths(path).filter(|dir| dir.is_absolute()).map(|dir| dir.join(name)).find(|file| {
+        file.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    })
+}
+
+async fn check_version(binary: &Path, origin: &str) -> Result<()> {
+    let mut command = Command::new(binary);
+    command.arg("--version");
+    let output = run(command)
+        .await
+        .map_err(|error| no_server(format!("cannot run {} ({origin}): {error}", binary.display())))?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    let Some(version) = version_of(&said) else {
+        let said = crate::text::shorten(said.trim(), 80);
+        return Err(no_server(format!("{} ({origin}) is no {BINARY}", binary.display()))
+            .detail(format!("to `--version` it said `{said}`")));
+    };
+    if version.starts_with(COMPATIBLE) {
+        return Ok(());
+    }
+    Err(no_server(format!(
+        "{} ({origin}) is Restate {version}; this version of `classify` needs {COMPATIBLE}x",
+        binary.display()
+    )))
+}
+
+fn no_server(message: String) -> Failure {
+    Failure::usage(message).hint(format!(
+        "set RESTATE_SERVER to a {BINARY} {COMPATIBLE}x, or take the other one off PATH and unset RESTATE_SERVER to \
+         have {VERSION} downloaded"
+    ))
+}
+
+fn version_of(said: &str) -> Option<&str> {
+    said.strip_prefix(BINARY)?.split_whitespace().next()
+}
+
+async fn fetch(source: &Source, progress: Progress<'_>) -> Result<PathBuf> {
+    let home = source.cache.join(format!("restate-{VERSION}"));
+    let Some(platform) = platform_package() else {
+        return Err(Failure::usage(format!("there is no Restate server for {}", std::env::consts::OS))
+            .hint("it runs on Linux and macOS, x64 and arm64"));
+    };
+    let binary = home.join("node_modules").join(platform).join("bin").join(BINARY);
+    if binary.is_file() {
+        return Ok(binary);
+    }
+    let Some(npm) = search(&source.path, "npm") else {
+        return Err(Failure::usage(format!("no {BINARY}, and no npm to download it with"))
+            .detail(format!("neither `{BINARY}` nor `npm` is on PATH, and RESTATE_SERVER is not set"))
+            .hint(format!(
+                "install Node.js, or set RESTATE_SERVER to a {BINARY} {COMPATIBLE}x, or put one on PATH"
+            )));
+    };
+    let _lock = Lock::take(&source.cache.join("lock"), INSTALL_WAIT, progress).await?;
+    // Somebody may have fetched it while we waited.
+    if !binary.is_file() {
+        progress(&Step::Installing { package: format!("{PACKAGE}@{VERSION}"), into: home.clone() });
+        install(&npm, &source.cache, &home).await?;
+    }
+    if binary.is_file() {
+        return Ok(binary);
+    }
+    Err(Failure::unexpected(format!("npm installed {PACKAGE}@{VERSION} without {}", binary.display())))
+}
+
+/// Installs into a temporary folder first: a folder under its final name is complete.
+async fn install(npm: &Path, cache: &Path, home: &Path) -> Result<()> {
+    let failed = |what: &str| Failure::unexpected(format!("npm cannot install {PACKAGE}@{VERSION}: {what}"));
+    let work = tempfile::Builder::new()
+        .prefix(".install-")
+        .tempdir_in(cache)
+        .map_err(|error| failed(&error.to_string()))?;
+    let mut command = Command::new(npm);
+    command
+        .args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"])
+        .arg(work.path())
+        .arg(format!("{PACKAGE}@{VERSION}"))
+        .current_dir(work.path())
+        .env("DO_NOT_TRACK", "1")
+        .env("SCARF_ANALYTICS", "false");
+    let output = run(command).await.map_err(|error| failed(&error.to_string()))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let lines: Vec<&str> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+        let shown = &lines[..lines.len().min(NPM_LINES_SHOWN)];
+        let failure = shown.iter().fold(failed(&output.status.to_string()), |f, line| f.detail(*line));
+        return Err(failure.hint(format!(
+            "is the npm registry reachable? Or set RESTATE_SERVER to a {BINARY} {COMPATIBLE}x"
+        )));
+    }
+    // What an interrupted older version may have left is not worth keeping.
+    let _absent = std::fs::remove_dir_all(home);
+    std::fs::rename(work.path(), home).map_err(|error| failed(&format!("{}: {error}", home.display())))
+}
+
+async fn run(mut command: Command) -> std::io::Result<Output> {
+    command.stdin(Stdio::null());
+    tokio::task::spawn_blocking(move || command.output()).await.map_err(std::io::Error::other)?
+}
+
+/// The npm package that holds the native binary for this machine.
+fn platform_package() -> Option<String> {
+    let os = match std::env::consts::OS {
+        "linux" => "linux",
+        "macos" => "darwin",
+        _ => return None,
+    };
+    let arch = match std::env::consts::ARCH {
+        "x86_64" => "x64",
+        "aarch64" => "arm64",
+        _ => return None,
+    };
+    Some(format!("{PACKAGE}-{os}-{arch}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_the_word_after_the_name() {
+        assert_eq!(version_of("restate-server 1.7.12\n"), Some("1.7.12"));
+        assert_eq!(version_of("restate-server 1.7.12 (abc 2026)\n"), Some("1.7.12"));
+        assert_eq!(version_of("restate-server\n"), None);
+        assert_eq!(version_of("GNU bash"), None);
+    }
+
+    #[test]
+    fn only_executable_files_of_absolute_folders_are_found() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("restate-server"), "").unwrap();
+        let path = std::env::join_paths([dir.path(), Path::new("/bin"), Path::new(".")]).unwrap();
+        assert_eq!(search(&path, "restate-server"), None);
+        assert_eq!(search(&path, "sh"), Some(PathBuf::from("/bin/sh")));
+    }
+}

@@ -1,0 +1,386 @@
+//! Brings a cluster up, whatever state it is in: absent, stopped, half started, crashed in part, or running.
+
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::folder::Folder;
+use super::lock::Lock;
+use super::ports::{self, PortChoice};
+use super::process::{self, Target};
+use super::ready::{self, Clients, NotReady, PROBE_TIMEOUT};
+use super::server::{self, Source};
+use super::state::State;
+use super::step::{Progress, Step};
+use super::{logs, node, stop};
+use crate::error::{Failure, Result};
+
+const NODES_MAX: u8 = 9;
+const LOG_LINES_SHOWN: usize = 15;
+const DEATH_WATCH: Duration = Duration::from_millis(100);
+/// How long nodes of a failed start may take to end.
+const UNDO_WAIT: Duration = Duration::from_secs(10);
+
+/// What kind of cluster is wanted.
+#[derive(Debug, Clone)]
+pub struct StartOptions {
+    /// Number of nodes; `None` takes what the cluster has, or [`super::DEFAULT_NODES`].
+    pub nodes: Option<u8>,
+    /// How ports are chosen; `None` takes what the cluster has, or the default ones.
+    pub ports: Option<PortChoice>,
+    /// How long all of it may take.
+    pub timeout: Duration,
+    /// Where the server comes from.
+    pub server: Source,
+}
+
+/// What a start found to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing: all nodes served already.
+    AlreadyUp,
+    /// Nothing but wait: all nodes ran, and had not served yet.
+    BecameReady,
+    /// No node ran; all were started.
+    Started,
+    /// These had died and were started again.
+    Repaired(Vec<String>),
+}
+
+/// A cluster that is up.
+#[derive(Debug, Clone)]
+pub struct Started {
+    /// What was done.
+    pub outcome: Outcome,
+    /// Its record: nodes, ports, processes.
+    pub state: State,
+    /// Version of the server.
+    pub version: String,
+    /// From call to readiness.
+    pub elapsed: Duration,
+    /// Why the registered service does not answer, if one is registered and does not.
+    pub service_problem: Option<String>,
+}
+
+/// Starts the cluster, or what of it is not running, and waits until every node serves. Nodes outlive the caller.
+///
+/// # Errors
+/// When the options contradict the existing cluster, a port is taken, there is no server, a node dies, or the nodes
+/// do not serve in time. Nodes that this call started are stopped again.
+pub async fn start(folder: &Folder, options: &StartOptions, progress: Progress<'_>) -> Result<Started> {
+    let begun = Instant::now();
+    let _lock = Lock::take(&folder.lock_file(), options.timeout, progress).await?;
+    let mut state = match plan(folder, options) {
+        Ok(state) => state,
+        Err(failure) => {
+            forget_unused(folder);
+            return Err(failure);
+        }
+    };
+    let dead = find_dead(folder, &mut state);
+    let clients = state.nodes.iter().map(Clients::new).collect::<Result<Vec<_>>>()?;
+
+    if dead.is_empty() {
+        if let Ok(version) = ready::wait_until_ready(&clients, Instant::now()).await {
+            return finish(folder, state, &clients, Outcome::AlreadyUp, version, begun).await;
+        }
+        progress(&Step::WaitingUntilReady);
+        return match ready::wait_until_ready(&clients, begun + options.timeout).await {
+            Ok(version) => finish(folder, state, &clients, Outcome::BecameReady, version, begun).await,
+            Err(nodes) => Err(not_ready(folder, options.timeout, &nodes)),
+        };
+    }
+
+    let binary = match prepare(folder, options, &state, &dead, progress).await {
+        Ok(binary) => binary,
+        Err(failure) => {
+            forget_unused(folder);
+            return Err(failure);
+        }
+    };
+    let names: Vec<String> = dead.iter().map(|index| state.nodes[*index].name.clone()).collect();
+    let outcome =
+        if dead.len() == state.nodes.len() { Outcome::Started } else { Outcome::Repaired(names.clone()) };
+    progress(&match outcome {
+        Outcome::Repaired(_) => Step::Repairing(names),
+        _ => Step::Starting(names),
+    });
+    let new_data = !node::has_data(folder, &state).contains(&true);
+    // The time for a download is not the nodes' fault.
+    let deadline = Instant::now() + options.timeout;
+    let mut launched = Launched { folder, children: Vec::new() };
+    let up = match launched.launch(&mut state, &dead, &binary) {
+        Ok(()) => launched.wait(&clients, deadline, options.timeout).await,
+        Err(failure) => Err(failure),
+    };
+    match up {
+        Ok(version) => finish(folder, state, &clients, outcome, version, begun).await,
+        Err(failure) => {
+            launched.undo(&mut state, progress).await?;
+            // Nobody ever saw this cluster serve. Half of a founding would only confuse the next start.
+            if new_data && !state.provisioned {
+                let _absent = std::fs::remove_dir_all(folder.data());
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// The existing cluster if the options agree with it, otherwise a new one.
+fn plan(folder: &Folder, options: &StartOptions) -> Result<State> {
+    if let Some(nodes) = options.nodes
+        && !(1..=NODES_MAX).contains(&nodes)
+    {
+        return Err(Failure::usage(format!("a cluster has 1 to {NODES_MAX} nodes, not {nodes}")));
+    }
+    if let Some(state) = State::load(folder)?
+        && !is_disposable(folder, &state)
+    {
+        return agree(folder, options, state);
+    }
+    let choice = options.ports.unwrap_or(PortChoice::Default);
+    let ports = ports::choose(choice, options.nodes.unwrap_or(super::DEFAULT_NODES))?;
+    Ok(State::new(folder, choice, ports))
+}
+
+/// Whether a record is but the trace of a start that failed.
+fn is_disposable(folder: &Folder, state: &State) -> bool {
+    !state.provisioned
+        && !node::has_data(folder, state).contains(&true)
+        && state.live_nodes(folder).is_empty()
+        && !state.service_is_running()
+}
+
+fn agree(folder: &Folder, options: &StartOptions, state: State) -> Result<State> {
+    let name = folder.name();
+    let have = state.nodes.len();
+    let clean_first = format!("remove it and its data first with `{}`", folder.command("clean"));
+    if let Some(nodes) = options.nodes
+        && usize::from(nodes) != have
+    {
+        return Err(Failure::usage(format!(
+            "cluster `{name}` has {have} nodes, and that cannot become {nodes}"
+        ))
+        .hint(clean_first)
+        .hint("or start another one beside it: `--name OTHER --ports auto`"));
+    }
+    if let Some(choice) = options.ports
+        && choice != state.ports
+    {
+        let had = state.ports;
+        return Err(Failure::usage(format!(
+            "cluster `{name}` was made with `--ports {had}`, and keeps its ports"
+        ))
+        .hint(clean_first)
+        .hint("or start another one beside it: `--name OTHER --ports auto`"));
+    }
+    Ok(state)
+}
+
+/// Which nodes do not run. Processes that were started and never recorded are taken in.
+fn find_dead(folder: &Folder, state: &mut State) -> Vec<usize> {
+    let mut dead = Vec::new();
+    for (index, node) in state.nodes.iter_mut().enumerate() {
+        if node.is_running(folder) {
+            continue;
+        }
+        node.process = process::find(&node::args(folder, &node.name));
+        if node.process.is_none() {
+            dead.push(index);
+        }
+    }
+    dead
+}
+
+/// All that can fail before a process is started: ports, server, files.
+async fn prepare(
+    folder: &Folder,
+    options: &StartOptions,
+    state: &State,
+    dead: &[usize],
+    progress: Progress<'_>,
+) -> Result<PathBuf> {
+    for index in dead {
+        let node = &state.nodes[*index];
+        for (purpose, port) in node.ports.named() {
+            if !ports::is_free(port) {
+                return Err(port_taken(state, &node.name, purpose, port));
+            }
+        }
+    }
+    let server = server::locate(&options.server, progress).await?;
+    node::write_config(folder)?;
+    state.save(folder)?;
+    Ok(server.binary)
+}
+
+fn port_taken(state: &State, node: &str, purpose: &str, port: u16) -> Failure {
+    let holder = ports::holder(port).map_or_else(String::new, |holder| format!(" by {holder}"));
+    let failure = Failure::usage(format!("port {port} is taken{holder}; {node} needs it for its {purpose}"));
+    if state.provisioned {
+        failure
+            .hint("stop that process; this cluster keeps its ports")
+            .hint("or start another cluster beside it: `--name OTHER --ports auto`")
+    } else {
+        failure.hint("stop that process, or let free ports be chosen: `--ports auto`")
+    }
+}
+
+/// Nodes started by this very command.
+struct Launched<'a> {
+    folder: &'a Folder,
+    children: Vec<(usize, Child)>,
+}
+
+impl Launched<'_> {
+    fn launch(&mut self, state: &mut State, dead: &[usize], binary: &Path) -> Result<()> {
+        let provision = node::may_provision(state.provisioned, &node::has_data(self.folder, state));
+        state.server = Some(binary.to_owned());
+        for index in dead {
+            let (child, id) = node::launch(self.folder, state, *index, binary, provision)?;
+            self.children.push((*index, child));
+            state.nodes[*index].process = Some(id);
+            // After each, so that whoever kills us leaves no process that nobody knows of.
+            state.save(self.folder)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until all nodes serve or one of ours dies.
+    async fn wait(&mut self, clients: &[Clients], deadline: Instant, timeout: Duration) -> Result<String> {
+        let folder = self.folder;
+        tokio::select! {
+            ready = ready::wait_until_ready(clients, deadline) => {
+                ready.map_err(|nodes| not_ready(folder, timeout, &nodes))
+            }
+            (name, how) = self.death(clients) => {
+                let failure = Failure::unreachable(format!("{name} died while starting ({how})"));
+                Err(with_log(folder, &name, failure))
+            }
+        }
+    }
+
+    async fn death(&mut self, clients: &[Clients]) -> (String, String) {
+        loop {
+            for (index, child) in &mut self.children {
+                if let Ok(Some(status)) = child.try_wait() {
+                    return (clients[*index].name.clone(), status.to_string());
+                }
+            }
+            sleep(DEATH_WATCH).await;
+        }
+    }
+
+    async fn undo(mut self, state: &mut State, progress: Progress<'_>) -> Result<()> {
+        let mut targets = Vec::new();
+        for (index, _) in &self.children {
+            let node = &mut state.nodes[*index];
+            let args = node::args(self.folder, &node.name);
+            targets.extend(node.process.take().map(|id| Target { name: node.name.clone(), id, args }));
+        }
+        process::terminate(&targets, Instant::now() + UNDO_WAIT, progress).await?;
+        for (_, child) in &mut self.children {
+            let _status = child.try_wait();
+        }
+        state.save(self.folder)
+    }
+}
+
+async fn finish(
+    folder: &Folder,
+    mut state: State,
+    clients: &[Clients],
+    outcome: Outcome,
+    version: String,
+    begun: Instant,
+) -> Result<Started> {
+    state.provisioned = true;
+    state.save(folder)?;
+    let elapsed = begun.elapsed();
+    let service_problem = service_problem(clients).await;
+    Ok(Started { outcome, state, version, elapsed, service_problem })
+}
+
+/// Why the service cannot be called through some node, if it is registered at all.
+async fn service_problem(clients: &[Clients]) -> Option<String> {
+    let deployments = match clients.first()?.admin.deployments(PROBE_TIMEOUT).await {
+        Ok(deployments) => deployments,
+        Err(error) => return Some(error.to_string()),
+    };
+    let deployment = ready::classifier(&deployments)?;
+    ready::call_service(clients, deployment).await.into_iter().find_map(std::result::Result::err)
+}
+
+fn not_ready(folder: &Folder, timeout: Duration, nodes: &[NotReady]) -> Failure {
+    let seconds = timeout.as_secs();
+    let failure = Failure::unreachable(format!("the cluster does not serve after {seconds} s"));
+    let failure = nodes.iter().fold(failure, |f, node| f.detail(format!("{}: {}", node.node, node.error)));
+    let failure = match nodes.first() {
+        Some(node) => with_log(folder, &node.node, failure),
+        None => failure,
+    };
+    failure.hint("a busy machine may need more time: `--timeout SECS`")
+}
+
+/// Adds what a node said last.
+fn with_log(folder: &Folder, name: &str, failure: Failure) -> Failure {
+    let path = folder.log(name);
+    let lines = logs::tail(&path, LOG_LINES_SHOWN).unwrap_or_default();
+    let failure = if lines.is_empty() {
+        failure.detail("it said nothing")
+    } else {
+        lines
+            .into_iter()
+            .fold(failure.detail(format!("last lines of {}:", path.display())), |failure, line| {
+                failure.detail(format!("  {line}"))
+            })
+    };
+    failure.hint(format!("the whole log: `{}`", folder.command(&format!("logs {name}"))))
+}
+
+/// Removes the folder of a cluster that never came to be; one with anything but a lock in it stays.
+fn forget_unused(folder: &Folder) {
+    if !folder.state_file().exists() {
+        let _kept = stop::remove_if_unused(folder);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(nodes: Option<u8>, ports: Option<PortChoice>) -> StartOptions {
+        let server = Source { explicit: None, path: "".into(), cache: PathBuf::new() };
+        StartOptions { nodes, ports, timeout: Duration::ZERO, server }
+    }
+
+    #[test]
+    fn an_existing_cluster_keeps_its_nodes_and_ports() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = Folder::new(home.path(), "x").unwrap();
+        std::fs::create_dir_all(folder.path()).unwrap();
+        let mut state = plan(&folder, &options(None, None)).unwrap();
+        assert_eq!((state.nodes.len(), state.ports), (3, PortChoice::Default));
+        state.save(&folder).unwrap();
+        let other = plan(&folder, &options(Some(1), Some(PortChoice::Auto))).unwrap();
+        assert_eq!(other.nodes.len(), 1, "a start that failed binds nobody");
+        state.provisioned = true;
+        state.save(&folder).unwrap();
+        assert_eq!(plan(&folder, &options(None, None)).unwrap(), state);
+        assert_eq!(plan(&folder, &options(Some(3), Some(PortChoice::Default))).unwrap(), state);
+        let refused = plan(&folder, &options(Some(5), None)).unwrap_err();
+        assert!(refused.message().contains("has 3 nodes"), "{refused}");
+        assert!(refused.hints()[0].contains("clean --name x"));
+        assert!(plan(&folder, &options(None, Some(PortChoice::Auto))).is_err());
+    }
+
+    #[test]
+    fn the_number_of_nodes_has_bounds() {
+        let folder = Folder::new(std::path::Path::new("/nowhere"), "x").unwrap();
+        for nodes in [0, 10] {
+            assert!(plan(&folder, &options(Some(nodes), Some(PortChoice::Auto))).is_err());
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! What is known of a cluster between two commands: `cluster.json`.
+//!
+//! Owns its format and that it is replaced whole or not at all. Whether a recorded process still runs is the
+//! business of `process`.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::folder::Folder;
+use super::node;
+use super::ports::{NodePorts, PortChoice};
+use super::process::{self, ProcessId};
+use crate::error::{Failure, Result};
+
+const FORMAT: u32 = 1;
+
+/// Everything recorded about one cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// Version of this format.
+    pub format: u32,
+    /// The cluster's name.
+    pub name: String,
+    /// What runs the nodes; `native` is the only one of this version.
+    pub runtime: String,
+    /// How the ports were chosen.
+    pub ports: PortChoice,
+    /// Whether all nodes once served: from then on there may be data worth keeping.
+    pub provisioned: bool,
+    /// The server that was started last.
+    pub server: Option<PathBuf>,
+    /// The nodes, number 1 first.
+    pub nodes: Vec<Node>,
+    /// The classification service, if it was started as part of the cluster.
+    pub service: Option<Service>,
+}
+
+/// One node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// `restate-1` and so on; also the name of its data folder and its log.
+    pub name: String,
+    /// Where it listens.
+    pub ports: NodePorts,
+    /// Its process when last seen.
+    pub process: Option<ProcessId>,
+}
+
+/// A service that was started as part of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Where it listens.
+    pub uri: String,
+    /// Its command line without the program.
+    pub args: Vec<String>,
+    /// Its process when last seen.
+    pub process: ProcessId,
+}
+
+impl Node {
+    /// Base URL of its ingress.
+    pub fn ingress_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.ingress)
+    }
+
+    /// Base URL of its admin API; the web UI is at `/ui`.
+    pub fn admin_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.admin)
+    }
+
+    /// Base URL for its peers, and for its metrics.
+    pub fn fabric_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.ports.fabric)
+    }
+}
+
+impl State {
+    /// A cluster of which nothing runs yet.
+    pub(super) fn new(folder: &Folder, choice: PortChoice, ports: Vec<NodePorts>) -> Self {
+        let node = |(index, ports)| Node { name: format!("restate-{}", index + 1), ports, process: None };
+        Self {
+            format: FORMAT,
+            name: folder.name().to_owned(),
+            runtime: "native".into(),
+            ports: choice,
+            provisioned: false,
+            server: None,
+            nodes: ports.into_iter().enumerate().map(node).collect(),
+            service: None,
+        }
+    }
+
+    /// Reads what is recorded, `None` when there is no such cluster.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is not ours.
+    pub fn load(folder: &Folder) -> Result<Option<Self>> {
+        let path = folder.state_file();
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Failure::unexpected(format!("{}: {error}", path.display()))),
+        };
+        let state: Self =
+            serde_json::from_slice(&text).map_err(|error| foreign(&path, &error.to_string()))?;
+        if state.format != FORMAT {
+            let why = format!("format {}, this version knows {FORMAT}", state.format);
+            return Err(foreign(&path, &why));
+        }
+        if state.name != folder.name() {
+            return Err(foreign(&path, &format!("it describes the cluster `{}`", state.name)));
+        }
+        Ok(Some(state))
+    }
+
+    /// Reads what is recorded of a cluster that must exist.
+    ///
+    /// # Errors
+    /// As [`State::load`], and when there is no such cluster.
+    pub fn require(folder: &Folder) -> Result<Self> {
+        Self::load(folder)?.ok_or_else(|| {
+            Failure::unreachable(format!("there is no cluster `{}`", folder.name()))
+                .detail(format!("looked in {}", folder.path().display()))
+                .hint(format!("start one with `{}`", folder.command("start")))
+        })
+    }
+
+    /// Replaces the record, whole or not at all.
+    pub(super) fn save(&self, folder: &Folder) -> Result<()> {
+        let path = folder.state_file();
+        write_whole(folder.path(), &path, &serde_json::to_vec_pretty(self).unwrap_or_default())
+            .map_err(|error| Failure::unexpected(format!("{}: {error}", path.display())))
+    }
+
+    /// Base URLs of all ingresses, node 1 first.
+    pub fn ingress_urls(&self) -> Vec<String> {
+        self.nodes.iter().map(Node::ingress_url).collect()
+    }
+
+    /// Base URLs of all admin APIs, node 1 first.
+    pub fn admin_urls(&self) -> Vec<String> {
+        self.nodes.iter().map(Node::admin_url).collect()
+    }
+
+    /// Nodes whose process runs.
+    pub fn live_nodes(&self, folder: &Folder) -> Vec<&Node> {
+        self.nodes.iter().filter(|node| node.is_running(folder)).collect()
+    }
+
+    /// Whether the service that was started as part of the cluster still runs.
+    pub fn service_is_running(&self) -> bool {
+        self.service.as_ref().is_some_and(|service| process::vitals(service.process, &service.args).is_some())
+    }
+}
+
+impl Node {
+    /// Whether its recorded process runs.
+    pub fn is_running(&self, folder: &Folder) -> bool {
+        self.process.is_some_and(|id| process::vitals(id, &node::args(folder, &self.name)).is_some())
+    }
+}
+
+/// Writes to a temporary file in `dir` and renames it to `path`.
+pub(super) fn write_whole(dir: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    file.write_all(content)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}
+
+fn foreign(path: &Path, why: &str) -> Failure {
+    Failure::usage(format!("{}: not a record this version understands: {why}", path.display()))
+        .hint("use the version of `classify` that wrote it, or another `--name`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ports;
+    use super::*;
+
+    fn example() -> (tempfile::TempDir, Folder, State) {
+        let home = tempfile::tempdir().unwrap();
+        let folder = Folder::new(home.path(), "x").unwrap();
+        std::fs::create_dir_all(folder.path()).unwrap();
+        let ports = ports::choose(PortChoice::Default, 3).unwrap();
+        let mut state = State::new(&folder, PortChoice::Default, ports);
+        state.nodes[1].process = Some(ProcessId { pid: 12, started: 34 });
+        state.service = Some(Service {
+            uri: "http://127.0.0.1:9080".into(),
+            args: vec!["serve".into()],
+            process: ProcessId { pid: 56, started: 78 },
+        });
+        (home, folder, state)
+    }
+
+    #[test]
+    fn what_is_saved_is_what_is_read() {
+        let (_home, folder, state) = example();
+        assert_eq!(State::load(&folder).unwrap(), None);
+        state.save(&folder).unwrap();
+        assert_eq!(State::load(&folder).unwrap().unwrap(), state);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
+        assert_eq!(
+            state.ingress_urls(),
+            ["http://127.0.0.1:8080", "http://127.0.0.1:28080", "http://127.0.0.1:38080"]
+        );
+    }
+
+    #[test]
+    fn records_that_are_not_ours_are_refused() {
+        let (_home, folder, mut state) = example();
+        std::fs::write(folder.state_file(), "{}").unwrap();
+        assert!(State::load(&folder).is_err());
+        state.format = 99;
+        state.save(&folder).unwrap();
+        assert!(State::load(&folder).unwrap_err().message().contains("format 99"));
+        state.format = FORMAT;
+        state.name = "other".into();
+        state.save(&folder).unwrap();
+        assert!(State::load(&folder).unwrap_err().message().contains("`other`"));
+    }
+}

@@ -1,0 +1,191 @@
+//! What a cluster is like right now. Looks, changes nothing, and never takes longer than two rounds of probes.
+
+use futures_util::future::{OptionFuture, join_all, join4};
+use serde::Serialize;
+
+use super::folder::Folder;
+use super::ready::{self, Clients, PROBE_TIMEOUT};
+use super::state::{Node, State};
+use super::{node, process};
+use crate::error::Result;
+use crate::restate::admin::Deployment;
+use crate::restate::metrics;
+use crate::restate::names::ServiceInfo;
+
+/// A cluster, as `cluster status --json` shows it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// The cluster's name.
+    pub name: String,
+    /// What runs the nodes.
+    pub runtime: String,
+    /// All nodes serve, and so does the service through each of them if one is registered.
+    pub ready: bool,
+    /// Some node can write to the log.
+    pub quorum: bool,
+    /// Each node, number 1 first.
+    pub nodes: Vec<NodeStatus>,
+    /// What is registered; absent when no node tells.
+    pub deployments: Option<Vec<DeploymentStatus>>,
+    /// The service, if it was started as part of the cluster.
+    pub service: Option<ServiceProcess>,
+}
+
+/// One node.
+#[derive(Debug, Clone, Serialize)]
+pub struct NodeStatus {
+    /// Its name.
+    pub name: String,
+    /// Its process, if it runs.
+    pub pid: Option<u32>,
+    /// Its process runs.
+    pub alive: bool,
+    /// It can write to the log of every partition, and its admin API answers.
+    pub ready: bool,
+    /// Base URL of its ingress.
+    pub ingress_url: String,
+    /// Base URL of its admin API.
+    pub admin_url: String,
+    /// Version of the server.
+    pub version: Option<String>,
+    /// Partitions it leads.
+    pub partitions_led: Option<u64>,
+    /// Resident memory.
+    pub memory_bytes: Option<u64>,
+    /// Age of its process.
+    pub uptime_s: Option<u64>,
+    /// The service called through it; absent when none is registered or nothing could be asked.
+    pub service: Option<ServiceThrough>,
+    /// Why it is not ready.
+    pub problem: Option<String>,
+}
+
+/// The service, called through one node.
+#[derive(Debug, Clone, Serialize)]
+pub struct ServiceThrough {
+    /// It answered.
+    pub reachable: bool,
+    /// What it said of itself.
+    #[serde(flatten)]
+    pub info: Option<ServiceInfo>,
+    /// Why it did not answer.
+    pub problem: Option<String>,
+}
+
+/// A registered endpoint.
+#[derive(Debug, Clone, Serialize)]
+pub struct DeploymentStatus {
+    /// Restate's id.
+    pub id: String,
+    /// Where it is.
+    pub uri: Option<String>,
+    /// Names of its services.
+    pub services: Vec<String>,
+}
+
+/// The service process that belongs to the cluster.
+#[derive(Debug, Clone, Serialize)]
+pub struct ServiceProcess {
+    /// Where it listens.
+    pub uri: String,
+    /// Its process when last seen.
+    pub pid: u32,
+    /// Its process runs.
+    pub alive: bool,
+}
+
+/// What one node told.
+struct Told {
+    status: NodeStatus,
+    can_write: bool,
+    deployments: Option<Vec<Deployment>>,
+}
+
+/// Looks at the cluster.
+///
+/// # Errors
+/// When there is no such cluster. A cluster in ruins is no error, but a status.
+pub async fn status(folder: &Folder) -> Result<Status> {
+    let state = State::require(folder)?;
+    let clients = state.nodes.iter().map(Clients::new).collect::<Result<Vec<_>>>()?;
+    let mut told =
+        join_all(state.nodes.iter().zip(&clients).map(|(node, clients)| ask(folder, node, clients))).await;
+    let quorum = told.iter().any(|node| node.can_write);
+    let deployments = told.iter_mut().find_map(|node| node.deployments.take());
+    let mut nodes: Vec<NodeStatus> = told.into_iter().map(|node| node.status).collect();
+
+    // Without a quorum the call would only hang.
+    if quorum && let Some(deployment) = deployments.as_deref().and_then(ready::classifier) {
+        let ready: Vec<usize> = (0..nodes.len()).filter(|index| nodes[*index].ready).collect();
+        let asked: Vec<Clients> = ready.iter().map(|index| clients[*index].clone()).collect();
+        for (index, answer) in ready.into_iter().zip(ready::call_service(&asked, deployment).await) {
+            let (info, problem) = match answer {
+                Ok(info) => (Some(info), None),
+                Err(problem) => (None, Some(problem)),
+            };
+            nodes[index].service = Some(ServiceThrough { reachable: info.is_some(), info, problem });
+        }
+    }
+    let serves = |node: &NodeStatus| node.ready && node.service.as_ref().is_none_or(|s| s.reachable);
+    Ok(Status {
+        name: state.name.clone(),
+        runtime: state.runtime.clone(),
+        ready: nodes.iter().all(serves),
+        quorum,
+        nodes,
+        deployments: deployments.map(|all| all.into_iter().map(DeploymentStatus::from).collect()),
+        service: state.service.as_ref().map(|service| ServiceProcess {
+            uri: service.uri.clone(),
+            pid: service.process.pid,
+            alive: state.service_is_running(),
+        }),
+    })
+}
+
+async fn ask(folder: &Folder, node: &Node, clients: &Clients) -> Told {
+    let args = node::args(folder, &node.name);
+    let vitals = node.process.and_then(|id| process::vitals(id, &args));
+    let mut status = NodeStatus {
+        name: node.name.clone(),
+        pid: node.process.filter(|_| vitals.is_some()).map(|id| id.pid),
+        alive: vitals.is_some(),
+        ready: false,
+        ingress_url: node.ingress_url(),
+        admin_url: node.admin_url(),
+        version: None,
+        partitions_led: None,
+        memory_bytes: vitals.map(|vitals| vitals.memory_bytes),
+        uptime_s: vitals.map(|vitals| vitals.uptime_s),
+        service: None,
+        problem: Some("not running".into()),
+    };
+    // Whoever answers on the ports of a dead node is not our node.
+    let answers: OptionFuture<_> = vitals
+        .map(|_| {
+            join4(
+                clients.probe_log(),
+                clients.admin.version(PROBE_TIMEOUT),
+                clients.admin.deployments(PROBE_TIMEOUT),
+                metrics::partitions_led(&clients.fabric_url, PROBE_TIMEOUT),
+            )
+        })
+        .into();
+    let Some((writes, version, deployments, led)) = answers.await else {
+        return Told { status, can_write: false, deployments: None };
+    };
+    let can_write = writes.some;
+    let not_written = writes.all.err().map(|error| error.to_string());
+    let problem = not_written.or_else(|| version.as_ref().err().map(ToString::to_string));
+    status.ready = problem.is_none();
+    status.problem = problem;
+    status.partitions_led = led.ok().flatten();
+    status.version = version.ok();
+    Told { status, can_write, deployments: deployments.ok() }
+}
+
+impl From<Deployment> for DeploymentStatus {
+    fn from(deployment: Deployment) -> Self {
+        let services = deployment.services.into_iter().map(|service| service.name).collect();
+        Self { id: deployment.id, uri: deployment.uri, services }
+    }
+}

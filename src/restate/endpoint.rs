@@ -1,0 +1,19 @@
+//! A service endpoint as a node sees it: prior-knowledge HTTP/2, no TLS on loopback.
+
+use std::time::Duration;
+
+use reqwest::Client;
+
+use super::http::{Error, status_error, transport};
+
+/// Asks the endpoint at `uri` whether it is up.
+///
+/// # Errors
+/// When it does not answer, or not with success.
+pub async fn health(uri: &str, timeout: Duration) -> Result<(), Error> {
+    let url = format!("{}/health", uri.trim_end_matches('/'));
+    let failed = |source| transport(&url, timeout, source);
+    let http = Client::builder().http2_prior_knowledge().no_proxy().build().map_err(failed)?;
+    let response = http.get(&url).timeout(timeout).send().await.map_err(failed)?;
+    if response.status().is_success() { Ok(()) } else { Err(status_error(&url, response).await) }
+}

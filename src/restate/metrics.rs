@@ -1,0 +1,48 @@
+//! The metrics of one node, served on its fabric port in Prometheus' text format.
+
+use std::time::Duration;
+
+use reqwest::Client;
+
+use super::http::{Error, status_error, transport};
+
+const LEADERS: &str = "restate_num_active_partition_leaders";
+
+/// How many partitions the node at `fabric_url` leads; `None` while it does not say.
+///
+/// # Errors
+/// When the node gave no answer.
+pub async fn partitions_led(fabric_url: &str, timeout: Duration) -> Result<Option<u64>, Error> {
+    let url = format!("{}/metrics", fabric_url.trim_end_matches('/'));
+    let failed = |source| transport(&url, timeout, source);
+    let http = Client::builder().no_proxy().build().map_err(failed)?;
+    let response = http.get(&url).timeout(timeout).send().await.map_err(failed)?;
+    if !response.status().is_success() {
+        return Err(status_error(&url, response).await);
+    }
+    Ok(gauge(&response.text().await.map_err(failed)?, LEADERS))
+}
+
+/// Value of a gauge that has one series.
+fn gauge(text: &str, name: &str) -> Option<u64> {
+    text.lines().find_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        if !rest.starts_with(['{', ' ']) {
+            return None;
+        }
+        rest.rsplit(' ').next()?.parse().ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gauge_is_told_from_its_help_and_its_neighbours() {
+        let text = "# HELP led partitions\nled_total{a=\"b\"} 7\nled{cluster=\"c\",node=\"n 1\"} 2\n";
+        assert_eq!(gauge(text, "led"), Some(2));
+        assert_eq!(gauge("led 3\n", "led"), Some(3));
+        assert_eq!(gauge("# TYPE led gauge\n", "led"), None);
+    }
+}

@@ -1,0 +1,342 @@
+//! `classify cluster` against real nodes: the real binary, the real server, free ports.
+
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use classify::cluster::{Folder, ServiceCommand, start_service};
+use serde_json::Value;
+
+/// One cluster at a time: each takes half a gigabyte.
+static NODES: Mutex<()> = Mutex::new(());
+
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    NODES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A home of its own, cleaned when it goes out of scope, whatever happened.
+struct Home {
+    dir: tempfile::TempDir,
+}
+
+impl Home {
+    fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap() }
+    }
+
+    /// `classify cluster ARGS`
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_classify"));
+        // Downloaded once for all tests.
+        let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/restate-cache");
+        command.arg("cluster").args(args).env("CLASSIFY_HOME", self.dir.path()).env("CLASSIFY_CACHE", cache);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        Ran::of(&mut self.command(args))
+    }
+
+    /// `classify cluster ARGS` with a shell script for a server.
+    fn run_with_server(&self, script: &str, args: &[&str]) -> Ran {
+        let server = self.dir.path().join("server.sh");
+        std::fs::write(&server, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&server, std::fs::Permissions::from_mode(0o755)).unwrap();
+        Ran::of(self.command(args).env("RESTATE_SERVER", server))
+    }
+
+    fn status(&self) -> (Value, i32) {
+        let ran = self.run(&["status", "--json"]);
+        (serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}")), ran.code)
+    }
+
+    fn folder(&self) -> PathBuf {
+        self.dir.path().join("cluster/default")
+    }
+
+    fn record(&self) -> Value {
+        serde_json::from_slice(&std::fs::read(self.folder().join("cluster.json")).unwrap()).unwrap()
+    }
+
+    fn write_record(&self, record: &Value) {
+        std::fs::write(self.folder().join("cluster.json"), record.to_string()).unwrap();
+    }
+
+    /// A cluster that is recorded and never ran.
+    fn with_failed_start(script_says: &str) -> (Self, Ran) {
+        let home = Self::new();
+        let script = format!(
+            "[ \"$1\" = --version ] && echo restate-server 1.7.12 && exit\necho {script_says}\nexit 7"
+        );
+        let ran = home.run_with_server(&script, &["start", "--ports", "auto"]);
+        (home, ran)
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        // Even while a test panics: no node may be left behind. A record the test broke has no nodes.
+        let _ended = self.command(&["clean", "--yes"]).output();
+    }
+}
+
+#[derive(Debug)]
+struct Ran {
+    code: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ran {
+    fn of(command: &mut Command) -> Self {
+        command.output().map(Self::from).unwrap()
+    }
+
+    #[track_caller]
+    fn expect(self, code: i32, said: &[&str]) -> Self {
+        assert_eq!(self.code, code, "{self:?}");
+        for words in said {
+            assert!(self.stderr.contains(words), "no `{words}` in {self:?}");
+        }
+        self
+    }
+}
+
+impl From<Output> for Ran {
+    fn from(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+}
+
+fn pids(status: &Value) -> Vec<Option<u64>> {
+    status["nodes"].as_array().unwrap().iter().map(|node| node["pid"].as_u64()).collect()
+}
+
+fn kill_9(pid: u64) {
+    assert!(Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+}
+
+/// Waits for a condition, looking ten times a second.
+#[track_caller]
+fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while Instant::now() < deadline {
+        if let Some(found) = look() {
+            return found;
+        }
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    panic!("waited 30 s for {what}");
+}
+
+#[test]
+fn the_life_of_a_cluster() {
+    let _one = one_at_a_time();
+    let home = Home::new();
+    home.run(&["start", "--ports", "auto"]).expect(0, &["3 nodes up (native, Restate 1.7", "stop"]);
+    let (up, code) = home.status();
+    assert_eq!((code, &up["ready"], &up["quorum"]), (0, &Value::Bool(true), &Value::Bool(true)), "{up}");
+    let leaders: u64 =
+        up["nodes"].as_array().unwrap().iter().filter_map(|n| n["partitions_led"].as_u64()).sum();
+    assert!(leaders > 0, "{up}");
+
+    home.run(&["start"]).expect(0, &["already up"]);
+    assert_eq!(pids(&home.status().0), pids(&up), "a second start touches nothing");
+    home.run(&["start", "--nodes", "5"]).expect(2, &["has 3 nodes", "cluster clean"]);
+    home.run(&["register", "http://127.0.0.1:9"]).expect(4, &["cannot register", "Restate answered"]);
+
+    a_dead_node_is_seen_and_started_again(&home, &up);
+    stopping_keeps_ports_and_data(&home);
+    logs_are_shown(&home);
+
+    let running: Vec<u64> = pids(&home.status().0).into_iter().flatten().collect();
+    home.run(&["clean"]).expect(2, &["no terminal", "--yes"]);
+    home.run(&["clean", "--yes"]).expect(0, &["deleted"]);
+    assert!(!home.folder().exists());
+    assert!(running.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists()));
+    assert_eq!(home.run(&["status"]).code, 4);
+    home.run(&["clean"]).expect(0, &["nothing to delete"]);
+}
+
+fn a_dead_node_is_seen_and_started_again(home: &Home, up: &Value) {
+    let before = pids(up);
+    kill_9(before[1].unwrap());
+    let (hurt, code) = home.status();
+    assert_eq!(
+        (code, &hurt["ready"], &hurt["nodes"][1]["alive"]),
+        (4, &Value::Bool(false), &Value::Bool(false))
+    );
+    wait_for("the others to serve without it", || {
+        let now = home.status().0;
+        (now["nodes"][0]["ready"] == true && now["nodes"][2]["ready"] == true).then_some(())
+    });
+    assert_eq!(home.status().0["quorum"], true);
+    home.run(&["start"]).expect(0, &["starting restate-2 again", "3 nodes up"]);
+    let (now, code) = home.status();
+    assert_eq!(code, 0, "{now}");
+    let after = pids(&now);
+    assert_eq!((after[0], after[2]), (before[0], before[2]), "the others were left alone");
+    assert_ne!(after[1], before[1]);
+}
+
+fn stopping_keeps_ports_and_data(home: &Home) {
+    let urls = |status: &Value| {
+        let nodes = status["nodes"].as_array().unwrap().iter();
+        nodes.map(|node| node["ingress_url"].to_string()).collect::<Vec<_>>()
+    };
+    let up = home.status().0;
+    home.run(&["stop"]).expect(0, &["stopped restate-1, restate-2, restate-3", "data is kept"]);
+    home.run(&["stop"]).expect(0, &["nothing was running"]);
+    let (down, code) = home.status();
+    assert_eq!((code, pids(&down)), (4, vec![None, None, None]));
+
+    let port = home.record()["nodes"][1]["ports"]["ingress"].as_u64().unwrap();
+    let in_the_way = TcpListener::bind(("127.0.0.1", u16::try_from(port).unwrap())).unwrap();
+    let holder = format!("(pid {})", std::process::id());
+    let refused = home.run(&["start"]).expect(2, &[&format!("port {port} is taken"), "restate-2", "ingress"]);
+    if cfg!(target_os = "linux") {
+        assert!(refused.stderr.contains(&holder), "{refused:?}");
+    }
+    drop(in_the_way);
+    assert_eq!(pids(&home.status().0), [None, None, None], "nothing was started");
+
+    // Node 1 would found a second cluster if it took itself for new.
+    home.run(&["start"]).expect(0, &["3 nodes up"]);
+    let (again, code) = home.status();
+    assert_eq!((code, urls(&again)), (0, urls(&up)));
+}
+
+fn logs_are_shown(home: &Home) {
+    let all = home.run(&["logs", "-n", "3"]).expect(0, &[]);
+    for name in ["restate-1 | ", "restate-2 | ", "restate-3 | "] {
+        assert_eq!(all.stdout.matches(name).count(), 3, "{all:?}");
+    }
+    let one = home.run(&["logs", "2", "-n", "1"]).expect(0, &[]);
+    assert_eq!(one.stdout.lines().count(), 1, "{one:?}");
+    home.run(&["logs", "9"]).expect(2, &["no node `9`", "restate-1"]);
+}
+
+#[test]
+fn two_starts_at_once_make_one_cluster() {
+    let _one = one_at_a_time();
+    let home = Home::new();
+    let args = ["start", "--nodes", "1", "--ports", "auto"];
+    let mut ran = std::thread::scope(|scope| {
+        let both = [0, 1].map(|_| scope.spawn(|| home.run(&args)));
+        both.map(|one| one.join().unwrap())
+    });
+    assert!(ran.iter().all(|one| one.code == 0), "{ran:?}");
+    ran.sort_by_key(|one| one.stderr.contains("already up"));
+    assert!(ran[0].stderr.contains("starting restate-1"), "{ran:?}");
+    assert!(ran[1].stderr.contains("already up"), "{ran:?}");
+    // A node whose record was lost is found by its command line, not started twice.
+    let pid = pids(&home.status().0)[0];
+    let mut record = home.record();
+    record["nodes"][0]["process"] = Value::Null;
+    home.write_record(&record);
+    home.run(&["start"]).expect(0, &["already up"]);
+    assert_eq!(pids(&home.status().0)[0], pid);
+}
+
+#[test]
+fn a_node_that_dies_is_reported_with_its_last_words() {
+    let (home, ran) = Home::with_failed_start("cannot open the frobnicator");
+    ran.expect(4, &["died while starting (exit status: 7)", "cannot open the frobnicator", "cluster logs"]);
+    assert_eq!(pids(&home.status().0), [None, None, None]);
+    let failed = home.run_with_server("exit 1", &["start", "--nodes", "1", "--ports", "auto"]);
+    failed.expect(2, &["is no restate-server"]);
+    home.run(&["clean"]).expect(2, &["--yes"]);
+    home.run(&["clean", "--yes"]).expect(0, &["deleted"]);
+}
+
+#[test]
+fn a_start_that_fails_stops_what_it_started() {
+    let home = Home::new();
+    // Node 2 dies, the others stay.
+    let script = "[ \"$1\" = --version ] && echo restate-server 1.7.12 && exit\n\
+                  case \"$*\" in *restate-2) exit 3;; esac\nsleep 300";
+    let ran = home.run_with_server(script, &["start", "--ports", "auto"]);
+    ran.expect(4, &["restate-2 died", "it said nothing", "stopping restate-1, restate-3"]);
+    assert_eq!(pids(&home.status().0), [None, None, None]);
+    let left = Command::new("ps").args(["-eo", "args"]).output().map(Ran::from).unwrap();
+    assert!(!left.stdout.contains(home.folder().to_str().unwrap()), "{}", left.stdout);
+}
+
+#[test]
+fn a_server_of_another_version_is_refused() {
+    let home = Home::new();
+    let ran = home.run_with_server("echo restate-server 1.6.2", &["start", "--ports", "auto"]);
+    ran.expect(2, &["Restate 1.6.2", "needs 1.7.x", "RESTATE_SERVER"]);
+    assert!(!home.folder().exists(), "nothing is left");
+}
+
+#[test]
+fn without_server_and_npm_there_is_one_clear_error() {
+    let home = Home::new();
+    let cache = home.dir.path().join("cache");
+    let ran = Ran::of(
+        home.command(&["start", "--ports", "auto"])
+            .env("PATH", "")
+            .env_remove("RESTATE_SERVER")
+            .env("CLASSIFY_CACHE", &cache),
+    );
+    let ran = ran.expect(2, &["no npm", "install Node.js", "RESTATE_SERVER", "PATH"]);
+    assert_eq!(ran.stderr.matches("error:").count(), 1, "{ran:?}");
+}
+
+#[test]
+fn a_reused_process_number_is_not_signalled() {
+    let (home, _) = Home::with_failed_start("no");
+    let mut record = home.record();
+    // This very process: had it been signalled, nobody would read the result.
+    let ours = serde_json::json!({ "pid": std::process::id(), "started": 1 });
+    record["nodes"][0]["process"] = ours.clone();
+    record["service"] = serde_json::json!({ "uri": "http://127.0.0.1:9080", "args": [], "process": ours });
+    home.write_record(&record);
+    home.run(&["stop"]).expect(0, &["nothing was running"]);
+    home.write_record(&record);
+    home.run(&["clean", "--yes"]).expect(0, &["deleted"]);
+}
+
+#[test]
+fn a_folder_that_is_no_cluster_is_not_deleted() {
+    let home = Home::new();
+    std::fs::create_dir_all(home.folder()).unwrap();
+    std::fs::write(home.folder().join("thesis.txt"), "years").unwrap();
+    home.run(&["clean", "--yes"]).expect(2, &["not deleted"]);
+    assert!(home.folder().join("thesis.txt").exists());
+    home.run(&["start", "--name", "../x"]).expect(2, &["cannot name a cluster"]);
+    home.run(&["start", "--runtime", "docker"]).expect(2, &["no docker runtime"]);
+}
+
+#[tokio::test]
+async fn a_service_that_dies_is_reported_with_its_last_words() {
+    let (home, _) = Home::with_failed_start("no");
+    let folder = Folder::new(home.dir.path(), "default").unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut command = ServiceCommand {
+        program: "/bin/sh".into(),
+        args: vec!["-c".into(), "echo no taxonomy; exit 2".into()],
+        port,
+        timeout: Duration::from_secs(10),
+    };
+    let failure = start_service(&folder, &command, &|_| {}).await.unwrap_err();
+    assert!(failure.message().contains("died"), "{failure:?}");
+    assert!(failure.details().iter().any(|line| line.contains("no taxonomy")), "{failure:?}");
+    assert!(home.record()["service"].is_null());
+
+    // One that lives and never answers is ended again.
+    command.args = vec!["-c".into(), "echo deaf; sleep 300; true".into()];
+    command.timeout = Duration::from_secs(1);
+    let failure = start_service(&folder, &command, &|_| {}).await.unwrap_err();
+    assert!(failure.message().contains("does not answer"), "{failure:?}");
+    assert!(home.record()["service"].is_null());
+}
