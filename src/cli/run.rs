@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
+use super::cluster::ServerArgs;
+use crate::cluster::DEFAULT_NAME;
 use crate::input;
 use crate::output;
 use crate::throttle::{Mode, Rate};
@@ -17,7 +19,7 @@ pub struct RunArgs {
     #[arg(value_name = "INPUT", required = true)]
     pub input: Vec<PathBuf>,
     /// Start the cluster and the service if they are not there
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["ingress", "admin"])]
     pub up: bool,
 
     /// How fast: safe 450/min, fast 900/min, ultra 5,000/min, max without limit
@@ -69,6 +71,9 @@ pub struct RunArgs {
     /// Which cluster.
     #[command(flatten)]
     pub target: Target,
+    /// Where `--up` takes the server from.
+    #[command(flatten, next_help_heading = "Server for --up")]
+    pub server: ServerArgs,
 }
 
 /// Which cluster a command talks to.
@@ -76,7 +81,7 @@ pub struct RunArgs {
 #[command(next_help_heading = "Cluster")]
 pub struct Target {
     /// Name of the cluster, as given to `cluster start --name`
-    #[arg(long, value_name = "NAME", default_value = "default", env = "CLASSIFY_CLUSTER")]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_NAME, env = "CLASSIFY_CLUSTER")]
     pub cluster: String,
     /// Ingress URLs of the nodes, instead of those of a cluster started here
     #[arg(long, value_name = "URL", value_delimiter = ',', env = "CLASSIFY_INGRESS")]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::run::Target;
+use crate::cluster::DEFAULT_NAME;
 
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
@@ -22,7 +22,7 @@ pub struct ServeArgs {
     /// Append one JSON line for every classification that is really executed
     #[arg(long, value_name = "FILE")]
     pub audit_log: Option<PathBuf>,
-    /// Which cluster to register with.
-    #[command(flatten)]
-    pub target: Target,
+    /// Name of the cluster to register with
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_NAME, env = "CLASSIFY_CLUSTER")]
+    pub cluster: String,
 }

@@ -8,6 +8,7 @@ mod run;
 mod serve;
 mod signals;
 mod target;
+mod up;
 
 use std::borrow::Cow;
 use std::future::Future;
@@ -28,7 +29,7 @@ pub fn dispatch(cli: Cli, ui: Ui) -> Result<ExitStatus> {
         None => run::run(&global, cli.run, ui),
         Some(Command::Run(args)) => run::run(&global, args, ui),
         Some(Command::Cluster(args)) => cluster::run(&global, args, ui),
-        Some(Command::Serve(args)) => block_on(serve::run(args, ui)),
+        Some(Command::Serve(args)) => block_on(serve::run(&global, args, ui)),
         Some(Command::Queue(args)) => block_on(queue::run(&global, args, ui)),
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use ulid::Ulid;
 
 use super::preflight::{self, Wanted};
+use super::up::up;
 use super::{block_on, load_taxonomy, signals, target};
 use crate::cli::Global;
 use crate::cli::run::RunArgs;
@@ -46,7 +47,8 @@ pub(super) fn run(global: &Global, args: RunArgs, ui: Ui) -> Result<ExitStatus> 
         nonce: args.force.then(|| run_id.clone()),
     };
     block_on(async {
-        let nodes = target::ingress(&args.target)?;
+        let stop_command = if args.up { up(global, &args, ui).await? } else { None };
+        let nodes = target::ingress(global, &args.target)?;
         let stop = signals::listen()?;
         preflight::check(&nodes, &Wanted { provider: &args.provider, taxonomy: &taxonomy }, ui).await?;
         let node_count = u32::try_from(nodes.len()).ok().and_then(NonZeroU32::new);
@@ -76,7 +78,11 @@ pub(super) fn run(global: &Global, args: RunArgs, ui: Ui) -> Result<ExitStatus> 
             failures: files.failures,
             interrupted,
         };
-        conclude(finished, frame, args.json, ui)
+        let status = conclude(finished, frame, args.json, ui)?;
+        if let Some(command) = stop_command {
+            ui.note(&format!("next       {command}"));
+        }
+        Ok(status)
     })
 }
 

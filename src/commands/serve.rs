@@ -1,16 +1,24 @@
 //! `classify serve`: the service in the foreground.
 
+use std::pin::pin;
+use std::time::Duration;
+
 use tokio::net::TcpListener;
 
-use super::{load_taxonomy, signals};
+use super::{home, load_taxonomy, signals};
+use crate::cli::Global;
 use crate::cli::serve::ServeArgs;
+use crate::cluster::{self, Folder};
 use crate::error::{ExitStatus, Failure, Result};
 use crate::service::{self, AuditLog, Shared};
-use crate::shutdown::Level;
+use crate::shutdown::{Level, Shutdown};
 use crate::taxonomy::Rules;
 use crate::ui::Ui;
 
-pub(super) async fn run(args: ServeArgs, ui: Ui) -> Result<ExitStatus> {
+/// How long the nodes may take to know the service.
+const REGISTER_TIMEOUT: Duration = Duration::from_secs(60);
+
+pub(super) async fn run(global: &Global, args: ServeArgs, ui: Ui) -> Result<ExitStatus> {
     let taxonomy = load_taxonomy(args.taxonomy.as_deref())?;
     let rules = Rules::compile(&taxonomy)?;
     let open = |path: &std::path::PathBuf| {
@@ -23,9 +31,33 @@ pub(super) async fn run(args: ServeArgs, ui: Ui) -> Result<ExitStatus> {
     ui.note(&format!("service    http://{} serves {}; Ctrl-C drains and stops", args.bind, taxonomy.id()));
 
     let shared = Shared::new(&taxonomy, rules, audit);
-    service::serve(listener, shared, async move { shutdown.at_least(Level::Drain).await }).await;
+    let stop = shutdown.clone();
+    let serving = service::serve(listener, shared, async move { stop.at_least(Level::Drain).await });
+    let mut serving = pin!(serving);
+    tokio::select! {
+        () = &mut serving => {}
+        registered = register(global, &args, shutdown, ui) => {
+            registered?;
+            serving.await;
+        }
+    }
     ui.note("service    stopped");
     Ok(ExitStatus::Success)
+}
+
+/// Registers the service that is starting next to this, if that was asked for.
+async fn register(global: &Global, args: &ServeArgs, shutdown: Shutdown, ui: Ui) -> Result<()> {
+    if !args.register {
+        return Ok(());
+    }
+    let folder = Folder::new(&home::folder(global)?, &args.cluster)?;
+    let uri = format!("http://{}", args.bind);
+    let registered = tokio::select! {
+        registered = cluster::register(&folder, Some(&uri), REGISTER_TIMEOUT, &|_| {}) => registered?,
+        () = shutdown.at_least(Level::Drain) => return Ok(()),
+    };
+    ui.note(&format!("service    registered, callable through {}", registered.nodes.join(", ")));
+    Ok(())
 }
 
 fn cannot_listen(args: &ServeArgs, error: &std::io::Error) -> Failure {

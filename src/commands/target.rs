@@ -1,55 +1,59 @@
 //! Which nodes a command talks to: those named on the command line, else those of a cluster started here, else
 //! the default ports.
 
+use super::home;
+use crate::cli::Global;
 use crate::cli::run::Target;
+use crate::cluster::{Folder, State};
 use crate::error::{Failure, Result};
 use crate::restate::admin::Admin;
 use crate::restate::ingress::Ingress;
 
-/// Default ports of ingress and admin of the three nodes, in the compose file and the native runtime alike.
+/// Ingress and admin of three nodes on default ports, in the compose file and the native runtime alike.
 const DEFAULT_INGRESS: [&str; 3] =
     ["http://127.0.0.1:8080", "http://127.0.0.1:28080", "http://127.0.0.1:38080"];
 const DEFAULT_ADMIN: [&str; 3] =
     ["http://127.0.0.1:9070", "http://127.0.0.1:29070", "http://127.0.0.1:39070"];
 
 /// Name and ingress client of every node.
-pub(super) fn ingress(target: &Target) -> Result<Vec<(String, Ingress)>> {
-    let urls = if target.ingress.is_empty() {
-        DEFAULT_INGRESS.map(str::to_owned).to_vec()
-    } else {
-        target.ingress.clone()
-    };
-    urls.iter()
-        .enumerate()
-        .map(|(index, url)| {
-            Ok((
-                format!("restate-{}", index + 1),
-                Ingress::new(check("--ingress", url)?).map_err(unexpected)?,
-            ))
-        })
-        .collect()
+pub(super) fn ingress(global: &Global, target: &Target) -> Result<Vec<(String, Ingress)>> {
+    let urls = urls(global, target, &target.ingress, &DEFAULT_INGRESS, State::ingress_urls)?;
+    let named = urls.iter().enumerate().map(|(index, url)| {
+        let ingress = Ingress::new(check("--ingress", url)?).map_err(no_client)?;
+        Ok((format!("restate-{}", index + 1), ingress))
+    });
+    named.collect()
 }
 
 /// Admin client of every node.
-pub(super) fn admin(_global: &crate::cli::Global, target: &Target) -> Result<Vec<Admin>> {
-    let urls = if target.admin.is_empty() {
-        DEFAULT_ADMIN.map(str::to_owned).to_vec()
-    } else {
-        target.admin.clone()
-    };
-    urls.iter().map(|url| Admin::new(check("--admin", url)?).map_err(unexpected)).collect()
+pub(super) fn admin(global: &Global, target: &Target) -> Result<Vec<Admin>> {
+    let urls = urls(global, target, &target.admin, &DEFAULT_ADMIN, State::admin_urls)?;
+    urls.iter().map(|url| Admin::new(check("--admin", url)?).map_err(no_client)).collect()
 }
 
-fn unexpected(error: crate::restate::Error) -> Failure {
+fn urls(
+    global: &Global,
+    target: &Target,
+    given: &[String],
+    default: &[&str],
+    of_state: impl Fn(&State) -> Vec<String>,
+) -> Result<Vec<String>> {
+    if !given.is_empty() {
+        return Ok(given.to_vec());
+    }
+    let state = State::load(&Folder::new(&home::folder(global)?, &target.cluster)?)?;
+    Ok(state.map_or_else(|| default.iter().map(|url| (*url).to_owned()).collect(), |state| of_state(&state)))
+}
+
+fn no_client(error: crate::restate::Error) -> Failure {
     Failure::unexpected(format!("cannot make an HTTP client: {error}"))
 }
 
 fn check<'a>(flag: &str, url: &'a str) -> Result<&'a str> {
-    let parsed = reqwest::Url::parse(url).ok().filter(|url| url.scheme() == "http" && url.has_host());
-    if parsed.is_some() {
-        Ok(url)
-    } else {
-        Err(Failure::usage(format!("`{url}` is no URL of a node"))
-            .hint(format!("for instance `{flag} http://127.0.0.1:8080`")))
+    let usable = reqwest::Url::parse(url).is_ok_and(|url| url.scheme() == "http" && url.has_host());
+    if usable {
+        return Ok(url);
     }
+    Err(Failure::usage(format!("`{url}` is no URL of a node"))
+        .hint(format!("for instance `{flag} http://127.0.0.1:8080`")))
 }

@@ -41,7 +41,7 @@ fn start(folder: &Folder, home: &Path, args: StartArgs, ui: Ui) -> Result<ExitSt
         nodes: args.nodes,
         ports: args.ports.map(Into::into),
         timeout: seconds(args.timeout),
-        server: source(args.server, home),
+        server: source(&args.server, home),
     };
     let started = interruptible(
         cluster::start(folder, &options, &say(ui)),
@@ -59,23 +59,32 @@ fn start(folder: &Folder, home: &Path, args: StartArgs, ui: Ui) -> Result<ExitSt
 }
 
 /// Where the server may come from.
-fn source(args: ServerArgs, home: &Path) -> Source {
+pub(super) fn source(args: &ServerArgs, home: &Path) -> Source {
     Source {
-        explicit: args.restate_server.filter(|path| !path.as_os_str().is_empty()),
+        explicit: args.restate_server.clone().filter(|path| !path.as_os_str().is_empty()),
         path: std::env::var_os("PATH").unwrap_or_default(),
-        cache: args.cache.unwrap_or_else(|| home.join("cache")),
+        cache: args.cache.clone().unwrap_or_else(|| home.join("cache")),
     }
 }
 
 /// What a person wants to know of a cluster that is up.
 fn describe(folder: &Folder, started: &Started) -> Vec<String> {
+    let admin = started.state.nodes.first().map(cluster::state::Node::admin_url).unwrap_or_default();
+    vec![
+        headline(started),
+        format!("admin     {admin}   web UI {admin}/ui/"),
+        format!("next      classify serve --register    {}", folder.command("stop")),
+    ]
+}
+
+/// The cluster in one line.
+pub(super) fn headline(started: &Started) -> String {
     let state = &started.state;
-    let urls: Vec<String> = state
-        .nodes
-        .iter()
-        .enumerate()
-        .map(|(index, node)| if index == 0 { node.ingress_url() } else { format!(":{}", node.ports.ingress) })
-        .collect();
+    let urls = state.nodes.iter().enumerate().map(|(index, node)| match index {
+        0 => node.ingress_url(),
+        _ => format!(":{}", node.ports.ingress),
+    });
+    let urls = urls.collect::<Vec<_>>().join(" ");
     let done = match &started.outcome {
         Outcome::AlreadyUp => "already up, nothing to do".to_owned(),
         Outcome::BecameReady | Outcome::Started => text::duration(started.elapsed),
@@ -84,17 +93,8 @@ fn describe(folder: &Folder, started: &Started) -> Vec<String> {
         }
     };
     let nodes = text::count(u64::try_from(state.nodes.len()).unwrap_or_default(), "node");
-    let admin = state.nodes.first().map(cluster::state::Node::admin_url).unwrap_or_default();
-    vec![
-        format!(
-            "cluster   {nodes} up ({}, Restate {})   {}   {done}",
-            state.runtime,
-            text::printable(&started.version),
-            urls.join(" ")
-        ),
-        format!("admin     {admin}   web UI {admin}/ui/"),
-        format!("next      classify serve    {}    {}", folder.command("register"), folder.command("stop")),
-    ]
+    let version = text::printable(&started.version);
+    format!("cluster   {nodes} up ({}, Restate {version})   {urls}   {done}", state.runtime)
 }
 
 fn stop(folder: &Folder, args: &StopArgs, ui: Ui) -> Result<ExitStatus> {
@@ -178,7 +178,7 @@ fn interruptible<T>(work: impl Future<Output = Result<T>>, message: String) -> R
     })
 }
 
-fn say(ui: Ui) -> impl Fn(&Step) + Send + Sync {
+pub(super) fn say(ui: Ui) -> impl Fn(&Step) + Send + Sync {
     move |step| ui.note(&text::printable(&format!("cluster   {step}")))
 }
 
