@@ -1,0 +1,58 @@
+//! End to end: the real binary, a real three-node Restate cluster on free ports, the real service. Nothing is
+//! simulated. The cluster is started once and torn down at the end, also when tests fail.
+
+mod faults;
+mod interrupt;
+mod job;
+mod queue;
+mod rate;
+mod service;
+mod support;
+
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use support::World;
+
+/// A test gets the world to itself: several of them kill nodes.
+type Test = fn(&mut World);
+
+const TESTS: &[(&str, Test)] = &[
+    ("job::classifies_every_row_once", job::classifies_every_row_once),
+    ("job::a_second_run_pays_for_nothing", job::a_second_run_pays_for_nothing),
+    ("job::reads_every_format_and_writes_csv", job::reads_every_format_and_writes_csv),
+    ("job::bad_rows_go_to_the_failures_file", job::bad_rows_go_to_the_failures_file),
+    ("job::another_taxonomy_is_refused", job::another_taxonomy_is_refused),
+    ("job::stop_and_start_keep_all_state", job::stop_and_start_keep_all_state),
+    ("queue::tells_success_from_failure", queue::tells_success_from_failure),
+    ("rate::arrivals_follow_the_rate", rate::arrivals_follow_the_rate),
+    ("service::says_when_its_port_is_taken", service::says_when_its_port_is_taken),
+    ("service::drains_on_sigterm", service::drains_on_sigterm),
+    ("faults::a_killed_node_costs_nothing_but_time", faults::a_killed_node_costs_nothing_but_time),
+    ("faults::a_killed_service_costs_nothing_but_time", faults::a_killed_service_costs_nothing_but_time),
+    ("faults::lost_quorum_is_told_and_outlived", faults::lost_quorum_is_told_and_outlived),
+    ("interrupt::once_drains", interrupt::once_drains),
+    ("interrupt::twice_stops_at_once", interrupt::twice_stops_at_once),
+];
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = Some(1);
+    // Started by the first test that runs, so that `--list` and a filter that fits nothing cost nothing.
+    let world: Arc<Mutex<Option<World>>> = Arc::default();
+    let trial = |&(name, test): &(&'static str, Test)| {
+        let world = Arc::clone(&world);
+        Trial::test(name, move || -> Result<(), Failed> {
+            let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
+            let world = world.get_or_insert_with(World::start);
+            world.make_whole();
+            test(world);
+            Ok(())
+        })
+    };
+    let conclusion = libtest_mimic::run(&arguments, TESTS.iter().map(trial).collect());
+    drop(world.lock().unwrap_or_else(PoisonError::into_inner).take());
+    conclusion.exit_code()
+}
