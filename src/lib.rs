@@ -36,6 +36,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return cli::usage::report(&error),
     };
+    ui::log::start(cli.global.verbose);
     let ui = ui::Ui::new(cli.global.quiet);
     match commands::dispatch(cli, ui) {
         Ok(status) => ExitCode::from(status.code()),

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::run::Target;
+use crate::cluster::DEFAULT_NAME;
 
 /// Arguments of `queue`.
 #[derive(Debug, Args)]
@@ -31,7 +31,10 @@ pub struct QueueStatusArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
-    /// Which cluster.
-    #[command(flatten)]
-    pub target: Target,
+    /// Name of the cluster, as given to `cluster start --name`
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_NAME, env = "CLASSIFY_CLUSTER")]
+    pub cluster: String,
+    /// Admin URLs of the nodes, instead of those of a cluster started here
+    #[arg(long, value_name = "URL", value_delimiter = ',', env = "CLASSIFY_ADMIN")]
+    pub admin: Vec<String>,
 }

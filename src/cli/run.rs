@@ -19,7 +19,7 @@ pub struct RunArgs {
     #[arg(value_name = "INPUT", required = true)]
     pub input: Vec<PathBuf>,
     /// Start the cluster and the service if they are not there
-    #[arg(long, conflicts_with_all = ["ingress", "admin"])]
+    #[arg(long, conflicts_with = "ingress")]
     pub up: bool,
 
     /// How fast: safe 450/min, fast 900/min, ultra 5,000/min, max without limit
@@ -68,27 +68,21 @@ pub struct RunArgs {
     #[arg(long, help_heading = "Classification")]
     pub force: bool,
 
-    /// Which cluster.
-    #[command(flatten)]
-    pub target: Target,
+    /// Name of the cluster, as given to `cluster start --name`
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_NAME, env = "CLASSIFY_CLUSTER", help_heading = "Cluster")]
+    pub cluster: String,
+    /// Ingress URLs of the nodes, instead of those of a cluster started here
+    #[arg(
+        long,
+        value_name = "URL",
+        value_delimiter = ',',
+        env = "CLASSIFY_INGRESS",
+        help_heading = "Cluster"
+    )]
+    pub ingress: Vec<String>,
     /// Where `--up` takes the server from.
     #[command(flatten, next_help_heading = "Server for --up")]
     pub server: ServerArgs,
-}
-
-/// Which cluster a command talks to.
-#[derive(Debug, Clone, Args)]
-#[command(next_help_heading = "Cluster")]
-pub struct Target {
-    /// Name of the cluster, as given to `cluster start --name`
-    #[arg(long, value_name = "NAME", default_value = DEFAULT_NAME, env = "CLASSIFY_CLUSTER")]
-    pub cluster: String,
-    /// Ingress URLs of the nodes, instead of those of a cluster started here
-    #[arg(long, value_name = "URL", value_delimiter = ',', env = "CLASSIFY_INGRESS")]
-    pub ingress: Vec<String>,
-    /// Admin URLs of the nodes, instead of those of a cluster started here
-    #[arg(long, value_name = "URL", value_delimiter = ',', env = "CLASSIFY_ADMIN")]
-    pub admin: Vec<String>,
 }
 
 /// Presets of the rate.

@@ -17,7 +17,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(global: &Global, args: QueueArgs, ui: Ui) -> Result<ExitStatus> {
     let QueueCommand::Status(args) = args.command;
-    let nodes = target::admin(global, &args.target)?;
+    let nodes = target::admin(global, &args.cluster, &args.admin)?;
     let stop = signals::listen()?;
     loop {
         let queue = ask_any(&nodes).await?;

@@ -48,7 +48,7 @@ pub(super) fn run(global: &Global, args: RunArgs, ui: Ui) -> Result<ExitStatus> 
     };
     block_on(async {
         let stop_command = if args.up { up(global, &args, ui).await? } else { None };
-        let nodes = target::ingress(global, &args.target)?;
+        let nodes = target::ingress(global, &args.cluster, &args.ingress)?;
         let stop = signals::listen()?;
         preflight::check(&nodes, &Wanted { provider: &args.provider, taxonomy: &taxonomy }, ui).await?;
         let node_count = u32::try_from(nodes.len()).ok().and_then(NonZeroU32::new);

@@ -3,7 +3,6 @@
 
 use super::home;
 use crate::cli::Global;
-use crate::cli::run::Target;
 use crate::cluster::{Folder, State};
 use crate::error::{Failure, Result};
 use crate::restate::admin::Admin;
@@ -16,8 +15,8 @@ const DEFAULT_ADMIN: [&str; 3] =
     ["http://127.0.0.1:9070", "http://127.0.0.1:29070", "http://127.0.0.1:39070"];
 
 /// Name and ingress client of every node.
-pub(super) fn ingress(global: &Global, target: &Target) -> Result<Vec<(String, Ingress)>> {
-    let urls = urls(global, target, &target.ingress, &DEFAULT_INGRESS, State::ingress_urls)?;
+pub(super) fn ingress(global: &Global, cluster: &str, given: &[String]) -> Result<Vec<(String, Ingress)>> {
+    let urls = urls(global, cluster, given, &DEFAULT_INGRESS, State::ingress_urls)?;
     let named = urls.iter().enumerate().map(|(index, url)| {
         let ingress = Ingress::new(check("--ingress", url)?).map_err(no_client)?;
         Ok((format!("restate-{}", index + 1), ingress))
@@ -26,14 +25,14 @@ pub(super) fn ingress(global: &Global, target: &Target) -> Result<Vec<(String, I
 }
 
 /// Admin client of every node.
-pub(super) fn admin(global: &Global, target: &Target) -> Result<Vec<Admin>> {
-    let urls = urls(global, target, &target.admin, &DEFAULT_ADMIN, State::admin_urls)?;
+pub(super) fn admin(global: &Global, cluster: &str, given: &[String]) -> Result<Vec<Admin>> {
+    let urls = urls(global, cluster, given, &DEFAULT_ADMIN, State::admin_urls)?;
     urls.iter().map(|url| Admin::new(check("--admin", url)?).map_err(no_client)).collect()
 }
 
 fn urls(
     global: &Global,
-    target: &Target,
+    cluster: &str,
     given: &[String],
     default: &[&str],
     of_state: impl Fn(&State) -> Vec<String>,
@@ -41,7 +40,7 @@ fn urls(
     if !given.is_empty() {
         return Ok(given.to_vec());
     }
-    let state = State::load(&Folder::new(&home::folder(global)?, &target.cluster)?)?;
+    let state = State::load(&Folder::new(&home::folder(global)?, cluster)?)?;
     Ok(state.map_or_else(|| default.iter().map(|url| (*url).to_owned()).collect(), |state| of_state(&state)))
 }
 

@@ -25,7 +25,7 @@ const ASK: Duration = Duration::from_secs(2);
 /// Makes everything a run needs be there; says what it did. Returns the command that undoes it, if it did anything.
 pub(super) async fn up(global: &Global, args: &RunArgs, ui: Ui) -> Result<Option<String>> {
     let home = home::folder(global)?;
-    let folder = Folder::new(&home, &args.target.cluster)?;
+    let folder = Folder::new(&home, &args.cluster)?;
     let mut trouble = look(global, args).await?;
     if trouble.is_none() {
         return Ok(None);
@@ -50,7 +50,7 @@ pub(super) async fn up(global: &Global, args: &RunArgs, ui: Ui) -> Result<Option
 }
 
 async fn look(global: &Global, args: &RunArgs) -> Result<Option<Trouble>> {
-    let nodes = target::ingress(global, &args.target)?;
+    let nodes = target::ingress(global, &args.cluster, &args.ingress)?;
     Ok(conclude(&examine(nodes.iter().map(|(_, ingress)| ingress), "up").await))
 }
 

@@ -14,7 +14,16 @@ pub(crate) fn a_killed_node_costs_nothing_but_time(world: &mut World) {
     let before = world.executed().len();
     let in_flight = IN_FLIGHT.to_string();
     let mut run = world.begin(&[
-        "--rpm", "15000", "--batch-size", "10", "--max-in-flight", &in_flight, "--json", "-o", "node.jsonl", &table,
+        "--rpm",
+        "15000",
+        "--batch-size",
+        "10",
+        "--max-in-flight",
+        &in_flight,
+        "--json",
+        "-o",
+        "node.jsonl",
+        &table,
     ]);
     world.wait_executed(before, 500);
     send(world.node_pids()[1], Signal::SIGKILL);
@@ -36,14 +45,25 @@ pub(crate) fn a_killed_service_costs_nothing_but_time(world: &mut World) {
     let before = world.executed().len();
     let in_flight = IN_FLIGHT.to_string();
     let mut run = world.begin(&[
-        "--mode", "max", "--batch-size", "10", "--max-in-flight", &in_flight, "-o", "service.jsonl", &table,
+        "--mode",
+        "max",
+        "--batch-size",
+        "10",
+        "--max-in-flight",
+        &in_flight,
+        "-o",
+        "service.jsonl",
+        &table,
     ]);
     world.wait_executed(before, 300);
     world.end_service(Signal::SIGKILL);
     run.wait_said("the service does not answer", Duration::from_secs(15));
     let queue = world.classify(&["queue", "status", "--json"]).expect_code(0).json();
     let retrying = queue["retrying"].as_array().expect("a list");
-    assert!(retrying.iter().any(|one| one["last_failure"].as_str().is_some_and(|text| !text.is_empty())), "{queue:#}");
+    assert!(
+        retrying.iter().any(|one| one["last_failure"].as_str().is_some_and(|text| !text.is_empty())),
+        "{queue:#}"
+    );
     world.start_service();
 
     run.finish().expect_code(0);

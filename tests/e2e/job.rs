@@ -32,7 +32,10 @@ pub(crate) fn classifies_every_row_once(world: &mut World) {
     );
     // Strict round robin: 60 batches, 20 for each node.
     for node in report["nodes"].as_array().expect("nodes") {
-        assert_eq!((&node["batches"], &node["indicators"], &node["errors"]), (&json!(20), &json!(100), &json!(0)));
+        assert_eq!(
+            (&node["batches"], &node["indicators"], &node["errors"]),
+            (&json!(20), &json!(100), &json!(0))
+        );
     }
     assert!(ran.stderr.contains("classified 300 of 300"), "{}", ran.stderr);
     assert!(!world.path("all.failures.jsonl").exists() && !world.path("all.jsonl.partial").exists());
@@ -52,7 +55,8 @@ pub(crate) fn a_second_run_pays_for_nothing(world: &mut World) {
 }
 
 pub(crate) fn reads_every_format_and_writes_csv(world: &mut World) {
-    let rows = [json!({"id": "f1", "name": "Inflation \"CPI\", Índice"}), json!({"id": "f2", "name": "日本 GDP"})];
+    let rows =
+        [json!({"id": "f1", "name": "Inflation \"CPI\", Índice"}), json!({"id": "f2", "name": "日本 GDP"})];
     let lines = rows.iter().map(|row| format!("{row}\n")).collect::<String>();
     fs::write(world.path("in.jsonl"), &lines).expect("a table");
     fs::write(world.path("in.json"), json!(rows).to_string()).expect("a table");
@@ -68,7 +72,9 @@ pub(crate) fn reads_every_format_and_writes_csv(world: &mut World) {
     let mut results = csv::Reader::from_path(world.path("out.csv")).expect("a CSV");
     let names: Vec<String> = results.records().map(|row| row.expect("a row")[1].to_owned()).collect();
     assert_eq!(names.len(), 2);
-    assert!(names.contains(&"Inflation \"CPI\", Índice".to_owned()) && names.contains(&"日本 GDP".to_owned()));
+    assert!(
+        names.contains(&"Inflation \"CPI\", Índice".to_owned()) && names.contains(&"日本 GDP".to_owned())
+    );
 }
 
 pub(crate) fn bad_rows_go_to_the_failures_file(world: &mut World) {
@@ -92,7 +98,11 @@ pub(crate) fn another_taxonomy_is_refused(world: &mut World) {
     let other = include_str!("../../taxonomies/economic.toml").replacen("version = 1", "version = 2", 1);
     fs::write(world.path("other.toml"), other).expect("a taxonomy");
     let ran = world.classify(&["--taxonomy", "other.toml", "-o", "other.jsonl", &table]).expect_code(2);
-    assert!(ran.stderr.contains("the service classifies by economic@1, this run expects economic@2"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("the service classifies by economic@1, this run expects economic@2"),
+        "{}",
+        ran.stderr
+    );
     let ran = world.classify(&["--provider", "psychic", "-o", "other.jsonl", &table]).expect_code(2);
     assert!(ran.stderr.contains("no provider `psychic`"), "{}", ran.stderr);
     assert!(!world.path("other.jsonl").exists() && !world.path("other.jsonl.partial").exists());
@@ -106,7 +116,11 @@ pub(crate) fn stop_and_start_keep_all_state(world: &mut World) {
     world.classify(&["cluster", "stop", "--name", "e2e"]).expect_code(0);
     let refused = world.classify(&["--mode", "max", &table]).expect_code(4);
     assert!(refused.stderr.starts_with("input"), "{}", refused.stderr);
-    assert!(refused.stderr.contains("error: no Restate node answers\n  http://127.0.0.1:"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("error: no Restate node answers\n  http://127.0.0.1:"),
+        "{}",
+        refused.stderr
+    );
     world.make_whole();
     let again = world.classify(&["--mode", "max", "--json", &table]).expect_code(0);
     assert_eq!(again.json()["totals"]["reused"], 100);

@@ -19,7 +19,8 @@ pub(crate) fn arrivals_follow_the_rate(world: &mut World) {
     arrivals.sort_by(f64::total_cmp);
     assert_eq!(arrivals.len(), ROWS);
     let burst = NODES * BATCH;
-    let within = |start: f64, length: f64| arrivals.iter().filter(|at| (start..start + length).contains(*at)).count();
+    let within =
+        |start: f64, length: f64| arrivals.iter().filter(|at| (start..start + length).contains(*at)).count();
 
     // A batch may reach the service late by the time the cluster takes, and so crowd the next: one more batch.
     let first_second = within(arrivals[0], 1.0);

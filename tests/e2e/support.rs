@@ -37,7 +37,8 @@ pub(crate) struct Running {
 impl World {
     pub(crate) fn start() -> Self {
         let home = tempfile::tempdir().expect("a temporary folder");
-        let service_port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
+        let service_port =
+            TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
         let world = Self { home, service: None, service_port, rows_made: 0 };
         world.classify(&["cluster", "start", "--ports", "auto", "--name", CLUSTER]).expect_code(0);
         world
@@ -118,7 +119,8 @@ impl World {
     pub(crate) fn table(&mut self, count: usize) -> String {
         let first = self.rows_made;
         self.rows_made += count;
-        let rows = (first..self.rows_made).map(|row| format!("ID{row},\"Exports of goods, series {row}\",USD Million,Monthly\n"));
+        let rows = (first..self.rows_made)
+            .map(|row| format!("ID{row},\"Exports of goods, series {row}\",USD Million,Monthly\n"));
         let name = format!("table-{first}.csv");
         fs::write(self.path(&name), String::from("id,name,units,periodicity\n") + &rows.collect::<String>())
             .expect("a table");
@@ -128,7 +130,9 @@ impl World {
     /// The rows of a JSON Lines file.
     pub(crate) fn rows(&self, name: &str) -> Vec<Value> {
         let text = fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
-        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}"))).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
+            .collect()
     }
 
     /// Checks that the results at `name` have each of `count` rows once, and nothing else.
@@ -212,7 +216,8 @@ impl Ran {
 
     /// stdout as one JSON value.
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}\n{}", self.stdout, self.stderr))
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}\n{}", self.stdout, self.stderr))
     }
 }
 
