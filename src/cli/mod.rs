@@ -1,6 +1,7 @@
 //! The command line: what can be typed. Owns names, help texts and defaults; does nothing.
 
 pub mod cluster;
+pub mod completions;
 pub mod queue;
 pub mod run;
 pub mod serve;
@@ -57,4 +58,6 @@ pub enum Command {
     Serve(serve::ServeArgs),
     /// Look at the work the cluster holds
     Queue(queue::QueueArgs),
+    /// Write a script for shell completion to stdout
+    Completions(completions::CompletionsArgs),
 }

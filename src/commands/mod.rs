@@ -12,9 +12,10 @@ mod up;
 
 use std::borrow::Cow;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::path::Path;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, completions};
 use crate::error::{ExitStatus, Failure, Result};
 use crate::taxonomy::Taxonomy;
 use crate::ui::Ui;
@@ -31,6 +32,10 @@ pub fn dispatch(cli: Cli, ui: Ui) -> Result<ExitStatus> {
         Some(Command::Cluster(args)) => cluster::run(&global, args, ui),
         Some(Command::Serve(args)) => block_on(serve::run(&global, args, ui)),
         Some(Command::Queue(args)) => block_on(queue::run(&global, args, ui)),
+        Some(Command::Completions(args)) => {
+            print(&completions::script(args.shell), ui)?;
+            Ok(ExitStatus::Success)
+        }
     }
 }
 
@@ -47,6 +52,16 @@ fn block_on<T, E: From<Failure>>(
     // A blocking call may still be going on, say npm's; the user has been waiting long enough.
     runtime.shutdown_background();
     outcome
+}
+
+/// Writes data to stdout. A reader that went away has seen enough.
+fn print(text: &str, ui: Ui) -> Result<()> {
+    match ui.data(text) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::unexpected(format!("cannot write to stdout: {error}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The label set in `file`, or the built-in one.

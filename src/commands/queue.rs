@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{signals, target};
+use super::{print, signals, target};
 use crate::cli::Global;
 use crate::cli::queue::{QueueArgs, QueueCommand, QueueStatusArgs};
 use crate::error::{ExitStatus, Failure, Result};
@@ -51,7 +51,7 @@ fn show(queue: &Queue, args: &QueueStatusArgs, ui: Ui) -> Result<()> {
     } else {
         table(queue, jiff::Timestamp::now())
     };
-    ui.data(&text).map_err(|error| Failure::unexpected(format!("cannot write to stdout: {error}")))
+    print(&text, ui)
 }
 
 /// A column: its head, and the number it shows.

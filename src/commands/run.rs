@@ -8,7 +8,7 @@ use ulid::Ulid;
 
 use super::preflight::{self, Wanted};
 use super::up::up;
-use super::{block_on, load_taxonomy, signals, target};
+use super::{block_on, load_taxonomy, print, signals, target};
 use crate::cli::Global;
 use crate::cli::run::RunArgs;
 use crate::domain::batch::RunOptions;
@@ -201,7 +201,7 @@ fn conclude(
     report::summary(&report).iter().for_each(|line| ui.note(line));
     if json {
         let text = serde_json::to_string_pretty(&report).map_err(anyhow::Error::from)?;
-        ui.data(&text).map_err(|error| Failure::unexpected(format!("cannot write the report: {error}")))?;
+        print(&text, ui)?;
     }
     if let Some(failure) = failure {
         return Err(failure);
