@@ -164,9 +164,10 @@ fn the_life_of_a_cluster() {
     home.run(&["register", "http://127.0.0.1:9"]).expect(4, &["cannot register", "Restate answered"]);
 
     a_dead_node_is_seen_and_started_again(&home, &up);
+    let service = a_service_is_called_through_every_node(&home);
     stopping_keeps_ports_and_data(&home);
     logs_are_shown(&home);
-    a_service_is_called_through_every_node(&home);
+    a_service_that_went_away_is_missed(&home, service);
 
     home.run(&["clean"]).expect(2, &["no terminal", "--yes"]);
     home.run(&["clean", "--yes"]).expect(0, &["deleted"]);
@@ -222,6 +223,8 @@ fn stopping_keeps_ports_and_data(home: &Home) {
     home.run(&["start"]).expect(0, &["3 nodes up"]);
     let (again, code) = home.status();
     assert_eq!((code, urls(&again)), (0, urls(&up)));
+    assert_eq!(again["deployments"], up["deployments"], "what was registered still is");
+    assert!(again["nodes"].as_array().unwrap().iter().all(|node| node["service"]["reachable"] == true));
 }
 
 fn logs_are_shown(home: &Home) {
@@ -234,7 +237,6 @@ fn logs_are_shown(home: &Home) {
     home.run(&["logs", "9"]).expect(2, &["no node `9`", "restate-1"]);
 }
 
-#[expect(missing_docs, reason = "the macro makes public items without a word")]
 mod stand_in {
     use std::convert::Infallible;
 
@@ -244,7 +246,7 @@ mod stand_in {
     /// As much of the classification service as `cluster` looks at.
     pub(super) struct Classifier;
 
-    #[expect(clippy::unused_async, reason = "handlers are")]
+    #[expect(clippy::unused_async, reason = "handlers are, whether they wait or not")]
     #[restate_sdk::service(name = "Classifier")]
     impl Classifier {
         #[handler]
@@ -259,12 +261,13 @@ mod stand_in {
     }
 }
 
-fn a_service_is_called_through_every_node(home: &Home) {
+/// The service runs until the runtime is dropped.
+fn a_service_is_called_through_every_node(home: &Home) -> tokio::runtime::Runtime {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
     let uri = format!("http://{}", listener.local_addr().unwrap());
     let endpoint = Endpoint::builder().bind(stand_in::Classifier).build();
-    let serving = runtime.spawn(HttpServer::new(endpoint).serve(listener));
+    runtime.spawn(HttpServer::new(endpoint).serve(listener));
     home.run(&["register", &uri]).expect(0, &["restate-1, restate-2, restate-3", "9.9.9", "test@1"]);
     let (up, code) = home.status();
     assert_eq!(code, 0, "{up}");
@@ -275,9 +278,11 @@ fn a_service_is_called_through_every_node(home: &Home) {
         );
     }
     assert_eq!(up["deployments"][0]["services"], serde_json::json!(["Classifier"]));
+    runtime
+}
 
-    serving.abort();
-    drop(runtime);
+fn a_service_that_went_away_is_missed(home: &Home, service: tokio::runtime::Runtime) {
+    drop(service);
     let (without, code) = home.status();
     assert_eq!((code, &without["quorum"], &without["ready"]), (4, &true.into(), &false.into()), "{without}");
     home.run(&["start"]).expect(0, &["already up", "warning: the service is registered", "classify serve"]);
