@@ -222,7 +222,7 @@ fn stopping_keeps_ports_and_data(home: &Home) {
     // Node 1 would found a second cluster if it took itself for new.
     home.run(&["start"]).expect(0, &["3 nodes up"]);
     let (again, code) = home.status();
-    assert_eq!((code, urls(&again)), (0, urls(&up)));
+    assert_eq!((code, urls(&again)), (0, urls(&up)), "{again}");
     assert_eq!(again["deployments"], up["deployments"], "what was registered still is");
     assert!(again["nodes"].as_array().unwrap().iter().all(|node| node["service"]["reachable"] == true));
 }

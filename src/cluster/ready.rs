@@ -141,18 +141,23 @@ pub(super) fn classifier(deployments: &[Deployment]) -> Option<&Deployment> {
     })
 }
 
+/// Whether somebody listens where the service is registered, as far as we can tell from here.
+///
+/// A call to a service that is down stays in the cluster and is retried there: do not leave one behind with every look
+/// where a glance at the port tells the same.
+pub(super) async fn knock(deployment: &Deployment) -> std::result::Result<(), String> {
+    let Some(uri) = deployment.uri.as_deref() else { return Ok(()) };
+    let Some(address) = loopback_address(uri) else { return Ok(()) };
+    connects(&address).await.map_err(|why| format!("{uri}: {why}"))
+}
+
 /// Calls the service through each node.
 pub(super) async fn call_service(
     nodes: &[Clients],
     deployment: &Deployment,
 ) -> Vec<std::result::Result<ServiceInfo, String>> {
-    // A call to a service that is down stays in the cluster and is retried there: do not leave one behind with every
-    // look where a glance at the port tells the same.
-    if let Some(uri) = deployment.uri.as_deref()
-        && let Some(address) = loopback_address(uri)
-        && let Err(why) = connects(&address).await
-    {
-        return nodes.iter().map(|_| Err(format!("{uri}: {why}"))).collect();
+    if let Err(why) = knock(deployment).await {
+        return nodes.iter().map(|_| Err(why.clone())).collect();
     }
     join_all(
         nodes.iter().map(async |node| {
