@@ -116,19 +116,36 @@ pub(super) async fn wait_until_ready(
     nodes: &[Clients],
     deadline: Instant,
 ) -> std::result::Result<String, Vec<NotReady>> {
-    let each = nodes.iter().map(async |node| {
-        let outcome = node.until_ready(deadline).await;
-        outcome.map_err(|error| NotReady { node: node.name.clone(), error })
-    });
-    let mut versions = Vec::new();
-    let mut not_ready = Vec::new();
-    for outcome in join_all(each).await {
-        match outcome {
-            Ok(version) => versions.push(version),
-            Err(node) => not_ready.push(node),
+    loop {
+        let each = nodes.iter().map(async |node| {
+            let outcome = node.until_ready(deadline).await;
+            outcome.map_err(|error| NotReady { node: node.name.clone(), error })
+        });
+        let mut versions = Vec::new();
+        let mut not_ready = Vec::new();
+        for outcome in join_all(each).await {
+            match outcome {
+                Ok(version) => versions.push(version),
+                Err(node) => not_ready.push(node),
+            }
+        }
+        if !not_ready.is_empty() {
+            return Err(not_ready);
+        }
+        // Partitions move as nodes come up, and what went through a second ago may hang now: all at once, once more.
+        let all_at_once = join_all(nodes.iter().map(Clients::probe_log)).await;
+        let hanging: Vec<NotReady> = nodes
+            .iter()
+            .zip(all_at_once)
+            .filter_map(|(node, writes)| Some(NotReady { node: node.name.clone(), error: writes.all.err()? }))
+            .collect();
+        if hanging.is_empty() {
+            return Ok(versions.into_iter().next().unwrap_or_default());
+        }
+        if Instant::now() >= deadline {
+            return Err(hanging);
         }
     }
-    if not_ready.is_empty() { Ok(versions.into_iter().next().unwrap_or_default()) } else { Err(not_ready) }
 }
 
 /// Where the classification service is registered, if it is.
