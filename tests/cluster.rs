@@ -179,6 +179,10 @@ fn the_life_of_a_cluster() {
 
 fn a_dead_node_is_seen_and_started_again(home: &Home, up: &Value) {
     let before = pids(up);
+    // At once: a process is gone before its ports are, and that must not look like a port somebody took.
+    kill_9(before[0].unwrap());
+    home.run(&["start"]).expect(0, &["starting restate-1 again"]);
+    let before = pids(&home.status().0);
     kill_9(before[1].unwrap());
     let (hurt, code) = home.status();
     assert_eq!(

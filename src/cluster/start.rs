@@ -207,7 +207,7 @@ async fn prepare(
     for index in dead {
         let node = &state.nodes[*index];
         for (purpose, port) in node.ports.named() {
-            if !ports::is_free(port) {
+            if !ports::comes_free(port).await {
                 return Err(port_taken(state, &node.name, purpose, port));
             }
         }
