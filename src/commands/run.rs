@@ -47,9 +47,12 @@ pub(super) fn run(global: &Global, args: RunArgs, ui: Ui) -> Result<ExitStatus> 
         nonce: args.force.then(|| run_id.clone()),
     };
     block_on(async {
-        let stop_command = if args.up { up(global, &args, ui).await? } else { None };
-        let nodes = target::ingress(global, &args.cluster, &args.ingress)?;
         let stop = signals::listen()?;
+        let stop_command = tokio::select! {
+            done = prepare(global, &args, ui) => done?,
+            () = stop.at_least(Level::Drain) => return Err(interrupted_early()),
+        };
+        let nodes = target::ingress(global, &args.cluster, &args.ingress)?;
         preflight::check(&nodes, &Wanted { provider: &args.provider, taxonomy: &taxonomy }, ui).await?;
         let node_count = u32::try_from(nodes.len()).ok().and_then(NonZeroU32::new);
         let node_count = node_count.ok_or_else(|| Failure::usage("no node to submit to"))?;
@@ -84,6 +87,16 @@ pub(super) fn run(global: &Global, args: RunArgs, ui: Ui) -> Result<ExitStatus> 
         }
         Ok(status)
     })
+}
+
+/// With `--up`, starts what is missing.
+async fn prepare(global: &Global, args: &RunArgs, ui: Ui) -> Result<Option<String>> {
+    if args.up { up(global, args, ui).await } else { Ok(None) }
+}
+
+fn interrupted_early() -> Failure {
+    Failure::new(ExitStatus::Interrupted, "interrupted before anything was submitted")
+        .hint("what `--up` has started runs on; `classify cluster stop` ends it")
 }
 
 /// Refuses batches over the server's limit, before anything is submitted. Reads the input once more, but only where
