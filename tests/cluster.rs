@@ -1,5 +1,7 @@
 //! `classify cluster` against real nodes: the real binary, the real server, free ports.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

@@ -18,7 +18,7 @@ pub const VERSION: &str = "1.7.12";
 const COMPATIBLE: &str = "1.7.";
 const PACKAGE: &str = "@restatedev/restate-server";
 /// A download of some 60 MB over a slow line, and somebody else's before ours.
-const INSTALL_WAIT: Duration = Duration::from_secs(600);
+const INSTALL_WAIT: Duration = Duration::from_mins(10);
 const NPM_LINES_SHOWN: usize = 10;
 
 /// Where the server may come from, in this order.

@@ -1,5 +1,6 @@
 //! `classify [run] INPUT…`: the main job.
 
+use std::fmt::Write as _;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,9 +31,9 @@ const LARGEST_GROWTH: usize = 6;
 /// What the names of columns add to a row in a request, at most.
 const NAMES: usize = 1024;
 
-pub(super) fn run(global: &Global, args: RunArgs, ui: Ui) -> Result<ExitStatus> {
+pub(super) fn run(global: &Global, args: &RunArgs, ui: Ui) -> Result<ExitStatus> {
     let taxonomy = load_taxonomy(args.taxonomy.as_deref())?;
-    let places = Places::new(&args)?;
+    let places = Places::new(args)?;
     let sources: Vec<Source> = args.input.iter().cloned().map(Source::from).collect();
     let options = input::Options { format: args.input_format, skip_invalid: args.skip_invalid };
     let checked = input::check(&sources, &options)?;
@@ -47,7 +48,7 @@ pub(super) fn run(global: &Global, args: RunArgs, ui: Ui) -> Result<ExitStatus> 
         nonce: args.force.then(|| run_id.clone()),
     };
     block_on(async {
-        let stop_command = if args.up { up(global, &args, ui).await? } else { None };
+        let stop_command = if args.up { up(global, args, ui).await? } else { None };
         let nodes = target::ingress(global, &args.cluster, &args.ingress)?;
         let stop = signals::listen()?;
         preflight::check(&nodes, &Wanted { provider: &args.provider, taxonomy: &taxonomy }, ui).await?;
@@ -168,10 +169,10 @@ fn describe_input(inputs: &[PathBuf], summary: &Summary, ui: Ui) {
         count(indicators(summary), "indicator")
     );
     if summary.duplicates > 0 {
-        line += &format!(", {} merged", count(summary.duplicates, "duplicate"));
+        let _infallible = write!(line, ", {} merged", count(summary.duplicates, "duplicate"));
     }
     if summary.invalid > 0 {
-        line += &format!(", {} invalid", grouped(summary.invalid));
+        let _infallible = write!(line, ", {} invalid", grouped(summary.invalid));
     }
     ui.note(&line);
 }
@@ -198,7 +199,9 @@ fn conclude(
     let files = if stats.pending() == 0 { sink.finish(any_failures) } else { sink.abandon(any_failures) };
     let files = files.map_err(|error| Failure::unexpected(format!("cannot finish the results: {error}")))?;
     let report = RunReport::new(frame(files), &stats, elapsed);
-    report::summary(&report).iter().for_each(|line| ui.note(line));
+    for line in report::summary(&report) {
+        ui.note(&line);
+    }
     if json {
         let text = serde_json::to_string_pretty(&report).map_err(anyhow::Error::from)?;
         print(&text, ui)?;
@@ -206,6 +209,8 @@ fn conclude(
     if let Some(failure) = failure {
         return Err(failure);
     }
-    report::hints(&report).iter().for_each(|hint| ui.note(&format!("hint: {hint}")));
+    for hint in report::hints(&report) {
+        ui.note(&format!("hint: {hint}"));
+    }
     Ok(report.status())
 }
