@@ -9,7 +9,9 @@ pub mod usage;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
+
+use crate::text::distance;
 
 /// Label a large table through a Restate cluster without losing, repeating or overpaying for a call
 #[derive(Debug, Parser)]
@@ -32,18 +34,19 @@ pub struct Cli {
     pub run: run::RunArgs,
 }
 
+const GLOBAL: &str = "Global options";
+
 /// Options of every command.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Folder for all local state [default: the XDG state folder, ~/.local/state/classify]
-    #[arg(long, global = true, value_name = "DIR", env = "CLASSIFY_HOME")]
+    #[arg(long, global = true, value_name = "DIR", env = "CLASSIFY_HOME", help_heading = GLOBAL)]
     pub home: Option<PathBuf>,
     /// Say only what went wrong
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
     pub quiet: bool,
     /// Log what is done, -vv for more
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = GLOBAL)]
     pub verbose: u8,
 }
 
@@ -60,4 +63,28 @@ pub enum Command {
     Queue(queue::QueueArgs),
     /// Write a script for shell completion to stdout
     Completions(completions::CompletionsArgs),
+}
+
+/// The command that was probably meant by a word that was taken for an input.
+pub fn command_meant_by(word: &str) -> Option<String> {
+    let meant = Cli::command();
+    let mut names = meant.get_subcommands().map(|command| command.get_name().to_owned());
+    names.find(|name| distance(word, name) <= 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_mistyped_command_is_recognised_and_a_table_is_not() {
+        assert_eq!(command_meant_by("clutser").as_deref(), Some("cluster"));
+        assert_eq!(command_meant_by("serv").as_deref(), Some("serve"));
+        assert_eq!(command_meant_by("a.csv"), None);
+    }
 }

@@ -10,8 +10,8 @@ use ulid::Ulid;
 use super::preflight::{self, Wanted};
 use super::up::up;
 use super::{block_on, load_taxonomy, print, signals, target};
-use crate::cli::Global;
 use crate::cli::run::RunArgs;
+use crate::cli::{Global, command_meant_by};
 use crate::domain::batch::RunOptions;
 use crate::engine::{Engine, Finished, LARGEST_BODY, rehearse};
 use crate::error::{ExitStatus, Failure, Result};
@@ -36,8 +36,9 @@ pub(super) fn run(global: &Global, args: &RunArgs, ui: Ui) -> Result<ExitStatus>
     let places = Places::new(args)?;
     let sources: Vec<Source> = args.input.iter().cloned().map(Source::from).collect();
     let options = input::Options { format: args.input_format, skip_invalid: args.skip_invalid };
-    let checked = input::check(&sources, &options)?;
-    describe_input(&args.input, checked.summary(), ui);
+    let checked = input::check(&sources, &options).map_err(|failure| or_a_command(failure, &args.input))?;
+    let summary = checked.summary().clone();
+    describe_input(&args.input, &summary, ui);
 
     let fields: Vec<String> = taxonomy.fields().iter().map(|field| field.name.clone()).collect();
     let sink = Sink::create(&places.results, places.format, &fields, places.failures.clone())?;
@@ -47,16 +48,13 @@ pub(super) fn run(global: &Global, args: &RunArgs, ui: Ui) -> Result<ExitStatus>
         taxonomy: taxonomy.digest().to_owned(),
         nonce: args.force.then(|| run_id.clone()),
     };
+    let pace = pace(global, args)?;
+    check_sizes(&checked, &pace, &options)?;
     block_on(async {
         let stop_command = if args.up { up(global, args, ui).await? } else { None };
         let nodes = target::ingress(global, &args.cluster, &args.ingress)?;
         let stop = signals::listen()?;
         preflight::check(&nodes, &Wanted { provider: &args.provider, taxonomy: &taxonomy }, ui).await?;
-        let node_count = u32::try_from(nodes.len()).ok().and_then(NonZeroU32::new);
-        let node_count = node_count.ok_or_else(|| Failure::usage("no node to submit to"))?;
-        let pace = Pace::new(args.rate(), node_count, args.batch_size, args.max_in_flight);
-        let summary = checked.summary().clone();
-        check_sizes(&checked, &pace, &options)?;
         describe_plan(&pace, &args.provider, indicators(&summary), ui);
 
         let mut progress = Progress::new(ui, indicators(&summary), nodes.len(), pace.total);
@@ -87,6 +85,22 @@ pub(super) fn run(global: &Global, args: &RunArgs, ui: Ui) -> Result<ExitStatus>
     })
 }
 
+/// How fast, over the nodes there are or, with `--up`, will be.
+fn pace(global: &Global, args: &RunArgs) -> Result<Pace> {
+    let nodes = target::ingress(global, &args.cluster, &args.ingress)?.len();
+    let nodes = u32::try_from(nodes).ok().and_then(NonZeroU32::new);
+    let nodes = nodes.ok_or_else(|| Failure::usage("no node to submit to"))?;
+    Ok(Pace::new(args.rate(), nodes, args.batch_size, args.max_in_flight))
+}
+
+/// An input that does not exist may have been meant as a command.
+fn or_a_command(failure: Failure, inputs: &[PathBuf]) -> Failure {
+    match inputs.first().filter(|first| !first.exists()).and_then(|first| command_meant_by(first.to_str()?)) {
+        Some(name) => failure.hint(format!("did you mean the command `classify {name}`?")),
+        None => failure,
+    }
+}
+
 /// Refuses batches over the server's limit, before anything is submitted. Reads the input once more, but only where
 /// its largest row makes that possible.
 fn check_sizes(checked: &Checked, pace: &Pace, options: &RunOptions) -> Result<()> {
@@ -106,9 +120,10 @@ struct Places {
 
 impl Places {
     fn new(args: &RunArgs) -> Result<Self> {
-        let first_file = args.input.iter().map(PathBuf::as_path).find(|path| *path != Path::new("-"));
+        let files = args.input.iter().map(PathBuf::as_path).filter(|path| *path != Path::new("-"));
+        let first_file = files.clone().next();
         let chosen = args.output.clone().unwrap_or_else(|| default_results(first_file));
-        let to_stdout = chosen == Path::new("-");
+        let to_stdout = chosen.as_os_str() == "-";
         if to_stdout && args.json {
             return Err(Failure::usage("`--output -` and `--json` both want stdout")
                 .hint("write the results to a file"));
@@ -120,17 +135,19 @@ impl Places {
         };
         let beside = if to_stdout { default_results(first_file) } else { chosen.clone() };
         let failures = args.failures.clone().unwrap_or_else(|| default_failures(&beside));
-        for written in [&chosen, &failures] {
-            if let Some(input) = args.input.iter().find(|input| same_file(input, written)) {
+        for (what, written, flag) in
+            [("output", &chosen, "--output"), ("failures file", &failures, "--failures")]
+        {
+            if let Some(input) = files.clone().find(|input| same_file(input, written)) {
                 return Err(Failure::usage(format!(
-                    "output {} is the input {}",
+                    "{what} {} is the input {}",
                     written.display(),
                     input.display()
                 ))
-                .hint("choose another place with `--output FILE`"));
+                .hint(format!("choose another place with `{flag} FILE`")));
             }
         }
-        if chosen == failures || same_file(&chosen, &failures) {
+        if same_file(&chosen, &failures) {
             return Err(Failure::usage(format!("results and failures both go to {}", chosen.display()))
                 .hint("choose another place with `--failures FILE`"));
         }
@@ -147,12 +164,18 @@ fn format_of(path: &Path) -> Result<Format> {
     })
 }
 
-/// Whether both paths are one existing file, by whatever names.
+/// Whether both paths are one file, by whatever names, be it there already or not.
 fn same_file(one: &Path, other: &Path) -> bool {
-    match (one.canonicalize(), other.canonicalize()) {
-        (Ok(one), Ok(other)) => one == other,
-        _ => false,
-    }
+    one == other || resolved(one).is_some_and(|one| resolved(other).is_some_and(|other| one == other))
+}
+
+/// The real path of a file, or of a file to be made in its folder.
+fn resolved(path: &Path) -> Option<PathBuf> {
+    path.canonicalize().ok().or_else(|| {
+        let folder =
+            path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        Some(folder.canonicalize().ok()?.join(path.file_name()?))
+    })
 }
 
 /// Indicators of the run: every row but merged duplicates.
