@@ -133,8 +133,10 @@ fn a_ragged_row() {
 
 #[test]
 fn an_id_with_two_contents() {
-    refused("a.csv", "id,name\nx,One\ny,Two\nx,Three\n")
-        .said(&["error: a.csv:4: id `x` is already used on line 2, with other content (`name` differs)", SKIP]);
+    refused("a.csv", "id,name\nx,One\ny,Two\nx,Three\n").said(&[
+        "error: a.csv:4: id `x` is already used on line 2, with other content (`name` differs)",
+        SKIP,
+    ]);
     let folder = Folder::with_table().file("b.jsonl", "{\"id\":\"a\",\"name\":\"Other\"}\n");
     refused_args(&folder, &["a.csv", "b.jsonl"])
         .mentioned(&["error: b.jsonl:1: id `a` is already used on a.csv:2"]);

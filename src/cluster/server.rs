@@ -34,12 +34,16 @@ pub struct Source {
 
 /// A server that will do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Server {
-    pub(super) binary: PathBuf,
+pub struct Server {
+    /// Its executable file, an absolute path.
+    pub binary: PathBuf,
 }
 
 /// Finds a server, fetching it where there is none.
-pub(super) async fn locate(source: &Source, progress: Progress<'_>) -> Result<Server> {
+///
+/// # Errors
+/// When there is none to be had, or it is of another version.
+pub async fn locate(source: &Source, progress: Progress<'_>) -> Result<Server> {
     let found = match &source.explicit {
         Some(binary) => Some((binary.clone(), "$RESTATE_SERVER")),
         None => search(&source.path, BINARY).map(|binary| (binary, "found on PATH")),
