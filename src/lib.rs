@@ -27,12 +27,10 @@ pub mod commands;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 /// Runs the program on `args` (the first is the program's own name) and returns its exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     // Parsing and its errors come before any runtime exists: `--help` must not wait for one.
-    let cli = match cli::Cli::try_parse_from(args) {
+    let cli = match cli::Cli::parse_from_os(args) {
         Ok(cli) => cli,
         Err(error) => return cli::usage::report(&error),
     };

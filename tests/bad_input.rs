@@ -1,7 +1,7 @@
 //! Every kind of bad input: exit code 2, a message with the place, nothing submitted, nothing overwritten. None of
 //! this needs a cluster; a run that would submit fails with exit code 4 here, because no node listens.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
 
 mod support;
 

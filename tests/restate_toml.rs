@@ -1,7 +1,7 @@
 //! `restate.toml` against the real server. Restate ignores keys it does not know in silence: one that was mistyped,
 //! renamed or put into the wrong table would go unnoticed.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
 
 use std::path::Path;
 use std::process::Command;

@@ -7,21 +7,18 @@ pub mod run;
 pub mod serve;
 pub mod usage;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::text::distance;
 
 /// Label a large table through a Restate cluster without losing, repeating or overpaying for a call
 #[derive(Debug, Parser)]
-#[command(
-    name = "classify",
-    version,
-    args_conflicts_with_subcommands = true,
-    subcommand_negates_reqs = true,
-    max_term_width = 110
-)]
+#[command(name = "classify", version, subcommand_negates_reqs = true, max_term_width = 110)]
 pub struct Cli {
     /// Options of every command.
     #[command(flatten)]
@@ -35,6 +32,34 @@ pub struct Cli {
 }
 
 const GLOBAL: &str = "Global options";
+
+impl Cli {
+    /// Parses `args`, of which the first is the program's own name.
+    ///
+    /// # Errors
+    /// What is wrong with them, or the text of `--help` and `--version`.
+    pub fn parse_from_os(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(args)?;
+        // clap could refuse this itself, but then it refuses `classify --quiet cluster stop` too.
+        if let Some(name) = matches.subcommand_name()
+            && let Some(stray) = options_of_run(&command, &matches)
+        {
+            let message = format!("`{stray}` belongs to `run`, and stands before `{name}`");
+            return Err(command.error(ErrorKind::ArgumentConflict, message));
+        }
+        Self::from_arg_matches(&matches)
+    }
+}
+
+/// An option of the default command that was typed, if any.
+fn options_of_run(command: &clap::Command, matches: &ArgMatches) -> Option<String> {
+    let typed = |arg: &&clap::Arg| {
+        let id = arg.get_id().as_str();
+        !arg.is_global_set() && matches.value_source(id) == Some(ValueSource::CommandLine)
+    };
+    command.get_arguments().find(typed).map(ToString::to_string)
+}
 
 /// Options of every command.
 #[derive(Debug, Args)]
@@ -86,5 +111,30 @@ mod tests {
         assert_eq!(command_meant_by("clutser").as_deref(), Some("cluster"));
         assert_eq!(command_meant_by("serv").as_deref(), Some("serve"));
         assert_eq!(command_meant_by("a.csv"), None);
+    }
+
+    fn parse(line: &str) -> Result<Cli, String> {
+        let args = line.split(' ').map(OsString::from);
+        Cli::parse_from_os(args).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn options_of_every_command_may_stand_anywhere() {
+        for line in [
+            "classify -q cluster stop",
+            "classify cluster stop -q",
+            "classify --home /x queue status",
+            "classify -q x.csv",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {:?}", parse(line).err());
+        }
+        assert!(parse("classify -q cluster stop").is_ok_and(|cli| cli.global.quiet));
+    }
+
+    #[test]
+    fn options_of_run_belong_behind_it() {
+        let error = parse("classify --mode fast cluster start").err().unwrap_or_default();
+        assert!(error.contains("`--mode <MODE>` belongs to `run`, and stands before `cluster`"), "{error}");
+        assert!(parse("classify run --mode fast x.csv").is_ok());
     }
 }

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{Ipv4Addr, TcpListener};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
 
 use crate::error::{Failure, Result};
 
@@ -16,6 +18,9 @@ const DEFAULT_STEP: u16 = 10_000;
 /// may be in somebody's hands when a stopped cluster starts again, and binding port 0 gives just such a port.
 const AUTO_RANGE: std::ops::Range<u16> = 10_000..32_768;
 const AUTO_TRIES: u32 = 10_000;
+/// How long the kernel may take to close what a dead process had open.
+const LINGER: Duration = Duration::from_secs(3);
+const POLL: Duration = Duration::from_millis(50);
 
 /// The ports of one node, all on 127.0.0.1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +106,21 @@ fn random_port(attempt: u32) -> u16 {
     let width = u64::from(AUTO_RANGE.end - AUTO_RANGE.start);
     let offset = u16::try_from(hasher.finish() % width).unwrap_or_default();
     AUTO_RANGE.start + offset
+}
+
+/// Whether nobody listens on `port`, or soon nobody will: a killed process is gone before its sockets are.
+pub(super) async fn comes_free(port: u16) -> bool {
+    let deadline = Instant::now() + LINGER;
+    loop {
+        if is_free(port) {
+            return true;
+        }
+        // The dead are not found as holders; whoever is, will stay.
+        if Instant::now() >= deadline || holder(port).is_some() {
+            return false;
+        }
+        sleep(POLL).await;
+    }
 }
 
 /// Whether nobody listens on `port`.

@@ -214,10 +214,7 @@ mod tests {
     async fn a_process_is_recognised_and_ended() {
         let dir = tempfile::tempdir().unwrap();
         let (mut child, target) = sleeper(dir.path());
-        // Until `exec` the child still carries our own command line.
-        while vitals(target.id, &target.args).is_none() {
-            sleep(POLL).await;
-        }
+        assert!(vitals(target.id, &target.args).is_some());
         let deadline = Instant::now() + Duration::from_secs(10);
         let killed = terminate(std::slice::from_ref(&target), deadline, &|_| {}).await.unwrap();
         assert_eq!(killed, [""; 0]);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use futures_util::future::{join, join_all};
+use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use super::state::Node;
@@ -17,8 +17,7 @@ pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Keys spread over the partitions by their hash: with six partitions this many leave one out in a thousandth of
 /// clusters, and each costs a millisecond.
 const PROBES: u8 = 48;
-/// The same for the first one; what hangs now may go through a moment later.
-const KNOCK_TIMEOUT: Duration = Duration::from_secs(1);
+const KNOCK_TIMEOUT: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Clients for one node.
@@ -43,20 +42,57 @@ impl Clients {
 
     /// Writes to the log of (as good as) every partition through this node.
     pub(super) async fn probe_log(&self) -> Writes {
-        let keys: Vec<String> = (0..PROBES).map(|key| format!("ready-{key}")).collect();
+        let keys = probe_keys();
         let answers = join_all(keys.iter().map(|key| self.ingress.probe_log(key, PROBE_TIMEOUT))).await;
         let some = answers.iter().any(std::result::Result::is_ok);
         Writes { some, all: answers.into_iter().collect() }
     }
 
-    /// Whether the node serves; its version.
-    async fn probe(&self) -> std::result::Result<String, Error> {
-        // One write first: a cluster that is not up yet need not be asked for all of them again and again.
-        self.ingress.probe_log("ready", KNOCK_TIMEOUT).await?;
-        let (version, writes) = join(self.admin.version(PROBE_TIMEOUT), self.probe_log()).await;
-        writes.all?;
-        version
+    /// Waits until the node serves; its version.
+    async fn until_ready(&self, deadline: Instant) -> std::result::Result<String, Error> {
+        let mut left = probe_keys();
+        for round in 1_u32.. {
+            // What hangs now may go through a moment later, so most rounds are short; some are long, for the sake of
+            // machines so busy that nothing is quick.
+            let timeout = if round.is_multiple_of(4) { PROBE_TIMEOUT } else { KNOCK_TIMEOUT };
+            let error = match self.round(&mut left, timeout).await {
+                Ok(version) => return Ok(version),
+                Err(error) => error,
+            };
+            if Instant::now() + PAUSE >= deadline {
+                return Err(error);
+            }
+            sleep(PAUSE).await;
+        }
+        unreachable!("rounds do not run out")
     }
+
+    /// Tries what has not come through yet.
+    async fn round(&self, left: &mut Vec<String>, timeout: Duration) -> std::result::Result<String, Error> {
+        // One first: a cluster that is not up yet need not be asked for everything again and again.
+        if let Some(key) = left.last() {
+            self.ingress.probe_log(key, timeout).await?;
+            left.pop();
+        }
+        let answers = join_all(left.iter().map(|key| self.ingress.probe_log(key, timeout))).await;
+        let mut failed = None;
+        let mut answers = answers.into_iter();
+        left.retain(|_| match answers.next() {
+            Some(Err(error)) => {
+                failed = Some(error);
+                true
+            }
+            _ => false,
+        });
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        self.admin.version(timeout).await
+    }
+}
+
+fn probe_keys() -> Vec<String> {
+    (0..PROBES).map(|key| format!("ready-{key}")).collect()
 }
 
 /// Which writes came through.
@@ -80,27 +116,36 @@ pub(super) async fn wait_until_ready(
     nodes: &[Clients],
     deadline: Instant,
 ) -> std::result::Result<String, Vec<NotReady>> {
-    let each = nodes.iter().map(async |node| {
-        loop {
-            let error = match node.probe().await {
-                Ok(version) => return Ok(version),
-                Err(error) => error,
-            };
-            if Instant::now() + PAUSE >= deadline {
-                return Err(NotReady { node: node.name.clone(), error });
+    loop {
+        let each = nodes.iter().map(async |node| {
+            let outcome = node.until_ready(deadline).await;
+            outcome.map_err(|error| NotReady { node: node.name.clone(), error })
+        });
+        let mut versions = Vec::new();
+        let mut not_ready = Vec::new();
+        for outcome in join_all(each).await {
+            match outcome {
+                Ok(version) => versions.push(version),
+                Err(node) => not_ready.push(node),
             }
-            sleep(PAUSE).await;
         }
-    });
-    let mut versions = Vec::new();
-    let mut not_ready = Vec::new();
-    for outcome in join_all(each).await {
-        match outcome {
-            Ok(version) => versions.push(version),
-            Err(node) => not_ready.push(node),
+        if !not_ready.is_empty() {
+            return Err(not_ready);
+        }
+        // Partitions move as nodes come up, and what went through a second ago may hang now: all at once, once more.
+        let all_at_once = join_all(nodes.iter().map(Clients::probe_log)).await;
+        let hanging: Vec<NotReady> = nodes
+            .iter()
+            .zip(all_at_once)
+            .filter_map(|(node, writes)| Some(NotReady { node: node.name.clone(), error: writes.all.err()? }))
+            .collect();
+        if hanging.is_empty() {
+            return Ok(versions.into_iter().next().unwrap_or_default());
+        }
+        if Instant::now() >= deadline {
+            return Err(hanging);
         }
     }
-    if not_ready.is_empty() { Ok(versions.into_iter().next().unwrap_or_default()) } else { Err(not_ready) }
 }
 
 /// Where the classification service is registered, if it is.
@@ -113,18 +158,23 @@ pub(super) fn classifier(deployments: &[Deployment]) -> Option<&Deployment> {
     })
 }
 
+/// Whether somebody listens where the service is registered, as far as we can tell from here.
+///
+/// A call to a service that is down stays in the cluster and is retried there: do not leave one behind with every look
+/// where a glance at the port tells the same.
+pub(super) async fn knock(deployment: &Deployment) -> std::result::Result<(), String> {
+    let Some(uri) = deployment.uri.as_deref() else { return Ok(()) };
+    let Some(address) = loopback_address(uri) else { return Ok(()) };
+    connects(&address).await.map_err(|why| format!("{uri}: {why}"))
+}
+
 /// Calls the service through each node.
 pub(super) async fn call_service(
     nodes: &[Clients],
     deployment: &Deployment,
 ) -> Vec<std::result::Result<ServiceInfo, String>> {
-    // A call to a service that is down stays in the cluster and is retried there: do not leave one behind with every
-    // look where a glance at the port tells the same.
-    if let Some(uri) = deployment.uri.as_deref()
-        && let Some(address) = loopback_address(uri)
-        && let Err(why) = connects(&address).await
-    {
-        return nodes.iter().map(|_| Err(format!("{uri}: {why}"))).collect();
+    if let Err(why) = knock(deployment).await {
+        return nodes.iter().map(|_| Err(why.clone())).collect();
     }
     join_all(
         nodes.iter().map(async |node| {

@@ -19,7 +19,9 @@ use crate::error::{Failure, Result};
 
 const NODES_MAX: u8 = 9;
 const LOG_LINES_SHOWN: usize = 15;
-const DEATH_WATCH: Duration = Duration::from_millis(100);
+const POLL: Duration = Duration::from_millis(100);
+/// How long calls may still fail after the nodes came up: partitions change hands once more when all are there.
+const SERVICE_WAIT: Duration = Duration::from_secs(10);
 /// How long nodes of a failed start may take to end.
 const UNDO_WAIT: Duration = Duration::from_secs(10);
 
@@ -205,7 +207,7 @@ async fn prepare(
     for index in dead {
         let node = &state.nodes[*index];
         for (purpose, port) in node.ports.named() {
-            if !ports::is_free(port) {
+            if !ports::comes_free(port).await {
                 return Err(port_taken(state, &node.name, purpose, port));
             }
         }
@@ -269,7 +271,7 @@ impl Launched<'_> {
                     return (clients[*index].name.clone(), status.to_string());
                 }
             }
-            sleep(DEATH_WATCH).await;
+            sleep(POLL).await;
         }
     }
 
@@ -298,8 +300,8 @@ async fn finish(
 ) -> Result<Started> {
     state.provisioned = true;
     state.save(folder)?;
-    let elapsed = begun.elapsed();
     let service_problem = service_problem(clients).await;
+    let elapsed = begun.elapsed();
     Ok(Started { outcome, state, version, elapsed, service_problem })
 }
 
@@ -310,7 +312,18 @@ async fn service_problem(clients: &[Clients]) -> Option<String> {
         Err(error) => return Some(error.to_string()),
     };
     let deployment = ready::classifier(&deployments)?;
-    ready::call_service(clients, deployment).await.into_iter().find_map(std::result::Result::err)
+    let deadline = Instant::now() + SERVICE_WAIT;
+    loop {
+        if let Err(nobody_there) = ready::knock(deployment).await {
+            return Some(nobody_there);
+        }
+        let answers = ready::call_service(clients, deployment).await;
+        let problem = answers.into_iter().find_map(std::result::Result::err)?;
+        if Instant::now() >= deadline {
+            return Some(problem);
+        }
+        sleep(POLL).await;
+    }
 }
 
 fn not_ready(folder: &Folder, timeout: Duration, nodes: &[NotReady]) -> Failure {

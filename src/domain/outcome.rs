@@ -64,6 +64,9 @@ pub struct Failed {
     pub message: String,
     /// How often it was tried.
     pub attempts: u32,
+    /// Key of the batch it was tried for; empty where the failure cannot say.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub origin: String,
 }
 
 /// Kinds of failure a user may want to treat differently.

@@ -164,7 +164,7 @@ pub(super) fn failure<T: Serialize>(
     failed: &Failed,
     origin: Option<&str>,
 ) -> Result<(), serde_json::Error> {
-    let Failed { class, message, attempts } = failed;
+    let Failed { class, message, attempts, origin: _ } = failed;
     let row = FailureRow { input, class: *class, message, attempts: *attempts, origin };
     serde_json::to_writer(&mut *out, &row)?;
     out.push(b'\n');
@@ -238,7 +238,12 @@ mod tests {
     #[test]
     fn a_failure_carries_its_row() {
         let mut out = Vec::new();
-        let failed = Failed { class: FailureClass::RateLimited, message: "429".into(), attempts: 3 };
+        let failed = Failed {
+            class: FailureClass::RateLimited,
+            message: "429".into(),
+            attempts: 3,
+            origin: String::new(),
+        };
         failure(&mut out, &indicator(), &failed, None).unwrap();
         let row: Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(row["class"], "rate_limited");

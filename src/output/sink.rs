@@ -134,7 +134,12 @@ impl Sink {
     /// # Errors
     /// When the disk is full or fails.
     pub fn reject<T: Serialize>(&mut self, input: &T, origin: &str, message: &str) -> io::Result<()> {
-        let failed = Failed { class: FailureClass::InvalidInput, message: message.to_owned(), attempts: 0 };
+        let failed = Failed {
+            class: FailureClass::InvalidInput,
+            message: message.to_owned(),
+            attempts: 0,
+            origin: String::new(),
+        };
         self.write_failure(input, &failed, Some(origin))
     }
 

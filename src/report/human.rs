@@ -45,7 +45,7 @@ fn node(node: &super::Node) -> String {
         (Some(mean), Some(p95)) => format!("   mean {mean:.0} ms   p95 {p95} ms"),
         _ => String::new(),
     };
-    let errors = if node.errors > 0 { format!("   {} errors", grouped(node.errors)) } else { String::new() };
+    let errors = if node.errors > 0 { format!("   {}", count(node.errors, "error")) } else { String::new() };
     let batches = if node.batches == 1 { "batch" } else { "batches" };
     format!(
         "{:<10} {} in {} {batches}{errors}{latency}",

@@ -77,6 +77,7 @@ impl Shared {
                 class: FailureClass::Provider,
                 message: format!("the service has no provider `{}`", request.provider),
                 attempts: 0,
+                origin: request.origin,
             });
         }
         let answer = self.rules.classify(&request.indicator);

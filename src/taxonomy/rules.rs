@@ -101,7 +101,7 @@ impl Rules {
             reasoning.push_str(if reasoning.is_empty() { "fallback: " } else { "; fallback: " });
             reasoning.push_str(&fallen.join(", "));
         }
-        Answer { labels, confidence: total / as_f64(self.fields.len()), reasoning: Some(reasoning) }
+        Answer { labels, confidence: rounded(total / as_f64(self.fields.len())), reasoning: Some(reasoning) }
     }
 }
 
@@ -119,4 +119,8 @@ fn holds(rule: &Rule, decided: &[Option<Decision>], scan: &mut Scan<'_>) -> bool
 /// A taxonomy has at least one field and nowhere near `u32::MAX` of them.
 fn as_f64(count: usize) -> f64 {
     f64::from(u32::try_from(count.max(1)).unwrap_or(u32::MAX))
+}
+/// To three decimal places: more would only look like knowledge.
+fn rounded(confidence: f64) -> f64 {
+    (confidence * 1e3).round() / 1e3
 }

@@ -102,7 +102,7 @@ impl Bars {
         let style = |template: &str| {
             ProgressStyle::with_template(template)
                 .unwrap_or_else(|_| ProgressStyle::default_bar())
-                .progress_chars("━╸ ")
+                .progress_chars("━╸─")
         };
         let multi = MultiProgress::new();
         let total = multi.add(ProgressBar::new(indicators).with_style(style("  {bar:30} {msg}")));

@@ -27,6 +27,10 @@ const TESTS: &[(&str, Test)] = &[
     ("job::another_taxonomy_is_refused", job::another_taxonomy_is_refused),
     ("job::stop_and_start_keep_all_state", job::stop_and_start_keep_all_state),
     ("queue::tells_success_from_failure", queue::tells_success_from_failure),
+    (
+        "queue::cancelled_work_is_told_and_can_be_done_again",
+        queue::cancelled_work_is_told_and_can_be_done_again,
+    ),
     ("rate::arrivals_follow_the_rate", rate::arrivals_follow_the_rate),
     ("service::says_when_its_port_is_taken", service::says_when_its_port_is_taken),
     ("service::drains_on_sigterm", service::drains_on_sigterm),

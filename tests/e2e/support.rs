@@ -182,6 +182,27 @@ impl World {
         });
     }
 
+    /// Admin API of the first node.
+    pub(crate) fn admin_url(&self) -> String {
+        let status = self.classify(&["cluster", "status", "--json", "--name", CLUSTER]).json();
+        status["nodes"][0]["admin_url"].as_str().expect("a URL").to_owned()
+    }
+
+    /// One exchange with Restate's admin API, as JSON.
+    pub(crate) fn http(&self, method: &str, url: &str, body: &Value) -> Value {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let request = reqwest::Client::new()
+                .request(method.parse().expect("a method"), url)
+                .header("accept", "application/json")
+                .json(body);
+            let response = request.send().await.expect("an answer");
+            assert!(response.status().is_success(), "{url}: {}", response.status());
+            let text = response.text().await.expect("a body");
+            if text.is_empty() { Value::Null } else { serde_json::from_str(&text).expect("JSON") }
+        })
+    }
+
     /// Process ids of the nodes, as `cluster status` tells them.
     pub(crate) fn node_pids(&self) -> Vec<u32> {
         let status: Value = self.classify(&["cluster", "status", "--json", "--name", CLUSTER]).json();
@@ -230,10 +251,14 @@ impl Running {
     pub(crate) fn wait_said(&mut self, text: &str, patience: Duration) {
         wait_for(&format!("`{text}` on stderr"), patience, || {
             let said = self.said().contains(text);
-            let ended = !matches!(self.child.try_wait(), Ok(None));
+            let ended = self.has_ended();
             assert!(said || !ended, "ended without saying `{text}`: {}", self.said());
             said
         });
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
