@@ -66,7 +66,6 @@ fn these_cannot() {
         ("cluster start --runtime dokcer", &["unknown runtime `dokcer`", "hint: did you mean `docker`?"]),
         ("cluster status --timeout 3", &["unexpected argument '--timeout'"]),
         ("--mode fast cluster start", &["`--mode <MODE>` belongs to `run`"]),
-        ("a.csv cluster start", &["belongs to `run`", "`cluster`"]),
         ("queue", &["requires a subcommand", "status"]),
         ("queue status --interval 0", &["invalid value '0' for '--interval <SECONDS>'"]),
         ("serve --bind nowhere", &["invalid value 'nowhere' for '--bind <ADDRESS>'"]),
