@@ -60,7 +60,7 @@ impl Shutdown {
         let mut receiver = self.level.clone();
         if receiver.wait_for(|now| *now >= level).await.is_err() {
             // Nobody is left who could raise it.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -14,6 +14,8 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use crate::text::distance;
+
 /// Label a large table through a Restate cluster without losing, repeating or overpaying for a call
 #[derive(Debug, Parser)]
 #[command(name = "classify", version, subcommand_negates_reqs = true, max_term_width = 110)]
@@ -28,6 +30,8 @@ pub struct Cli {
     #[command(flatten)]
     pub run: run::RunArgs,
 }
+
+const GLOBAL: &str = "Global options";
 
 impl Cli {
     /// Parses `args`, of which the first is the program's own name.
@@ -59,16 +63,15 @@ fn options_of_run(command: &clap::Command, matches: &ArgMatches) -> Option<Strin
 
 /// Options of every command.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Folder for all local state [default: the XDG state folder, ~/.local/state/classify]
-    #[arg(long, global = true, value_name = "DIR", env = "CLASSIFY_HOME")]
+    #[arg(long, global = true, value_name = "DIR", env = "CLASSIFY_HOME", help_heading = GLOBAL)]
     pub home: Option<PathBuf>,
     /// Say only what went wrong
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
     pub quiet: bool,
     /// Log what is done, -vv for more
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = GLOBAL)]
     pub verbose: u8,
 }
 
@@ -87,9 +90,28 @@ pub enum Command {
     Completions(completions::CompletionsArgs),
 }
 
+/// The command that was probably meant by a word that was taken for an input.
+pub fn command_meant_by(word: &str) -> Option<String> {
+    let meant = Cli::command();
+    let mut names = meant.get_subcommands().map(|command| command.get_name().to_owned());
+    names.find(|name| distance(word, name) <= 2)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_mistyped_command_is_recognised_and_a_table_is_not() {
+        assert_eq!(command_meant_by("clutser").as_deref(), Some("cluster"));
+        assert_eq!(command_meant_by("serv").as_deref(), Some("serve"));
+        assert_eq!(command_meant_by("a.csv"), None);
+    }
 
     fn parse(line: &str) -> Result<Cli, String> {
         let args = line.split(' ').map(OsString::from);

@@ -14,6 +14,7 @@ use crate::throttle::{Mode, Rate};
 
 /// Arguments of `run`, which is also what `classify INPUT…` means.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct RunArgs {
     /// Tables to classify (CSV, JSON, JSON Lines), `-` for standard input
     #[arg(value_name = "INPUT", required = true)]

@@ -23,7 +23,8 @@ fn failure(error: &clap::Error) -> Failure {
         && let Some(value) = text(error, ContextKind::InvalidValue).filter(|value| !value.is_empty())
         && let Some(argument) = text(error, ContextKind::InvalidArg)
     {
-        let noun = argument.trim_start_matches('-').split([' ', '=']).next().unwrap_or_default().to_owned();
+        let bare = argument.trim_start_matches(['-', '<']);
+        let noun = bare.split([' ', '=', '>']).next().unwrap_or_default().to_lowercase();
         let known = list(error, ContextKind::ValidValue).join(", ");
         let near = text(error, ContextKind::SuggestedValue);
         return Failure::usage(format!("unknown {noun} `{value}`")).hint(match near {

@@ -18,7 +18,7 @@ pub const VERSION: &str = "1.7.12";
 const COMPATIBLE: &str = "1.7.";
 const PACKAGE: &str = "@restatedev/restate-server";
 /// A download of some 60 MB over a slow line, and somebody else's before ours.
-const INSTALL_WAIT: Duration = Duration::from_secs(600);
+const INSTALL_WAIT: Duration = Duration::from_mins(10);
 const NPM_LINES_SHOWN: usize = 10;
 
 /// Where the server may come from, in this order.
@@ -34,12 +34,16 @@ pub struct Source {
 
 /// A server that will do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Server {
-    pub(super) binary: PathBuf,
+pub struct Server {
+    /// Its executable file, an absolute path.
+    pub binary: PathBuf,
 }
 
 /// Finds a server, fetching it where there is none.
-pub(super) async fn locate(source: &Source, progress: Progress<'_>) -> Result<Server> {
+///
+/// # Errors
+/// When there is none to be had, or it is of another version.
+pub async fn locate(source: &Source, progress: Progress<'_>) -> Result<Server> {
     let found = match &source.explicit {
         Some(binary) => Some((binary.clone(), "$RESTATE_SERVER")),
         None => search(&source.path, BINARY).map(|binary| (binary, "found on PATH")),

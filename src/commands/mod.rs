@@ -27,8 +27,8 @@ use crate::ui::Ui;
 pub fn dispatch(cli: Cli, ui: Ui) -> Result<ExitStatus> {
     let global = cli.global;
     match cli.command {
-        None => run::run(&global, cli.run, ui),
-        Some(Command::Run(args)) => run::run(&global, args, ui),
+        None => run::run(&global, &cli.run, ui),
+        Some(Command::Run(args)) => run::run(&global, &args, ui),
         Some(Command::Cluster(args)) => cluster::run(&global, args, ui),
         Some(Command::Serve(args)) => block_on(serve::run(&global, args, ui)),
         Some(Command::Queue(args)) => block_on(queue::run(&global, args, ui)),

@@ -19,7 +19,7 @@ pub(super) struct Wanted<'a> {
 pub(super) async fn check(nodes: &[(String, Ingress)], wanted: &Wanted<'_>, ui: Ui) -> Result<()> {
     let checkups = examine(nodes.iter().map(|(_, ingress)| ingress), "preflight").await;
     if let Some(trouble) = conclude(&checkups) {
-        return Err(explain(trouble, &checkups));
+        return Err(explain(trouble, nodes, &checkups));
     }
     for ((name, _), checkup) in nodes.iter().zip(&checkups) {
         if let Err(error) = &checkup.service {
@@ -48,7 +48,7 @@ fn fits(info: &ServiceInfo, wanted: &Wanted<'_>) -> Result<()> {
     Ok(())
 }
 
-fn explain(trouble: Trouble, checkups: &[Checkup]) -> Failure {
+fn explain(trouble: Trouble, nodes: &[(String, Ingress)], checkups: &[Checkup]) -> Failure {
     let failure = match trouble {
         Trouble::NodesGone => Failure::unreachable("no Restate node answers")
             .hint("start a cluster with `classify cluster start`, or let this command do it: add `--up`"),
@@ -68,10 +68,12 @@ fn explain(trouble: Trouble, checkups: &[Checkup]) -> Failure {
         }
     };
     let reason = |node: &Checkup| match (&node.alive, &node.log, &node.service) {
-        (Err(error), _, _) | (Ok(()), Err(error), _) | (Ok(()), Ok(()), Err(error)) => {
-            Some(error.to_string())
-        }
+        (Err(error), _, _) | (Ok(()), Err(error), _) | (Ok(()), Ok(()), Err(error)) => Some(error.reason()),
         (Ok(()), Ok(()), Ok(_)) => None,
     };
-    checkups.iter().filter_map(reason).fold(failure, Failure::detail)
+    let width = nodes.iter().map(|(_, ingress)| ingress.url().len()).max().unwrap_or_default();
+    let line = |((_, ingress), checkup): (&(String, Ingress), &Checkup)| {
+        reason(checkup).map(|why| format!("{:<width$}  {why}", ingress.url()))
+    };
+    nodes.iter().zip(checkups).filter_map(line).fold(failure, Failure::detail)
 }

@@ -16,7 +16,7 @@ use crate::taxonomy::Rules;
 use crate::ui::Ui;
 
 /// How long the nodes may take to know the service.
-const REGISTER_TIMEOUT: Duration = Duration::from_secs(60);
+const REGISTER_TIMEOUT: Duration = Duration::from_mins(1);
 
 pub(super) async fn run(global: &Global, args: ServeArgs, ui: Ui) -> Result<ExitStatus> {
     let taxonomy = load_taxonomy(args.taxonomy.as_deref())?;

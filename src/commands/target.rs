@@ -18,7 +18,7 @@ const DEFAULT_ADMIN: [&str; 3] =
 pub(super) fn ingress(global: &Global, cluster: &str, given: &[String]) -> Result<Vec<(String, Ingress)>> {
     let urls = urls(global, cluster, given, &DEFAULT_INGRESS, State::ingress_urls)?;
     let named = urls.iter().enumerate().map(|(index, url)| {
-        let ingress = Ingress::new(check("--ingress", url)?).map_err(no_client)?;
+        let ingress = Ingress::new(check("--ingress", url)?).map_err(|error| no_client(&error))?;
         Ok((format!("restate-{}", index + 1), ingress))
     });
     named.collect()
@@ -27,7 +27,7 @@ pub(super) fn ingress(global: &Global, cluster: &str, given: &[String]) -> Resul
 /// Admin client of every node.
 pub(super) fn admin(global: &Global, cluster: &str, given: &[String]) -> Result<Vec<Admin>> {
     let urls = urls(global, cluster, given, &DEFAULT_ADMIN, State::admin_urls)?;
-    urls.iter().map(|url| Admin::new(check("--admin", url)?).map_err(no_client)).collect()
+    urls.iter().map(|url| Admin::new(check("--admin", url)?).map_err(|error| no_client(&error))).collect()
 }
 
 fn urls(
@@ -44,7 +44,7 @@ fn urls(
     Ok(state.map_or_else(|| default.iter().map(|url| (*url).to_owned()).collect(), |state| of_state(&state)))
 }
 
-fn no_client(error: crate::restate::Error) -> Failure {
+fn no_client(error: &crate::restate::Error) -> Failure {
     Failure::unexpected(format!("cannot make an HTTP client: {error}"))
 }
 

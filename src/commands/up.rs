@@ -18,7 +18,7 @@ use crate::text::duration;
 use crate::ui::Ui;
 
 /// How long nodes, service and registration may each take.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 /// Patience with one question.
 const ASK: Duration = Duration::from_secs(2);
 

@@ -96,7 +96,7 @@ impl Courier {
             took: sent.elapsed(),
         };
         // A closed channel means that results cannot be written any more; the run says so itself.
-        let _stopped = self.finished.send(Delivery::Batch(finished, places)).await;
+        let _stopped = self.finished.send(Delivery::Batch { batch: finished, places }).await;
     }
 
     /// Node that gave the answer, and one outcome per indicator. `None` if the run drains before it is submitted.

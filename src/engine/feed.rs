@@ -105,7 +105,7 @@ pub(super) fn feed(
     Ok(())
 }
 
-/// Packs all rows as [`feed`] would and throws the batches away: finds one that is too large before anything is
+/// Packs all rows as the run itself would and throws the batches away: finds one that is too large before anything is
 /// submitted. Only worth its time where rows are large enough for that to happen.
 ///
 /// # Errors

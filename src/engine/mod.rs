@@ -62,8 +62,6 @@ pub struct Engine {
     pub options: RunOptions,
     /// How fast.
     pub pace: Pace,
-    /// Name and ingress of every node.
-    pub nodes: Vec<(String, Ingress)>,
     /// How long to wait for what is in flight after the first interruption.
     pub grace: Duration,
 }
@@ -82,13 +80,14 @@ pub struct Finished {
 }
 
 impl Engine {
-    /// Runs `rows` (of which `indicators` are to be classified or rejected) to their end, or until `stop` or a
+    /// Runs `rows`, `indicators` of them, over `nodes` (name and ingress of each) to their end, or until `stop` or a
     /// failure of input or disk ends it earlier. Whatever happens, the counts say what is on disk.
     ///
     /// # Errors
     /// Only when a task of the run dies.
     pub async fn run(
         self,
+        nodes: Vec<(String, Ingress)>,
         rows: impl Iterator<Item = Result<Row>> + Send + 'static,
         indicators: u64,
         sink: Sink,
@@ -98,10 +97,10 @@ impl Engine {
         let start = Instant::now();
         let node_stats =
             |(name, ingress): &(String, Ingress)| NodeStats::new(name.clone(), ingress.url().to_owned());
-        let stats = RunStats::new(indicators, self.nodes.iter().map(node_stats).collect());
+        let stats = RunStats::new(indicators, nodes.iter().map(node_stats).collect());
         let (raise, shutdown) = shutdown::channel();
         let (events, inbox) = mpsc::channel(QUEUE);
-        let mut tasks = self.start(rows, sink, events, shutdown, start);
+        let mut tasks = self.start(nodes, rows, sink, events, shutdown, start);
 
         let mut owner = Owner { stats, observer, start, failure: None };
         let (sink, written) = owner.follow(inbox, &mut tasks, &raise, stop, self.grace).await?;
@@ -113,17 +112,18 @@ impl Engine {
 
     fn start(
         &self,
+        nodes: Vec<(String, Ingress)>,
         rows: impl Iterator<Item = Result<Row>> + Send + 'static,
         sink: Sink,
         events: mpsc::Sender<RunEvent>,
         shutdown: Shutdown,
         start: Instant,
     ) -> Tasks {
-        let pool = Arc::new(Pool::new(self.nodes.iter().cloned(), &self.pace));
+        let pool = Arc::new(Pool::new(nodes, &self.pace));
         let pulse = Arc::new(Pulse::default());
         let mut background = JoinSet::new();
         background.spawn(watchdog::watch(Arc::clone(&pool), Arc::clone(&pulse), events.clone(), start));
-        for node in 0..self.nodes.len() {
+        for node in 0..pool.nodes().len() {
             background.spawn(announce_returns(Arc::clone(&pool), node, events.clone()));
         }
 

@@ -15,7 +15,7 @@ const GROUP: usize = 64;
 #[derive(Debug)]
 pub(super) enum Delivery {
     /// A finished batch, and the places in flight that it gives back once it is on disk.
-    Batch(FinishedBatch, OwnedSemaphorePermit),
+    Batch { batch: FinishedBatch, places: OwnedSemaphorePermit },
     /// A row that is no indicator.
     Rejected(InvalidRow),
 }
@@ -38,9 +38,13 @@ pub(super) fn record(
 
 fn write(sink: &mut Sink, group: &mut Vec<Delivery>, events: &mpsc::Sender<RunEvent>) -> io::Result<()> {
     let mut happened = Vec::with_capacity(group.len());
-    for delivery in group.iter() {
+    let mut occupied = Vec::with_capacity(group.len());
+    for delivery in group.drain(..) {
         happened.push(match delivery {
-            Delivery::Batch(batch, _) => RunEvent::Recorded(sink.write(batch)?),
+            Delivery::Batch { batch, places } => {
+                occupied.push(places);
+                RunEvent::Recorded(sink.write(&batch)?)
+            }
             Delivery::Rejected(row) => {
                 sink.reject(&row.raw, &row.origin, &row.message)?;
                 RunEvent::Rejected
@@ -49,7 +53,7 @@ fn write(sink: &mut Sink, group: &mut Vec<Delivery>, events: &mpsc::Sender<RunEv
     }
     sink.sync()?;
     // Only now do the places in flight become free.
-    group.clear();
+    drop(occupied);
     for event in happened {
         // The owner of the counts outlives this thread, unless it is unwinding.
         let _unwinding = events.blocking_send(event);

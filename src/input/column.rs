@@ -1,5 +1,7 @@
 //! The columns this product knows: their names, aliases, and what a stranger's name may have meant.
 
+use crate::text::distance;
+
 /// A column with a meaning. Everything else is kept as an extra column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Column {
@@ -91,22 +93,6 @@ pub(super) fn nearest<'a>(wanted: &str, found: &[&'a str]) -> Option<&'a str> {
     let rules: [&dyn Fn(&str) -> bool; 3] = [&by_word, &by_ending, &by_typing];
     let unclaimed = |name: &&&str| Column::of(name).is_none();
     rules.iter().find_map(|rule| found.iter().filter(unclaimed).find(|name| rule(name)).copied())
-}
-
-/// Levenshtein distance; both are column names, so quadratic is fine.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -84,6 +84,11 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Every row but merged duplicates: what a run has to account for.
+    pub fn distinct_rows(&self) -> u64 {
+        self.rows - self.duplicates
+    }
+
     /// How many [`Row::Valid`] the second pass yields. May be 0 where bad rows are set aside.
     pub fn indicators(&self) -> u64 {
         self.rows - self.invalid - self.duplicates

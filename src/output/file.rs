@@ -12,16 +12,20 @@ pub(super) struct PartialFile {
     path: PathBuf,
     partial: PathBuf,
     file: File,
-    /// Whether there is anything in it that must survive an early end.
-    holds_rows: bool,
+    /// Goes in front of the first row: a header alone is not worth keeping.
+    header: Vec<u8>,
+    /// What an interrupted run left there is thrown away when there is something to put in its place, not before.
+    leftover: bool,
+    /// Whether it holds this run's rows, which must survive an early end.
+    begun: bool,
 }
 
 impl PartialFile {
-    /// Opens `PATH.partial`, emptied, after making sure that `path` can be replaced at the end.
-    pub(super) fn create(path: &Path) -> Result<Self> {
+    /// Opens `PATH.partial`, after making sure that `path` can be replaced at the end. `flag` chooses another path.
+    pub(super) fn create(path: &Path, flag: &str) -> Result<Self> {
         let refuse = |why: String| {
             Failure::usage(format!("cannot write {}: {why}", path.display()))
-                .hint("choose another place with `--output FILE`")
+                .hint(format!("choose another place with `{flag} FILE`"))
         };
         if path.is_dir() {
             return Err(refuse("it is a directory".into()));
@@ -44,19 +48,31 @@ impl PartialFile {
             }
             Err(TryLockError::Error(error)) => return Err(refuse(error.to_string())),
         }
-        file.set_len(0).map_err(|error| refuse(error.to_string()))?;
-        Ok(Self { path: path.to_owned(), partial, file, holds_rows: false })
+        let leftover = file.metadata().is_ok_and(|found| found.len() > 0);
+        Ok(Self { path: path.to_owned(), partial, file, header: Vec::new(), leftover, begun: false })
     }
 
     /// Appends rows.
     pub(super) fn write(&mut self, rows: &[u8]) -> io::Result<()> {
-        self.holds_rows |= !rows.is_empty();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        self.begin()?;
         self.file.write_all(rows)
     }
 
-    /// Appends what alone is not worth keeping.
-    pub(super) fn write_header(&mut self, header: &[u8]) -> io::Result<()> {
-        self.file.write_all(header)
+    /// Puts `header` in front of the first row.
+    pub(super) fn set_header(&mut self, header: &[u8]) {
+        header.clone_into(&mut self.header);
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        if !self.begun {
+            self.file.set_len(0)?;
+            self.begun = true;
+            self.file.write_all(&self.header)?;
+        }
+        Ok(())
     }
 
     /// Makes what was written survive a loss of power.
@@ -64,14 +80,14 @@ impl PartialFile {
         self.file.sync_data()
     }
 
-    /// Where the rows are until [`Self::finish`].
-    pub(super) fn partial(&self) -> &Path {
-        &self.partial
+    /// Where the rows are until [`Self::finish`], if there are any.
+    pub(super) fn partial(&self) -> Option<&Path> {
+        self.begun.then_some(&*self.partial)
     }
 
     /// Puts the file in its place.
     pub(super) fn finish(mut self) -> io::Result<PathBuf> {
-        self.holds_rows = true;
+        self.begin()?;
         self.file.sync_all()?;
         fs::rename(&self.partial, &self.path)?;
         sync_folder(&self.path)?;
@@ -80,9 +96,9 @@ impl PartialFile {
 }
 
 impl Drop for PartialFile {
-    /// An unfinished file without rows leaves no trace; one with rows stays where it is.
+    /// An unfinished file without rows leaves no trace; one with rows, ours or an earlier run's, stays where it is.
     fn drop(&mut self) {
-        if !self.holds_rows {
+        if !self.begun && !self.leftover {
             let _already_gone = fs::remove_file(&self.partial);
         }
     }
@@ -96,7 +112,8 @@ fn partial_path(path: &Path) -> PathBuf {
 
 /// A rename is durable once its folder is.
 fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder =
+        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     File::open(folder)?.sync_all()
 }
 
@@ -104,12 +121,16 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    fn create(path: &Path) -> PartialFile {
+        PartialFile::create(path, "--output").unwrap()
+    }
+
     #[test]
     fn the_old_file_stays_until_the_new_one_is_complete() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.jsonl");
         fs::write(&path, "old").unwrap();
-        let mut file = PartialFile::create(&path).unwrap();
+        let mut file = create(&path);
         file.write(b"new").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
         file.finish().unwrap();
@@ -121,32 +142,51 @@ mod tests {
     fn only_rows_survive_an_early_end() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.csv");
-        let mut file = PartialFile::create(&path).unwrap();
-        file.write_header(b"id,name\n").unwrap();
+        let mut file = create(&path);
+        file.set_header(b"id,name\n");
         drop(file);
         assert!(!partial_path(&path).exists());
-        let mut file = PartialFile::create(&path).unwrap();
+        let mut file = create(&path);
         file.write(b"A,x\n").unwrap();
         drop(file);
-        assert!(partial_path(&path).exists() && !path.exists());
+        assert_eq!(fs::read_to_string(partial_path(&path)).unwrap(), "A,x\n");
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn rows_of_an_interrupted_run_stay_until_there_are_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.csv");
+        fs::write(partial_path(&path), "paid for, and more").unwrap();
+        let mut file = create(&path);
+        file.set_header(b"id,name\n");
+        drop(file);
+        assert_eq!(fs::read_to_string(partial_path(&path)).unwrap(), "paid for, and more");
+        let mut file = create(&path);
+        file.set_header(b"id,name\n");
+        file.write(b"A,x\n").unwrap();
+        drop(file);
+        assert_eq!(fs::read_to_string(partial_path(&path)).unwrap(), "id,name\nA,x\n");
     }
 
     #[test]
     fn two_runs_cannot_write_one_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.jsonl");
-        let mut first = PartialFile::create(&path).unwrap();
+        let mut first = create(&path);
         first.write(b"kept").unwrap();
-        let refused = PartialFile::create(&path).unwrap_err();
+        let refused = PartialFile::create(&path, "--output").unwrap_err();
         assert!(refused.message().contains("another run is writing it"), "{refused}");
-        assert_eq!(fs::read_to_string(first.partial()).unwrap(), "kept");
+        assert_eq!(fs::read_to_string(first.partial().unwrap()).unwrap(), "kept");
     }
 
     #[test]
     fn what_cannot_be_written_is_refused_at_once() {
         let folder = tempfile::tempdir().unwrap();
         for path in [folder.path().to_owned(), folder.path().join("missing/out.jsonl")] {
-            assert!(PartialFile::create(&path).unwrap_err().message().starts_with("cannot write"));
+            assert!(
+                PartialFile::create(&path, "--output").unwrap_err().message().starts_with("cannot write")
+            );
         }
     }
 }

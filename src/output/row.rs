@@ -202,7 +202,7 @@ mod tests {
     fn a_result_is_one_line_with_the_contract_s_keys_in_order() {
         let mut out = Vec::new();
         result(&mut out, Format::Jsonl, FROM, &indicator(), &classification()).unwrap();
-        assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1);
+        assert_eq!(std::str::from_utf8(&out).unwrap().lines().count(), 1);
         let row: Map<String, Value> = serde_json::from_slice(&out).unwrap();
         let keys: Vec<&str> = row.keys().map(String::as_str).collect();
         let expected = [

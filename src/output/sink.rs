@@ -13,7 +13,7 @@ use super::{Destination, Format};
 use crate::domain::event::Recorded;
 use crate::domain::indicator::Indicator;
 use crate::domain::outcome::{Failed, FailureClass, Outcome, Usage};
-use crate::error::{Failure, Result};
+use crate::error::Result;
 
 /// A batch whose output is in hand.
 #[derive(Debug)]
@@ -46,7 +46,8 @@ pub struct Sink {
 
 #[derive(Debug)]
 enum Results {
-    Stdout,
+    /// With what goes in front of the first row.
+    Stdout(Vec<u8>),
     File(PartialFile),
 }
 
@@ -72,20 +73,20 @@ impl Sink {
         failures: Option<PathBuf>,
     ) -> Result<Self> {
         let results = match to {
-            Destination::Stdout => Results::Stdout,
-            Destination::File(path) => Results::File(PartialFile::create(path)?),
+            Destination::Stdout => Results::Stdout(Vec::new()),
+            Destination::File(path) => Results::File(PartialFile::create(path, "--output")?),
         };
         // Tried now, so that a place that cannot be written is not found out by the first failure.
-        let failures_file = failures.as_deref().map(PartialFile::create).transpose()?;
+        let failures_file = failures.as_deref().map(|path| PartialFile::create(path, "--failures"));
+        let failures_file = failures_file.transpose()?;
         let mut sink =
             Self { results, format, failures_path: failures, failures: failures_file, buffer: Vec::new() };
         if format == Format::Csv {
             row::csv_header(&mut sink.buffer, fields);
-            let written = match &mut sink.results {
-                Results::Stdout => io::stdout().lock().write_all(&sink.buffer),
-                Results::File(file) => file.write_header(&sink.buffer),
-            };
-            written.map_err(|error| Failure::unexpected(format!("cannot write the results: {error}")))?;
+            match &mut sink.results {
+                Results::Stdout(header) => sink.buffer.clone_into(header),
+                Results::File(file) => file.set_header(&sink.buffer),
+            }
         }
         Ok(sink)
     }
@@ -158,7 +159,13 @@ impl Sink {
 
     fn write_results(&mut self, bytes: &[u8]) -> io::Result<()> {
         match &mut self.results {
-            Results::Stdout => io::stdout().lock().write_all(bytes),
+            Results::Stdout(header) => {
+                let mut stdout = io::stdout().lock();
+                if !bytes.is_empty() {
+                    stdout.write_all(&std::mem::take(header))?;
+                }
+                stdout.write_all(bytes)
+            }
             Results::File(file) => file.write(bytes),
         }
     }
@@ -172,16 +179,16 @@ impl Sink {
             file.sync()?;
         }
         match &self.results {
-            Results::Stdout => io::stdout().lock().flush(),
+            Results::Stdout(_) => io::stdout().lock().flush(),
             Results::File(file) => file.sync(),
         }
     }
 
-    /// Where the rows are while the run is not finished; `None` for stdout.
+    /// Where the rows are while the run is not finished; `None` for stdout, and where there are none.
     pub fn partial(&self) -> Option<&Path> {
         match &self.results {
-            Results::Stdout => None,
-            Results::File(file) => Some(file.partial()),
+            Results::Stdout(_) => None,
+            Results::File(file) => file.partial(),
         }
     }
 
@@ -192,7 +199,11 @@ impl Sink {
     /// When the disk fails.
     pub fn finish(self, any_failures: bool) -> io::Result<FinishedFiles> {
         let results = match self.results {
-            Results::Stdout => None,
+            // Not empty where not a single row was written.
+            Results::Stdout(header) => {
+                io::stdout().lock().write_all(&header)?;
+                None
+            }
             Results::File(file) => Some(file.finish()?),
         };
         let failures = match self.failures {
@@ -216,7 +227,7 @@ impl Sink {
         self.sync()?;
         let results = self.partial().map(Path::to_owned);
         let failures = match self.failures {
-            Some(file) if any_failures => Some(file.partial().to_owned()),
+            Some(file) if any_failures => file.partial().map(Path::to_owned),
             _ => None,
         };
         Ok(FinishedFiles { results, failures })

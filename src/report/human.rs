@@ -1,5 +1,7 @@
 //! The summary for a person.
 
+use std::fmt::Write as _;
+
 use super::RunReport;
 use crate::text::{count, duration, grouped, printable};
 
@@ -17,7 +19,7 @@ pub fn summary(report: &RunReport) -> Vec<String> {
         grouped(totals.pending),
     );
     if totals.reused > 0 {
-        headline += &format!("; {} reused", grouped(totals.reused));
+        let _infallible = write!(headline, "; {} reused", grouped(totals.reused));
     }
     let mut lines: Vec<String> = report.nodes.iter().map(node).collect();
     lines.push(headline);

@@ -250,4 +250,58 @@ pub(crate) mod tests {
         assert_eq!(totals.indicators, totals.succeeded + totals.failed + totals.pending);
         assert_eq!(report.input.rows, report.input.duplicates + totals.indicators);
     }
+
+    fn problems(report: &serde_json::Value) -> Vec<String> {
+        let schema = serde_json::from_str(include_str!("../../schema/report.schema.json")).unwrap();
+        assert!(jsonschema::meta::is_valid(&schema));
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        validator.iter_errors(report).map(|error| format!("{}: {error}", error.instance_path())).collect()
+    }
+
+    #[test]
+    fn every_report_fits_the_published_schema() {
+        let mut stdout = report(0, 0, false);
+        (stdout.output, stdout.rate.target_rpm, stdout.llm.cost_usd) = (None, None, Some(0.25));
+        for report in [report(0, 0, false), report(2, 3, true), stdout] {
+            assert_eq!(problems(&serde_json::to_value(&report).unwrap()), Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn the_schema_refuses_what_is_no_report() {
+        let good = serde_json::to_value(report(2, 0, false)).unwrap();
+        let broken = |pointer: &str, key: &str, value: Option<serde_json::Value>| {
+            let mut report = good.clone();
+            let object = report.pointer_mut(pointer).unwrap().as_object_mut().unwrap();
+            match value {
+                Some(value) => object.insert(key.to_owned(), value),
+                None => object.remove(key),
+            };
+            problems(&report).len()
+        };
+        // A key too many, one too few, a wrong type, a wrong class; at the top and inside.
+        assert_eq!(broken("", "surprise", Some(1.into())), 1);
+        assert_eq!(broken("/nodes/0", "surprise", Some(1.into())), 1);
+        for key in good.as_object().unwrap().keys() {
+            assert_eq!(broken("", key, None), 1, "{key}");
+        }
+        for part in ["/input", "/totals", "/rate", "/nodes/1", "/llm"] {
+            for key in good.pointer(part).unwrap().as_object().unwrap().keys() {
+                assert_eq!(broken(part, key, None), 1, "{part}/{key}");
+            }
+        }
+        assert_eq!(broken("/totals", "failed", Some((-1).into())), 1);
+        assert_eq!(broken("", "elapsed_s", Some("2".into())), 1);
+        assert_eq!(broken("", "run_id", Some(serde_json::Value::Null)), 1);
+        assert_eq!(broken("/failed_by_class", "bad_luck", Some(1.into())), 1);
+    }
+
+    #[test]
+    fn the_schema_knows_every_class_of_failure() {
+        use FailureClass::{Cancelled, InvalidInput, Provider, RateLimited, Refused, Schema, Timeout};
+        let mut all = report(0, 0, false);
+        let classes = [RateLimited, Timeout, Provider, Schema, Refused, InvalidInput, Cancelled];
+        all.failed_by_class = classes.map(|class| (class, 1)).into();
+        assert_eq!(problems(&serde_json::to_value(&all).unwrap()), Vec::<String>::new());
+    }
 }

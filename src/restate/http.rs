@@ -21,7 +21,7 @@ pub enum Origin {
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No connection, or it broke.
-    #[error("{url}: {}", root_cause(.source))]
+    #[error("{url}: {}", self.reason())]
     Unreachable {
         /// What was asked.
         url: String,
@@ -29,7 +29,7 @@ pub enum Error {
         source: reqwest::Error,
     },
     /// Connected, and no answer within the time we wait. So answers a cluster without quorum.
-    #[error("{url}: no answer within {} s", .after.as_secs_f32())]
+    #[error("{url}: {}", self.reason())]
     Timeout {
         /// What was asked.
         url: String,
@@ -37,7 +37,7 @@ pub enum Error {
         after: Duration,
     },
     /// An error status.
-    #[error("{url}: {status}: {message}")]
+    #[error("{url}: {}", self.reason())]
     Status {
         /// What was asked.
         url: String,
@@ -49,7 +49,7 @@ pub enum Error {
         message: String,
     },
     /// An answer that is not what the API promises.
-    #[error("{url}: unexpected answer: {message}")]
+    #[error("{url}: {}", self.reason())]
     Malformed {
         /// What was asked.
         url: String,
@@ -59,6 +59,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// What happened, for those who name the node themselves.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Unreachable { source, .. } => root_cause(source),
+            Self::Timeout { after, .. } => format!("no answer within {} s", after.as_secs_f32()),
+            Self::Status { status, message, .. } => format!("{status}: {message}"),
+            Self::Malformed { message, .. } => format!("unexpected answer: {message}"),
+        }
+    }
+
     /// Whether this is `404 service … not found`: the node does not know the service (yet).
     pub fn is_unknown_service(&self) -> bool {
         matches!(self, Self::Status { status, origin: Origin::Node, .. } if *status == StatusCode::NOT_FOUND)

@@ -50,6 +50,7 @@ impl Classifier {
 impl Classifier {
     /// Classifies one indicator. Failures are outcomes: an error here would be retried.
     #[handler(idempotency_retention = "7 days")]
+    #[expect(clippy::unused_async, reason = "handlers are async, whether they wait or not")]
     async fn classify(
         &self,
         _ctx: Context<'_>,
@@ -63,6 +64,7 @@ impl Classifier {
 
     /// What this service is; also the call that proves a node's way to it. Nothing to keep once it is answered.
     #[handler(idempotency_retention = "0s")]
+    #[expect(clippy::unused_async, reason = "handlers are async, whether they wait or not")]
     async fn info(&self, _ctx: Context<'_>) -> HandlerResult<Json<ServiceInfo>> {
         Ok(Json(self.shared.info.clone()))
     }

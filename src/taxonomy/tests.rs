@@ -1,3 +1,5 @@
+//! The rules of a taxonomy file and of the classifier made from it, each on a small one.
+
 use serde_json::{Value, json};
 
 use super::*;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{World, wait_for};
+use crate::support::{World, http, wait_for};
 
 pub(crate) fn tells_success_from_failure(world: &mut World) {
     let succeeded = |world: &World| {
@@ -45,10 +45,10 @@ pub(crate) fn cancelled_work_is_told_and_can_be_done_again(world: &mut World) {
     let query =
         "SELECT id FROM sys_invocation WHERE target_service_name = 'ClassifyBatch' AND status <> 'completed'";
     wait_for("the run to end", Duration::from_secs(30), || {
-        let open = world.http("POST", &format!("{admin}/query"), &json!({ "query": query }));
+        let open = http("POST", &format!("{admin}/query"), &json!({ "query": query }));
         for batch in open["rows"].as_array().expect("rows") {
             let id = batch["id"].as_str().expect("an id");
-            world.http("PATCH", &format!("{admin}/invocations/{id}/kill"), &Value::Null);
+            http("PATCH", &format!("{admin}/invocations/{id}/kill"), &Value::Null);
         }
         run.has_ended()
     });

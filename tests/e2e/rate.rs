@@ -1,5 +1,7 @@
 //! The rate, by the service's own record of arrivals.
 
+use std::time::Duration;
+
 use crate::support::World;
 
 /// Indicators per minute, per batch, and in the run: 20 a second for 15 s.
@@ -14,9 +16,9 @@ pub(crate) fn arrivals_follow_the_rate(world: &mut World) {
     let (rpm, batch) = (RPM.to_string(), BATCH.to_string());
     world.classify(&["--rpm", &rpm, "--batch-size", &batch, "-o", "rate.jsonl", &table]).expect_code(0);
 
-    let mut arrivals: Vec<f64> =
-        world.executed().into_iter().skip(before).map(|(_, at)| at.as_microsecond() as f64 / 1e6).collect();
-    arrivals.sort_by(f64::total_cmp);
+    let mut arrivals: Vec<_> = world.executed().into_iter().skip(before).map(|(_, at)| at).collect();
+    arrivals.sort_unstable();
+    let arrivals: Vec<f64> = arrivals.iter().map(|at| at.duration_since(arrivals[0]).as_secs_f64()).collect();
     assert_eq!(arrivals.len(), ROWS);
     let burst = NODES * BATCH;
     let within =
@@ -30,6 +32,11 @@ pub(crate) fn arrivals_follow_the_rate(world: &mut World) {
 
     let length = arrivals[ROWS - 1] - arrivals[0];
     // The first batch of each node leaves at once; the others follow at the rate.
-    let expected = (ROWS - burst) as f64 / RPM as f64 * 60.0;
+    let expected = Duration::from_mins(1).mul_f64(ratio(ROWS - burst, RPM)).as_secs_f64();
     assert!((length / expected - 1.0).abs() < 0.05, "took {length} s instead of {expected} s");
+}
+
+fn ratio(number: usize, of: usize) -> f64 {
+    let [number, of] = [number, of].map(|count| f64::from(u32::try_from(count).expect("a small count")));
+    number / of
 }

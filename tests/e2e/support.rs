@@ -69,7 +69,7 @@ impl World {
             .expect("the service");
         self.service = Some(child);
         let uri = format!("http://{bind}");
-        wait_for("the service to be registered", Duration::from_secs(60), || {
+        wait_for("the service to be registered", Duration::from_mins(1), || {
             self.classify(&["cluster", "register", &uri, "--name", CLUSTER]).code == Some(0)
         });
     }
@@ -177,7 +177,7 @@ impl World {
 
     /// Waits until `count` more classifications than `before` were executed.
     pub(crate) fn wait_executed(&self, before: usize, count: usize) {
-        wait_for(&format!("{count} classifications"), Duration::from_secs(60), || {
+        wait_for(&format!("{count} classifications"), Duration::from_mins(1), || {
             self.executed().len() >= before + count
         });
     }
@@ -186,21 +186,6 @@ impl World {
     pub(crate) fn admin_url(&self) -> String {
         let status = self.classify(&["cluster", "status", "--json", "--name", CLUSTER]).json();
         status["nodes"][0]["admin_url"].as_str().expect("a URL").to_owned()
-    }
-
-    /// One exchange with Restate's admin API, as JSON.
-    pub(crate) fn http(&self, method: &str, url: &str, body: &Value) -> Value {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            let request = reqwest::Client::new()
-                .request(method.parse().expect("a method"), url)
-                .header("accept", "application/json")
-                .json(body);
-            let response = request.send().await.expect("an answer");
-            assert!(response.status().is_success(), "{url}: {}", response.status());
-            let text = response.text().await.expect("a body");
-            if text.is_empty() { Value::Null } else { serde_json::from_str(&text).expect("JSON") }
-        })
     }
 
     /// Process ids of the nodes, as `cluster status` tells them.
@@ -273,6 +258,21 @@ impl Running {
         ran.stderr = fs::read_to_string(said).unwrap_or_default();
         ran
     }
+}
+
+/// One exchange with Restate's admin API, as JSON.
+pub(crate) fn http(method: &str, url: &str, body: &Value) -> Value {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let request = reqwest::Client::new()
+            .request(method.parse().expect("a method"), url)
+            .header("accept", "application/json")
+            .json(body);
+        let response = request.send().await.expect("an answer");
+        assert!(response.status().is_success(), "{url}: {}", response.status());
+        let text = response.text().await.expect("a body");
+        if text.is_empty() { Value::Null } else { serde_json::from_str(&text).expect("JSON") }
+    })
 }
 
 pub(crate) fn send(pid: u32, signal: Signal) {

@@ -23,7 +23,7 @@ pub(super) fn run(global: &Global, args: ClusterArgs, ui: Ui) -> Result<ExitStat
     let home = home::folder(global)?;
     let folder = |name: &str| Folder::new(&home, name);
     match args.command {
-        ClusterCommand::Start(args) => start(&folder(&args.target.name)?, &home, args, ui),
+        ClusterCommand::Start(args) => start(&folder(&args.target.name)?, &home, &args, ui),
         ClusterCommand::Stop(args) => stop(&folder(&args.target.name)?, &args, ui),
         ClusterCommand::Clean(args) => clean(&folder(&args.target.name)?, &args, ui),
         ClusterCommand::Status(args) => status::run(&folder(&args.target.name)?, &args, ui),
@@ -32,7 +32,7 @@ pub(super) fn run(global: &Global, args: ClusterArgs, ui: Ui) -> Result<ExitStat
     }
 }
 
-fn start(folder: &Folder, home: &Path, args: StartArgs, ui: Ui) -> Result<ExitStatus> {
+fn start(folder: &Folder, home: &Path, args: &StartArgs, ui: Ui) -> Result<ExitStatus> {
     if args.runtime == Runtime::Docker {
         return Err(Failure::usage("this version has no docker runtime")
             .hint("`--runtime native` runs the same nodes as processes, without Docker"));

@@ -1,0 +1,84 @@
+//! `restate.toml` against the real server. Restate ignores keys it does not know in silence: one that was mistyped,
+//! renamed or put into the wrong table would go unnoticed.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
+
+use std::path::Path;
+use std::process::Command;
+
+use classify::cluster::server::locate;
+use classify::cluster::{Source, Step};
+use toml::{Table, Value};
+
+/// The server the product would run, downloaded once for all tests where there is none.
+async fn server() -> std::path::PathBuf {
+    let source = Source {
+        explicit: std::env::var_os("RESTATE_SERVER").filter(|path| !path.is_empty()).map(Into::into),
+        path: std::env::var_os("PATH").unwrap_or_default(),
+        cache: Path::new(env!("CARGO_MANIFEST_DIR")).join("target/restate-cache"),
+    };
+    locate(&source, &|_: &Step| {}).await.unwrap().binary
+}
+
+/// The whole configuration as the server understands this file.
+async fn understood(config: &str) -> Table {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("restate.toml"), config).unwrap();
+    // Without the environment, of which `RESTATE_*` would count as well.
+    let mut command = Command::new(server().await);
+    command.args(["--dump-config", "--config-file", "restate.toml"]).current_dir(folder.path()).env_clear();
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    toml::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
+}
+
+/// Keys that the server does not know, or knows with another value.
+fn misunderstood(written: &Table, understood: &Table, path: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (key, value) in written {
+        let path = format!("{path}{key}");
+        match (value, understood.get(key)) {
+            (Value::Table(written), Some(Value::Table(understood))) => {
+                found.extend(misunderstood(written, understood, &format!("{path}.")));
+            }
+            (value, Some(same)) if value == same => {}
+            (value, Some(other)) => found.push(format!("{path} = {value} is understood as {other}")),
+            (value, None) => found.push(format!("{path} = {value} is unknown")),
+        }
+    }
+    found
+}
+
+fn ours() -> Table {
+    toml::from_str(include_str!("../restate.toml")).unwrap()
+}
+
+/// Sizes and durations are written as the server prints them, so that they can be compared as text.
+#[tokio::test]
+async fn the_server_knows_every_key_and_means_the_same_by_it() {
+    let problems = misunderstood(&ours(), &understood(include_str!("../restate.toml")).await, "");
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+#[tokio::test]
+async fn a_key_that_it_does_not_know_would_be_found() {
+    let mut wrong = ours();
+    wrong.insert("default-num-partition".into(), Value::Integer(6));
+    let invoker = wrong["worker"]["invoker"].as_table_mut().unwrap();
+    invoker.insert("abort_timeout".into(), Value::String("10m".into()));
+    invoker.insert("memory-limit".into(), Value::String("262144 KiB".into()));
+    wrong.insert("no-such-table".into(), Value::Table(Table::from_iter([("x".into(), Value::Integer(1))])));
+    let understood = understood(&toml::to_string(&wrong).unwrap()).await;
+    let mut problems = misunderstood(&wrong, &understood, "");
+    problems.sort();
+    assert_eq!(
+        problems,
+        [
+            "default-num-partition = 6 is unknown",
+            "no-such-table = { x = 1 } is unknown",
+            "worker.invoker.abort_timeout = \"10m\" is unknown",
+            "worker.invoker.memory-limit = \"262144 KiB\" is understood as \"256.0 MiB\"",
+        ]
+    );
+}
