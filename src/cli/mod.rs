@@ -13,8 +13,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
-
-use crate::text::distance;
+use strsim::damerau_levenshtein;
 
 /// Label a large table through a Restate cluster without losing, repeating or overpaying for a call
 #[derive(Debug, Parser)]
@@ -94,7 +93,7 @@ pub enum Command {
 pub fn command_meant_by(word: &str) -> Option<String> {
     let meant = Cli::command();
     let mut names = meant.get_subcommands().map(|command| command.get_name().to_owned());
-    names.find(|name| distance(word, name) <= 2)
+    names.find(|name| damerau_levenshtein(word, name) <= 2)
 }
 
 #[cfg(test)]

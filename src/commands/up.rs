@@ -44,7 +44,7 @@ pub(super) async fn up(global: &Global, args: &RunArgs, ui: Ui) -> Result<Option
     if trouble.is_some() {
         let uri = service(&folder, args, ui).await?;
         let registered = cluster::register(&folder, Some(&uri), TIMEOUT, &|_| {}).await?;
-        ui.note(&format!("service   {}, registered on all nodes", registered.uri));
+        ui.note(&format!("service    {}, registered on all nodes", registered.uri));
     }
     Ok(Some(folder.command("stop")))
 }

@@ -1,6 +1,6 @@
 //! The columns this product knows: their names, aliases, and what a stranger's name may have meant.
 
-use crate::text::distance;
+use strsim::damerau_levenshtein;
 
 /// A column with a meaning. Everything else is kept as an extra column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,7 @@ pub(super) fn nearest<'a>(wanted: &str, found: &[&'a str]) -> Option<&'a str> {
         let name = name.trim().to_lowercase();
         name.len() <= wanted.len() + 2
             && (wanted.len() > 2 || name.starts_with(wanted))
-            && distance(wanted, &name) <= 2
+            && damerau_levenshtein(wanted, &name) <= 2
     };
     // `SeriesID`, but not `paid`.
     let by_ending = |name: &str| {

@@ -72,8 +72,8 @@ fn describe(folder: &Folder, started: &Started) -> Vec<String> {
     let admin = started.state.nodes.first().map(cluster::state::Node::admin_url).unwrap_or_default();
     vec![
         headline(started),
-        format!("admin     {admin}   web UI {admin}/ui/"),
-        format!("next      classify serve --register    {}", folder.command("stop")),
+        format!("admin      {admin}   web UI {admin}/ui/"),
+        format!("next       classify serve --register    {}", folder.command("stop")),
     ]
 }
 
@@ -94,7 +94,7 @@ pub(super) fn headline(started: &Started) -> String {
     };
     let nodes = text::count(u64::try_from(state.nodes.len()).unwrap_or_default(), "node");
     let version = text::printable(&started.version);
-    format!("cluster   {nodes} up ({}, Restate {version})   {urls}   {done}", state.runtime)
+    format!("cluster    {nodes} up ({}, Restate {version})   {urls}   {done}", state.runtime)
 }
 
 fn stop(folder: &Folder, args: &StopArgs, ui: Ui) -> Result<ExitStatus> {
@@ -159,7 +159,7 @@ fn register(folder: &Folder, args: &RegisterArgs, ui: Ui) -> Result<ExitStatus> 
     let uri = args.uri.as_deref();
     let registered = block_on(cluster::register(folder, uri, seconds(args.timeout), &say(ui)))?;
     ui.note(&format!(
-        "service   {}, callable through {} (classify {}, taxonomy {})",
+        "service    {}, callable through {} (classify {}, taxonomy {})",
         registered.uri,
         registered.nodes.join(", "),
         text::printable(&registered.info.version),
@@ -179,7 +179,7 @@ fn interruptible<T>(work: impl Future<Output = Result<T>>, message: String) -> R
 }
 
 pub(super) fn say(ui: Ui) -> impl Fn(&Step) + Send + Sync {
-    move |step| ui.note(&text::printable(&format!("cluster   {step}")))
+    move |step| ui.note(&text::printable(&format!("cluster    {step}")))
 }
 
 fn seconds(count: u32) -> Duration {

@@ -56,11 +56,11 @@ fn render(status: &Status) -> String {
     rows.extend(status.nodes.iter().map(|node| COLUMNS.map(|column| text::printable(&(column.cell)(node)))));
     let mut lines = align(&rows);
     lines.push(String::new());
-    lines.push(format!("quorum    {}", if status.quorum { "yes" } else { "no" }));
+    lines.push(format!("quorum     {}", if status.quorum { "yes" } else { "no" }));
     lines.extend(service_lines(status));
     for deployment in status.deployments.iter().flatten() {
         let uri = deployment.uri.as_deref().unwrap_or("-");
-        lines.push(format!("endpoint  {uri}   {}   {}", deployment.id, deployment.services.join(", ")));
+        lines.push(format!("endpoint   {uri}   {}   {}", deployment.id, deployment.services.join(", ")));
     }
     for node in &status.nodes {
         lines.extend(node.problem.as_ref().map(|problem| format!("problem   {}: {problem}", node.name)));
@@ -75,15 +75,15 @@ fn service_lines(status: &Status) -> Vec<String> {
     let asked: Vec<_> =
         status.nodes.iter().filter_map(|node| node.service.as_ref().map(|service| (node, service))).collect();
     match asked.iter().find_map(|(_, service)| service.info.as_ref()) {
-        Some(info) => lines.push(format!("service   classify {}, taxonomy {}", info.version, info.taxonomy)),
-        None if !asked.is_empty() => lines.push("service   registered, does not answer".into()),
-        None if !status.quorum => lines.push("service   unknown without a quorum".into()),
-        None => lines.push("service   not registered".into()),
+        Some(info) => lines.push(format!("service    classify {}, taxonomy {}", info.version, info.taxonomy)),
+        None if !asked.is_empty() => lines.push("service    registered, does not answer".into()),
+        None if !status.quorum => lines.push("service    unknown without a quorum".into()),
+        None => lines.push("service    not registered".into()),
     }
     if let Some(process) = &status.service {
         let life = if process.alive { "running" } else { "not running" };
         lines.push(format!(
-            "          started with the cluster: {} (pid {}, {life})",
+            "           started with the cluster: {} (pid {}, {life})",
             process.uri, process.pid
         ));
     }
@@ -92,7 +92,7 @@ fn service_lines(status: &Status) -> Vec<String> {
             None => "yes".to_owned(),
             Some(problem) => format!("no: {problem}"),
         };
-        lines.push(format!("          through {}: {answer}", node.name));
+        lines.push(format!("           through {}: {answer}", node.name));
     }
     lines
 }
