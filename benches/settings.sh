@@ -10,6 +10,7 @@
 #
 # ROUNDS (default 3), ROWS (default 10000) and INPUT (default: made up) can be set. Needs a release build.
 set -euo pipefail
+shopt -s inherit_errexit
 cd "$(dirname "$0")/.."
 what=$1
 shift
@@ -18,10 +19,9 @@ work=$(mktemp -d)
 binary=$PWD/target/release/classify
 real=${RESTATE_SERVER:-$(command -v restate-server)}
 export CLASSIFY_HOME=$work/home CLASSIFY_CLUSTER=bench
-service=
 
 finish() {
-  [ -z "$service" ] || kill "$service" 2>/dev/null || true
+  [ ! -f "$work/service.pid" ] || kill "$(<"$work/service.pid")" 2>/dev/null || true
   "$binary" -q cluster clean --yes --name bench || true
   rm -rf "$work"
 }
@@ -53,15 +53,20 @@ run() { # setting -> seconds
   wrapper "$env"
   RESTATE_SERVER=$work/restate-server "$binary" -q cluster start --ports auto --name bench
   "$binary" -q serve --bind "127.0.0.1:$port" --register &
-  service=$!
-  until "$binary" -q --mode max -o "$work/warm-up.jsonl" examples/indicators.csv 2>/dev/null; do sleep 0.2; done
+  local service=$!
+  echo "$service" >"$work/service.pid"
+  for ((try = 0; ; try++)); do
+    "$binary" -q --mode max -o "$work/warm-up.jsonl" examples/indicators.csv 2>/dev/null && break
+    [ "$try" -lt 100 ] || { echo "the service does not come up" >&2; exit 1; }
+    sleep 0.2
+  done
   "$binary" -q --mode max --force --json "${args[@]}" -o "$work/out.jsonl" "$input" |
     python3 -c 'import json, sys; r = json.load(sys.stdin); assert r["totals"]["pending"] == r["totals"]["failed"] == 0; print(r["elapsed_s"])'
   "$binary" cluster status --json --name bench |
     python3 -c 'import json, sys; print("MiB a node:", *[n["memory_bytes"] >> 20 for n in json.load(sys.stdin)["nodes"]], file=sys.stderr)'
   kill "$service"
   wait "$service" || true
-  service=
+  rm "$work/service.pid"
   "$binary" -q cluster clean --yes --name bench
 }
 

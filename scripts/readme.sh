@@ -6,6 +6,11 @@ cd "$(dirname "$0")/.."
 CLASSIFY_HOME=$(mktemp -d)
 export CLASSIFY_HOME
 
+if (: </dev/tcp/127.0.0.1/8080) 2>/dev/null; then
+  echo "something listens on port 8080 already; the README's commands would use it" >&2
+  exit 1
+fi
+
 finish() {
   [ ! -x target/release/classify ] || target/release/classify -q cluster clean --yes
   rm -rf "$CLASSIFY_HOME"

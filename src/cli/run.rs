@@ -33,7 +33,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true, conflicts_with = "rpm", help_heading = "Pace")]
     pub rpm_per_node: Option<NonZeroU32>,
     /// Indicators per batch [default: about one second's worth for a node, 1 to 50]
-    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true, help_heading = "Pace")]
+    #[arg(long, value_name = "N", value_parser = batch_size, allow_negative_numbers = true, help_heading = "Pace")]
     pub batch_size: Option<NonZeroU32>,
     /// Most unfinished indicators at once [default: one minute's worth, at least 500]
     #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true, help_heading = "Pace")]
@@ -124,4 +124,13 @@ impl RunArgs {
 
 fn positive(text: &str) -> Result<NonZeroU32, String> {
     text.parse().map_err(|_| "must be a whole number above 0".to_owned())
+}
+
+/// A workflow fans out to all rows of its batch and holds their answers at once; beyond this it only gets slower.
+const LARGEST_BATCH: u32 = 1_000;
+
+fn batch_size(text: &str) -> Result<NonZeroU32, String> {
+    positive(text).and_then(|size| {
+        if size.get() <= LARGEST_BATCH { Ok(size) } else { Err(format!("must be at most {LARGEST_BATCH}")) }
+    })
 }

@@ -118,6 +118,12 @@ pub fn check_cleanable(folder: &Folder) -> Result<bool> {
     if State::load(folder)?.is_some() {
         return Ok(true);
     }
+    // A start that downloads the server holds its lock and has recorded nothing yet.
+    let at_work = |lock: std::fs::File| matches!(lock.try_lock(), Err(std::fs::TryLockError::WouldBlock));
+    if std::fs::File::open(folder.lock_file()).is_ok_and(at_work) {
+        return Err(Failure::usage(format!("another command is at work on cluster `{}`", folder.name()))
+            .hint("wait for its end, or end it"));
+    }
     // A start that failed early leaves a lock.
     if remove_if_unused(folder)? { Ok(false) } else { Err(refuse("a folder without a `cluster.json`")) }
 }

@@ -22,11 +22,11 @@ pub(super) async fn check(nodes: &[(String, Ingress)], wanted: &Wanted<'_>, ui: 
         return Err(explain(trouble, nodes, &checkups));
     }
     for ((name, _), checkup) in nodes.iter().zip(&checkups) {
-        if let Err(error) = &checkup.service {
+        if let Some(error) = checkup.problem() {
             ui.warn(&format!("{name} does not serve: {error}; going on without it until it does"));
         }
     }
-    checkups.iter().filter_map(|node| node.service.as_ref().ok()).try_for_each(|info| fits(info, wanted))
+    checkups.iter().filter_map(Checkup::info).try_for_each(|info| fits(info, wanted))
 }
 
 fn fits(info: &ServiceInfo, wanted: &Wanted<'_>) -> Result<()> {
@@ -62,18 +62,14 @@ fn explain(trouble: Trouble, nodes: &[(String, Ingress)], checkups: &[Checkup]) 
         .hint(
             "start and register it with `classify serve --register`, or let this command do it: add `--up`",
         ),
-        Trouble::ServiceSilent => {
+        Trouble::ServiceSilent | Trouble::WorkStuck => {
             Failure::unreachable("the classification service does not answer the cluster")
                 .hint("start it: `classify serve`; see what the cluster says: `classify queue status`")
         }
     };
-    let reason = |node: &Checkup| match (&node.alive, &node.log, &node.service) {
-        (Err(error), _, _) | (Ok(()), Err(error), _) | (Ok(()), Ok(()), Err(error)) => Some(error.reason()),
-        (Ok(()), Ok(()), Ok(_)) => None,
-    };
     let width = nodes.iter().map(|(_, ingress)| ingress.url().len()).max().unwrap_or_default();
     let line = |((_, ingress), checkup): (&(String, Ingress), &Checkup)| {
-        reason(checkup).map(|why| format!("{:<width$}  {why}", ingress.url()))
+        checkup.problem().map(|error| format!("{:<width$}  {}", ingress.url(), error.reason()))
     };
     nodes.iter().zip(checkups).filter_map(line).fold(failure, Failure::detail)
 }

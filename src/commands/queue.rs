@@ -20,7 +20,12 @@ pub(super) async fn run(global: &Global, args: QueueArgs, ui: Ui) -> Result<Exit
     let nodes = target::admin(global, &args.cluster, &args.admin)?;
     let stop = signals::listen()?;
     loop {
-        let queue = ask_any(&nodes).await?;
+        let queue = tokio::select! {
+            queue = ask_any(&nodes) => queue?,
+            () = stop.at_least(Level::Drain) => {
+                return Err(Failure::new(ExitStatus::Interrupted, "interrupted before a node answered"));
+            }
+        };
         show(&queue, &args, ui)?;
         if !args.watch {
             return Ok(ExitStatus::Success);

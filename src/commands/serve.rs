@@ -1,5 +1,6 @@
 //! `classify serve`: the service in the foreground.
 
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
@@ -27,8 +28,9 @@ pub(super) async fn run(global: &Global, args: ServeArgs, ui: Ui) -> Result<Exit
     };
     let audit = args.audit_log.as_ref().map(open).transpose()?;
     let listener = TcpListener::bind(args.bind).await.map_err(|error| cannot_listen(&args, &error))?;
+    let address = listener.local_addr().map_err(|error| cannot_listen(&args, &error))?;
     let shutdown = signals::listen()?;
-    ui.note(&format!("service    http://{} serves {}; Ctrl-C drains and stops", args.bind, taxonomy.id()));
+    ui.note(&format!("service    http://{} serves {}; Ctrl-C drains and stops", address, taxonomy.id()));
 
     let shared = Shared::new(&taxonomy, rules, audit);
     let stop = shutdown.clone();
@@ -36,7 +38,7 @@ pub(super) async fn run(global: &Global, args: ServeArgs, ui: Ui) -> Result<Exit
     let mut serving = pin!(serving);
     tokio::select! {
         () = &mut serving => {}
-        registered = register(global, &args, shutdown, ui) => {
+        registered = register(global, &args, address, shutdown, ui) => {
             registered?;
             serving.await;
         }
@@ -46,12 +48,18 @@ pub(super) async fn run(global: &Global, args: ServeArgs, ui: Ui) -> Result<Exit
 }
 
 /// Registers the service that is starting next to this, if that was asked for.
-async fn register(global: &Global, args: &ServeArgs, shutdown: Shutdown, ui: Ui) -> Result<()> {
+async fn register(
+    global: &Global,
+    args: &ServeArgs,
+    address: SocketAddr,
+    shutdown: Shutdown,
+    ui: Ui,
+) -> Result<()> {
     if !args.register {
         return Ok(());
     }
     let folder = Folder::new(&home::folder(global)?, &args.cluster)?;
-    let uri = format!("http://{}", args.bind);
+    let uri = format!("http://{address}");
     let registered = tokio::select! {
         registered = cluster::register(&folder, Some(&uri), REGISTER_TIMEOUT, &|_| {}) => registered?,
         () = shutdown.at_least(Level::Drain) => return Ok(()),

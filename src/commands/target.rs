@@ -3,7 +3,7 @@
 
 use super::home;
 use crate::cli::Global;
-use crate::cluster::{Folder, State};
+use crate::cluster::{DEFAULT_NAME, Folder, State};
 use crate::error::{Failure, Result};
 use crate::restate::admin::Admin;
 use crate::restate::ingress::Ingress;
@@ -24,6 +24,11 @@ pub(super) fn ingress(global: &Global, cluster: &str, given: &[String]) -> Resul
     named.collect()
 }
 
+/// Whether the cluster's nodes are known: started here, or the default ones.
+pub(super) fn is_known(global: &Global, cluster: &str) -> Result<bool> {
+    Ok(cluster == DEFAULT_NAME || State::load(&Folder::new(&home::folder(global)?, cluster)?)?.is_some())
+}
+
 /// Admin client of every node.
 pub(super) fn admin(global: &Global, cluster: &str, given: &[String]) -> Result<Vec<Admin>> {
     let urls = urls(global, cluster, given, &DEFAULT_ADMIN, State::admin_urls)?;
@@ -40,7 +45,9 @@ fn urls(
     if !given.is_empty() {
         return Ok(given.to_vec());
     }
-    let state = State::load(&Folder::new(&home::folder(global)?, cluster)?)?;
+    let folder = Folder::new(&home::folder(global)?, cluster)?;
+    // A name that nobody gave to a cluster is a slip, not the cluster that happens to be on the default ports.
+    let state = if cluster == DEFAULT_NAME { State::load(&folder)? } else { Some(State::require(&folder)?) };
     Ok(state.map_or_else(|| default.iter().map(|url| (*url).to_owned()).collect(), |state| of_state(&state)))
 }
 

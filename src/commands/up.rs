@@ -50,6 +50,9 @@ pub(super) async fn up(global: &Global, args: &RunArgs, ui: Ui) -> Result<Option
 }
 
 async fn look(global: &Global, args: &RunArgs) -> Result<Option<Trouble>> {
+    if !target::is_known(global, &args.cluster)? {
+        return Ok(Some(Trouble::NodesGone));
+    }
     let nodes = target::ingress(global, &args.cluster, &args.ingress)?;
     Ok(conclude(&examine(nodes.iter().map(|(_, ingress)| ingress), "up").await))
 }

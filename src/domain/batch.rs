@@ -23,15 +23,6 @@ impl fmt::Display for BatchKey {
     }
 }
 
-/// Some indicators that travel together.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Batch {
-    /// Its key.
-    pub key: BatchKey,
-    /// What it carries, in input order; never empty.
-    pub indicators: Vec<Indicator>,
-}
-
 /// Settings every batch of a run carries to the service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunOptions {

@@ -73,4 +73,6 @@ pub enum Trouble {
     ServiceMissing,
     /// The cluster works and gets no answer from the service.
     ServiceSilent,
+    /// Cluster and service answer, and yet no batch is accepted or finished.
+    WorkStuck,
 }

@@ -14,9 +14,10 @@ pub fn fingerprint(indicator: &Indicator, options: &RunOptions) -> String {
     let mut hash = Sha256::new();
     let settings = (PROMPT_VERSION, &options.taxonomy, &options.provider, &options.nonce);
     // JSON quotes and escapes, so no two different (settings, indicator) pairs have the same text.
-    let write = |hash: &mut Sha256, json: serde_json::Result<Vec<u8>>| hash.update(json.unwrap_or_default());
-    write(&mut hash, serde_json::to_vec(&settings));
-    write(&mut hash, serde_json::to_vec(indicator));
+    let json = serde_json::to_vec(&(settings, indicator));
+    hash.update(
+        json.unwrap_or_else(|error| unreachable!("texts, numbers and maps of them are JSON: {error}")),
+    );
     hex(&hash.finalize()[..16])
 }
 

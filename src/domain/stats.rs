@@ -10,6 +10,8 @@ use super::outcome::{FailureClass, Usage};
 
 /// Length of the window a rate is judged by.
 const WINDOW: Duration = Duration::from_mins(1);
+/// How late a submission may be told.
+const LATE: Duration = Duration::from_secs(30);
 /// Longest batch the histogram tells apart, in milliseconds; longer ones count as this.
 const LONGEST_MS: u64 = 24 * 3_600 * 1_000;
 
@@ -36,8 +38,8 @@ pub struct RunStats {
     pub trouble: Option<Trouble>,
     /// When the first and the last batch were submitted.
     pub submitting: Option<(Duration, Duration)>,
-    window: VecDeque<(Duration, u64)>,
-    in_window: u64,
+    /// Submissions of the recent past in the order of time.
+    recent: VecDeque<(Duration, u64)>,
 }
 
 /// What is counted per node.
@@ -97,8 +99,7 @@ impl RunStats {
             nodes,
             trouble: None,
             submitting: None,
-            window: VecDeque::new(),
-            in_window: 0,
+            recent: VecDeque::new(),
         }
     }
 
@@ -150,20 +151,22 @@ impl RunStats {
         self.usage.add(&recorded.usage);
     }
 
-    /// Moves the 60 s window on. Events of concurrent submissions may come a little out of order; that only makes
-    /// the window a little longer, never too short.
+    /// Counts a submission in the windows it belongs to. Those of concurrent batches may be told up to a request's
+    /// timeout late, so the recent past is kept in order and a little longer than a window.
     fn slide(&mut self, at: Duration, indicators: u64) {
         let (first, last) = self.submitting.unwrap_or((at, at));
         self.submitting = Some((first.min(at), last.max(at)));
-        self.window.push_back((at, indicators));
-        self.in_window += indicators;
-        while let Some(&(oldest, number)) = self.window.front()
-            && at.saturating_sub(oldest) >= WINDOW
-        {
-            self.window.pop_front();
-            self.in_window -= number;
+        let place = self.recent.partition_point(|(earlier, _)| *earlier <= at);
+        self.recent.insert(place, (at, indicators));
+        while self.recent.front().is_some_and(|(oldest, _)| last.saturating_sub(*oldest) >= WINDOW + LATE) {
+            self.recent.pop_front();
         }
-        self.max_60s_window = self.max_60s_window.max(self.in_window);
+        // The windows that end with this submission or with a later one, of which there are few.
+        for end in self.recent.iter().rev().take_while(|(end, _)| *end >= at).map(|(end, _)| *end) {
+            let within = |(start, _): &&(Duration, u64)| *start <= end && end.saturating_sub(*start) < WINDOW;
+            let sum = self.recent.iter().filter(within).map(|(_, number)| number).sum();
+            self.max_60s_window = self.max_60s_window.max(sum);
+        }
     }
 }
 
@@ -228,6 +231,16 @@ mod tests {
         // 30, 59, 60 and 61 lie within one minute.
         assert_eq!(stats.max_60s_window, 40);
         assert_eq!(stats.submitting, Some((Duration::ZERO, Duration::from_secs(200))));
+    }
+
+    #[test]
+    fn a_late_submission_counts_where_it_belongs() {
+        let mut stats = stats(1_000);
+        for millis in [0, 1_000, 61_500, 59_000] {
+            let at = Duration::from_millis(millis);
+            stats.apply(&RunEvent::Submitted { node: 0, indicators: 10, at });
+        }
+        assert_eq!(stats.max_60s_window, 30, "0, 1 and 59 s lie within one minute");
     }
 
     #[test]

@@ -23,6 +23,8 @@ use crate::shutdown::{Level, Shutdown};
 
 /// Patience with one exchange. Both take milliseconds when all is well; without quorum they never end.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// Slowest link on which a large batch shall still get through.
+const BYTES_PER_SECOND: usize = 1024 * 1024;
 /// First and longest pause between two polls of a batch. Each poll is a read at a partition leader.
 const POLL_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 /// Status of an invocation that was cancelled or killed.
@@ -64,7 +66,14 @@ impl Pulse {
 #[derive(Debug)]
 pub(super) struct Parcel {
     pub(super) batch: Prepared,
-    pub(super) places: OwnedSemaphorePermit,
+    pub(super) places: Places,
+}
+
+/// What a batch in flight takes up: of the rows, and of the memory, that may be unfinished.
+#[derive(Debug)]
+pub(super) struct Places {
+    pub(super) _rows: OwnedSemaphorePermit,
+    pub(super) _kib: OwnedSemaphorePermit,
 }
 
 impl Courier {
@@ -123,9 +132,10 @@ impl Courier {
 
     /// Sends until a node accepts; returns when it was let through, and the invocation's id.
     async fn submit(&self, batch: &Prepared, node: &mut usize) -> Option<Result<(Duration, String), Error>> {
+        let timeout = TIMEOUT + Duration::from_secs((batch.body.len() / BYTES_PER_SECOND) as u64);
         loop {
             let at = self.start.elapsed();
-            match self.pool.nodes()[*node].ingress.send(&batch.key, batch.body.clone(), TIMEOUT).await {
+            match self.pool.nodes()[*node].ingress.send(&batch.key, batch.body.clone(), timeout).await {
                 Ok(id) => {
                     self.pulse.beat(self.start.elapsed());
                     return Some(Ok((at, id)));

@@ -1,4 +1,4 @@
-//! Why nothing moves: asks every node three questions at once and draws the conclusion.
+//! Why nothing moves: asks every node the same questions at once and draws the conclusion.
 
 use std::time::Duration;
 
@@ -12,36 +12,67 @@ use crate::restate::names::ServiceInfo;
 /// Patience with each question. Without quorum a node never answers; this is how we find out.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What a node answered.
+/// How far a request through a node gets.
 #[derive(Debug)]
-pub struct Checkup {
-    /// Whether its process answers at all.
-    pub alive: Result<(), Error>,
-    /// Whether it can write to a partition's log.
-    pub log: Result<(), Error>,
-    /// Whether a call through it reaches the service.
-    pub service: Result<ServiceInfo, Error>,
+pub enum Checkup {
+    /// Its process does not answer.
+    Dead(Error),
+    /// It answers and cannot write to a partition's log.
+    CannotWrite(Error),
+    /// It can write, and a call through it does not reach the service.
+    NoService(Error),
+    /// A call through it reaches the service.
+    Serves(ServiceInfo),
 }
 
-/// Asks all nodes, concurrently; takes as long as the slowest answer, at most 3 s.
+impl Checkup {
+    /// What stands in the way, if anything does.
+    pub fn problem(&self) -> Option<&Error> {
+        match self {
+            Self::Dead(error) | Self::CannotWrite(error) | Self::NoService(error) => Some(error),
+            Self::Serves(_) => None,
+        }
+    }
+
+    /// What the service says of itself.
+    pub fn info(&self) -> Option<&ServiceInfo> {
+        match self {
+            Self::Serves(info) => Some(info),
+            _ => None,
+        }
+    }
+}
+
+/// Asks all nodes, concurrently; takes as long as the slowest of them, at most 6 s and 3 s unless the cluster is well
+/// and the service is not.
 pub async fn examine<'a>(nodes: impl IntoIterator<Item = &'a Ingress>, probe: &str) -> Vec<Checkup> {
-    join_all(nodes.into_iter().map(|node| async move {
-        let (alive, log, service) =
-            tokio::join!(node.alive(PATIENCE), node.probe_log(probe, PATIENCE), node.service_info(PATIENCE));
-        Checkup { alive, log, service }
-    }))
-    .await
+    join_all(nodes.into_iter().map(|node| checkup(node, probe))).await
+}
+
+async fn checkup(node: &Ingress, probe: &str) -> Checkup {
+    let (alive, log) = tokio::join!(node.alive(PATIENCE), node.probe_log(probe, PATIENCE));
+    if let Err(error) = alive {
+        return Checkup::Dead(error);
+    }
+    if let Err(error) = log {
+        return Checkup::CannotWrite(error);
+    }
+    // Only now: a call that cannot get through would stay in the cluster and wait.
+    match node.service_info(PATIENCE).await {
+        Ok(info) => Checkup::Serves(info),
+        Err(error) => Checkup::NoService(error),
+    }
 }
 
 /// The conclusion; `None` if at least one node serves, which is all a run needs.
 pub fn conclude(checkups: &[Checkup]) -> Option<Trouble> {
-    if checkups.iter().any(|node| node.service.is_ok()) {
+    if checkups.iter().any(|node| matches!(node, Checkup::Serves(_))) {
         None
-    } else if checkups.iter().all(|node| node.alive.is_err()) {
+    } else if checkups.iter().all(|node| matches!(node, Checkup::Dead(_))) {
         Some(Trouble::NodesGone)
-    } else if checkups.iter().all(|node| node.log.is_err()) {
+    } else if checkups.iter().all(|node| matches!(node, Checkup::Dead(_) | Checkup::CannotWrite(_))) {
         Some(Trouble::QuorumLost)
-    } else if checkups.iter().any(|node| node.service.as_ref().is_err_and(Error::is_unknown_service)) {
+    } else if checkups.iter().filter_map(Checkup::problem).any(Error::is_unknown_service) {
         Some(Trouble::ServiceMissing)
     } else {
         Some(Trouble::ServiceSilent)
@@ -64,24 +95,18 @@ mod tests {
         Error::Status { url, status: StatusCode::NOT_FOUND, origin: Origin::Node, message }
     }
 
-    fn node(alive: bool, log: bool, service: Result<(), Error>) -> Checkup {
-        let info = ServiceInfo {
-            version: String::new(),
-            taxonomy: String::new(),
-            taxonomy_digest: String::new(),
-            providers: Vec::new(),
-        };
-        let ok = |yes: bool| if yes { Ok(()) } else { Err(silent()) };
-        Checkup { alive: ok(alive), log: ok(log), service: service.map(|()| info) }
+    fn info() -> ServiceInfo {
+        let (version, taxonomy, taxonomy_digest) = Default::default();
+        ServiceInfo { version, taxonomy, taxonomy_digest, providers: Vec::new() }
     }
 
     #[test]
     fn each_kind_of_standstill_has_its_name() {
-        let dead = || node(false, false, Err(silent()));
-        let no_quorum = || node(true, false, Err(silent()));
-        let no_service = || node(true, true, Err(silent()));
-        let unregistered = || node(true, true, Err(unknown_service()));
-        let well = || node(true, true, Ok(()));
+        let dead = || Checkup::Dead(silent());
+        let no_quorum = || Checkup::CannotWrite(silent());
+        let no_service = || Checkup::NoService(silent());
+        let unregistered = || Checkup::NoService(unknown_service());
+        let well = || Checkup::Serves(info());
         let cases = [
             (vec![dead(), dead(), dead()], Some(Trouble::NodesGone)),
             (vec![no_quorum(), dead(), dead()], Some(Trouble::QuorumLost)),

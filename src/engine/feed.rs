@@ -61,7 +61,7 @@ impl Packer {
     fn flush(&mut self) -> Result<Option<Prepared>> {
         let (Some(first), Some(last)) = (self.rows.first(), self.rows.last()) else { return Ok(None) };
         let ends = format!("`{}` to `{}`", first.id, last.id);
-        let indicators = std::mem::replace(&mut self.rows, Vec::with_capacity(self.size));
+        let indicators = std::mem::take(&mut self.rows);
         let request = BatchRequest { options: self.options.clone(), indicators };
         let body = serde_json::to_vec(&request)
             .map_err(|error| Failure::unexpected(format!("cannot encode the batch of {ends}: {error}")))?;

@@ -25,21 +25,25 @@ pub use feed::{LARGEST_BODY, rehearse};
 use crate::domain::batch::RunOptions;
 use crate::domain::event::RunEvent;
 use crate::domain::stats::{NodeStats, RunStats};
-use crate::error::{Failure, Result};
+use crate::error::{ExitStatus, Failure, Result};
 use crate::input::Row;
 use crate::output::Sink;
 use crate::restate::ingress::Ingress;
 use crate::shutdown::{self, Level, Raise, Shutdown};
 use crate::throttle::Pace;
-use courier::{Courier, Parcel, Pulse};
-use feed::Work;
+use courier::{Courier, Parcel, Places, Pulse};
+use feed::{Prepared, Work};
 use pool::Pool;
 use record::Delivery;
 
 /// Batches read ahead: enough that the dispatcher never waits for a disk, few enough not to matter.
 const READ_AHEAD: usize = 8;
+/// Memory that batches in flight may take up, in KiB.
+const MEMORY_KIB: u32 = 64 * 1024;
 /// Events and deliveries under way between tasks.
 const QUEUE: usize = 256;
+/// How long an order to stop waits for the last writes.
+const LAST_WRITES: Duration = Duration::from_secs(3);
 /// How often observers may refresh what depends on time alone.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -136,8 +140,7 @@ impl Engine {
         let recorder = spawn_blocking(move || record::record(sink, deliveries, &recorder_events));
 
         let courier = Arc::new(Courier { pool, events, finished, pulse, shutdown, start });
-        let in_flight = Arc::new(Semaphore::new(self.pace.max_in_flight.get() as usize));
-        background.spawn(dispatch(to_dispatch, courier, in_flight, self.pace.max_in_flight.get()));
+        background.spawn(dispatch(to_dispatch, courier, Room::new(self.pace.max_in_flight.get())));
         Tasks { feeder: Some(feeder), recorder, _background: background }
     }
 }
@@ -149,13 +152,31 @@ struct Tasks {
     _background: JoinSet<()>,
 }
 
+/// How much may be unfinished at once: rows, as the pace says, and memory, so that huge rows do not pile up.
+struct Room {
+    rows: (Arc<Semaphore>, u32),
+    kib: (Arc<Semaphore>, u32),
+}
+
+impl Room {
+    fn new(rows: u32) -> Self {
+        let places = |number: u32| (Arc::new(Semaphore::new(number as usize)), number);
+        Self { rows: places(rows), kib: places(MEMORY_KIB) }
+    }
+
+    /// Waits for places for `batch`. One that is larger than all the room there is travels alone.
+    async fn places(&self, batch: &Prepared) -> Option<Places> {
+        let take = async |(places, all): &(Arc<Semaphore>, u32), number: u32| {
+            Arc::clone(places).acquire_many_owned(number.min(*all)).await.ok()
+        };
+        // A row is held twice: as it was read, and in the body to send.
+        let kib = u32::try_from(batch.body.len() * 2 / 1024 + 1).unwrap_or(u32::MAX);
+        Some(Places { _rows: take(&self.rows, batch.len().get()).await?, _kib: take(&self.kib, kib).await? })
+    }
+}
+
 /// Takes batches in order, waits for room and for a node's turn, and sends a courier off with each.
-async fn dispatch(
-    mut work: mpsc::Receiver<Work>,
-    courier: Arc<Courier>,
-    in_flight: Arc<Semaphore>,
-    room: u32,
-) {
+async fn dispatch(mut work: mpsc::Receiver<Work>, courier: Arc<Courier>, room: Room) {
     let couriers = TaskTracker::new();
     let drain = courier.shutdown.clone();
     let next = async {
@@ -167,9 +188,7 @@ async fn dispatch(
                     continue;
                 }
             };
-            // A batch larger than all the room there is travels alone.
-            let places = batch.len().get().min(room);
-            let Ok(places) = Arc::clone(&in_flight).acquire_many_owned(places).await else { return };
+            let Some(places) = room.places(&batch).await else { return };
             let node = courier.pool.turn(batch.len()).await;
             let courier = Arc::clone(&courier);
             couriers.spawn(async move { courier.carry(Parcel { batch, places }, node).await });
@@ -216,6 +235,7 @@ impl Owner<'_> {
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut asked = Level::Run;
         let mut patience_ends: Option<Instant> = None;
+        let mut give_up: Option<Instant> = None;
         let ended = loop {
             let wanted = if asked == Level::Run { Level::Drain } else { Level::Stop };
             tokio::select! {
@@ -226,12 +246,23 @@ impl Owner<'_> {
                 () = stop.at_least(wanted), if asked < Level::Stop => {
                     asked = wanted.max(stop.level());
                     raise.to(asked);
-                    patience_ends = Some(Instant::now() + grace);
-                    self.observer.draining(&self.stats);
+                    if asked == Level::Drain {
+                        patience_ends = Some(Instant::now() + grace);
+                        self.observer.draining(&self.stats);
+                    } else {
+                        patience_ends = None;
+                        give_up = Some(Instant::now() + LAST_WRITES);
+                    }
                 }
                 () = sleep_until(patience_ends.unwrap_or(self.start)), if patience_ends.is_some() => {
                     patience_ends = None;
+                    asked = Level::Stop;
                     raise.to(Level::Stop);
+                    give_up = Some(Instant::now() + LAST_WRITES);
+                }
+                () = sleep_until(give_up.unwrap_or(self.start)), if give_up.is_some() => {
+                    return Err(Failure::new(ExitStatus::Interrupted, "interrupted while results were being written")
+                        .detail("the disk, or whoever reads stdout, does not take them"));
                 }
             }
         };

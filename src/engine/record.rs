@@ -2,7 +2,9 @@
 
 use std::io;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
+
+use super::courier::Places;
 
 use crate::domain::event::RunEvent;
 use crate::input::InvalidRow;
@@ -15,7 +17,7 @@ const GROUP: usize = 64;
 #[derive(Debug)]
 pub(super) enum Delivery {
     /// A finished batch, and the places in flight that it gives back once it is on disk.
-    Batch { batch: FinishedBatch, places: OwnedSemaphorePermit },
+    Batch { batch: FinishedBatch, places: Places },
     /// A row that is no indicator.
     Rejected(InvalidRow),
 }
@@ -30,6 +32,8 @@ pub(super) fn record(
     let mut group = Vec::with_capacity(GROUP);
     while deliveries.blocking_recv_many(&mut group, GROUP) > 0 {
         if let Err(error) = write(&mut sink, &mut group, events) {
+            // A disk that fails twice leaves rows that were not counted; the first error is the one to tell.
+            let _failed_again = sink.roll_back();
             return (sink, Err(error));
         }
     }

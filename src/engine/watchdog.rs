@@ -9,10 +9,12 @@ use tokio::time::{Instant, sleep};
 use super::courier::Pulse;
 use super::diagnosis::{conclude, examine};
 use super::pool::Pool;
-use crate::domain::event::RunEvent;
+use crate::domain::event::{RunEvent, Trouble};
 
-/// A standstill this long is looked into. With the 3 s an examination may take, the user knows within 8 s.
+/// A standstill this long is looked into. With the 6 s an examination may take, the user knows within 11 s.
 const SUSPICIOUS: Duration = Duration::from_secs(4);
+/// A standstill this long is told even where nothing seems wrong.
+const STUCK: Duration = Duration::from_secs(15);
 /// How often we look.
 const INTERVAL: Duration = Duration::from_millis(500);
 
@@ -26,10 +28,11 @@ pub(super) async fn watch(
     let mut known = None;
     for round in 0_u64.. {
         sleep(INTERVAL).await;
-        let stands = pulse.standstill(start.elapsed()).is_some_and(|length| length >= SUSPICIOUS);
-        let trouble = if stands {
+        let standstill = pulse.standstill(start.elapsed()).unwrap_or_default();
+        let trouble = if standstill >= SUSPICIOUS {
             let nodes = pool.nodes().iter().map(|node| &node.ingress);
-            conclude(&examine(nodes, &format!("watchdog-{round}")).await)
+            let found = conclude(&examine(nodes, &format!("watchdog-{round}")).await);
+            found.or_else(|| (standstill >= STUCK).then_some(Trouble::WorkStuck))
         } else {
             None
         };

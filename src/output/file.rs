@@ -1,7 +1,8 @@
 //! A file that appears whole or not at all.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
+use std::io::{self, Seek as _, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Failure, Result};
@@ -18,6 +19,8 @@ pub(super) struct PartialFile {
     leftover: bool,
     /// Whether it holds this run's rows, which must survive an early end.
     begun: bool,
+    /// How much of it is durable.
+    synced: u64,
 }
 
 impl PartialFile {
@@ -27,11 +30,14 @@ impl PartialFile {
             Failure::usage(format!("cannot write {}: {why}", path.display()))
                 .hint(format!("choose another place with `{flag} FILE`"))
         };
-        if path.is_dir() {
-            return Err(refuse("it is a directory".into()));
-        }
-        if path.exists() && fs::metadata(path).is_ok_and(|meta| meta.permissions().readonly()) {
-            return Err(refuse("it is read-only".into()));
+        // Behind a symbolic link, the file itself is replaced, not the link.
+        let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        match fs::metadata(path) {
+            Ok(found) if found.is_dir() => return Err(refuse("it is a directory".into())),
+            // A device or a pipe cannot be replaced, and must not be removed.
+            Ok(found) if !found.is_file() => return Err(refuse("it is no regular file".into())),
+            Ok(found) if found.permissions().readonly() => return Err(refuse("it is read-only".into())),
+            Ok(_) | Err(_) => {}
         }
         let partial = partial_path(path);
         // Not truncated on opening: another run may be writing it, which only the lock tells.
@@ -48,8 +54,23 @@ impl PartialFile {
             }
             Err(TryLockError::Error(error)) => return Err(refuse(error.to_string())),
         }
+        // Between opening and locking, another run may have put this very file in its place.
+        let same = |one: &Metadata, other: &Metadata| (one.dev(), one.ino()) == (other.dev(), other.ino());
+        let still_there =
+            fs::metadata(&partial).is_ok_and(|now| file.metadata().is_ok_and(|ours| same(&now, &ours)));
+        if !still_there {
+            return Err(refuse("another run has just finished it".into()));
+        }
         let leftover = file.metadata().is_ok_and(|found| found.len() > 0);
-        Ok(Self { path: path.to_owned(), partial, file, header: Vec::new(), leftover, begun: false })
+        Ok(Self {
+            path: path.to_owned(),
+            partial,
+            file,
+            header: Vec::new(),
+            leftover,
+            begun: false,
+            synced: 0,
+        })
     }
 
     /// Appends rows.
@@ -76,8 +97,21 @@ impl PartialFile {
     }
 
     /// Makes what was written survive a loss of power.
-    pub(super) fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        if self.begun {
+            self.file.sync_data()?;
+            self.synced = self.file.stream_position()?;
+        }
+        Ok(())
+    }
+
+    /// Takes back what was written since the last [`Self::sync`]: it was not counted.
+    pub(super) fn roll_back(&mut self) -> io::Result<()> {
+        if self.begun {
+            self.file.set_len(self.synced)?;
+            self.file.seek(SeekFrom::Start(self.synced))?;
+        }
+        Ok(())
     }
 
     /// Where the rows are until [`Self::finish`], if there are any.
@@ -93,6 +127,12 @@ impl PartialFile {
         sync_folder(&self.path)?;
         Ok(self.path.clone())
     }
+
+    /// Ends without a file: what earlier runs left at its place and on the way there is of no use any more.
+    pub(super) fn clear(mut self) -> io::Result<()> {
+        (self.begun, self.leftover) = (false, false);
+        if self.path.exists() { fs::remove_file(&self.path) } else { Ok(()) }
+    }
 }
 
 impl Drop for PartialFile {
@@ -104,7 +144,8 @@ impl Drop for PartialFile {
     }
 }
 
-fn partial_path(path: &Path) -> PathBuf {
+/// Where the rows of `path` are until it is complete.
+pub fn partial_path(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".partial");
     path.with_file_name(name)
@@ -167,6 +208,40 @@ mod tests {
         file.write(b"A,x\n").unwrap();
         drop(file);
         assert_eq!(fs::read_to_string(partial_path(&path)).unwrap(), "id,name\nA,x\n");
+    }
+
+    #[test]
+    fn what_was_not_synced_can_be_taken_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.jsonl");
+        let mut file = create(&path);
+        file.write(b"counted\n").unwrap();
+        file.sync().unwrap();
+        file.write(b"torn").unwrap();
+        file.roll_back().unwrap();
+        file.write(b"next\n").unwrap();
+        file.finish().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "counted\nnext\n");
+    }
+
+    #[test]
+    fn a_device_is_neither_replaced_nor_removed() {
+        let refused = PartialFile::create(Path::new("/dev/null"), "--failures").unwrap_err();
+        assert!(refused.message().ends_with("it is no regular file"), "{refused}");
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+
+    #[test]
+    fn a_link_stays_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (target, link) = (folder.path().join("target"), folder.path().join("link.jsonl"));
+        fs::write(&target, "old").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let mut file = create(&link);
+        file.write(b"new").unwrap();
+        file.finish().unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "new");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
     }
 
     #[test]

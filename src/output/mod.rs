@@ -8,6 +8,7 @@ mod sink;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+pub use file::partial_path;
 pub use sink::{FinishedBatch, FinishedFiles, Sink};
 
 /// Format of the results.

@@ -51,6 +51,7 @@ struct FailureRow<'a, T> {
 pub(super) fn result(
     out: &mut Vec<u8>,
     format: Format,
+    fields: &[String],
     from: Provenance<'_>,
     indicator: &Indicator,
     classification: &Classification,
@@ -58,7 +59,7 @@ pub(super) fn result(
     match format {
         Format::Jsonl => jsonl(out, from, indicator, classification),
         Format::Csv => {
-            csv_line(out, &csv_cells(from, indicator, classification));
+            csv_line(out, &csv_cells(fields, from, indicator, classification));
             Ok(())
         }
     }
@@ -114,12 +115,18 @@ pub(super) fn csv_header(out: &mut Vec<u8>, fields: &[String]) {
     csv_line(out, &cells);
 }
 
-/// The cells of one result, in the header's order. Labels come in the taxonomy's order, which the header has too.
-fn csv_cells(from: Provenance<'_>, indicator: &Indicator, classification: &Classification) -> Vec<String> {
+/// The cells of one result, in the header's order.
+fn csv_cells(
+    fields: &[String],
+    from: Provenance<'_>,
+    indicator: &Indicator,
+    classification: &Classification,
+) -> Vec<String> {
     let mut cells = vec![tame(&indicator.id), tame(&indicator.name)];
-    cells.extend(classification.labels.values().map(|value| match value {
-        Value::String(text) => tame(text),
-        other => other.to_string(),
+    cells.extend(fields.iter().map(|field| match classification.labels.get(field) {
+        Some(Value::String(text)) => tame(text),
+        Some(other) => other.to_string(),
+        None => String::new(),
     }));
     cells.push(classification.confidence.to_string());
     cells.push(classification.reasoning.as_deref().map(tame).unwrap_or_default());
@@ -201,7 +208,7 @@ mod tests {
     #[test]
     fn a_result_is_one_line_with_the_contract_s_keys_in_order() {
         let mut out = Vec::new();
-        result(&mut out, Format::Jsonl, FROM, &indicator(), &classification()).unwrap();
+        result(&mut out, Format::Jsonl, &[], FROM, &indicator(), &classification()).unwrap();
         assert_eq!(std::str::from_utf8(&out).unwrap().lines().count(), 1);
         let row: Map<String, Value> = serde_json::from_slice(&out).unwrap();
         let keys: Vec<&str> = row.keys().map(String::as_str).collect();
@@ -224,8 +231,10 @@ mod tests {
     #[test]
     fn csv_has_one_column_per_label_and_no_formulas() {
         let mut out = Vec::new();
-        csv_header(&mut out, &["family".into(), "is_cumulative".into()]);
-        result(&mut out, Format::Csv, FROM, &indicator(), &classification()).unwrap();
+        // Labels are looked up by name: their order is no matter.
+        let fields = ["is_cumulative".to_owned(), "family".to_owned()];
+        csv_header(&mut out, &fields);
+        result(&mut out, Format::Csv, &fields, FROM, &indicator(), &classification()).unwrap();
         let mut reader = csv::Reader::from_reader(out.as_slice());
         let header = reader.headers().unwrap().clone();
         let row = reader.records().next().unwrap().unwrap();

@@ -39,8 +39,8 @@ pub struct FinishedBatch {
 pub struct Sink {
     results: Results,
     format: Format,
-    failures_path: Option<PathBuf>,
-    failures: Option<PartialFile>,
+    fields: Vec<String>,
+    failures: PartialFile,
     buffer: Vec<u8>,
 }
 
@@ -61,34 +61,26 @@ pub struct FinishedFiles {
 }
 
 impl Sink {
-    /// Opens the results, before anything is submitted. `fields` are the taxonomy's, for the CSV header;
-    /// `failures` is created with the first failure.
+    /// Opens both files, before anything is submitted: a place that cannot be written is not for the first failure to
+    /// find out. `fields` are the taxonomy's, the columns of a CSV.
     ///
     /// # Errors
     /// A usage error where a file cannot be written.
-    pub fn create(
-        to: &Destination,
-        format: Format,
-        fields: &[String],
-        failures: Option<PathBuf>,
-    ) -> Result<Self> {
-        let results = match to {
+    pub fn create(to: &Destination, format: Format, fields: Vec<String>, failures: &Path) -> Result<Self> {
+        let mut results = match to {
             Destination::Stdout => Results::Stdout(Vec::new()),
             Destination::File(path) => Results::File(PartialFile::create(path, "--output")?),
         };
-        // Tried now, so that a place that cannot be written is not found out by the first failure.
-        let failures_file = failures.as_deref().map(|path| PartialFile::create(path, "--failures"));
-        let failures_file = failures_file.transpose()?;
-        let mut sink =
-            Self { results, format, failures_path: failures, failures: failures_file, buffer: Vec::new() };
+        let failures = PartialFile::create(failures, "--failures")?;
         if format == Format::Csv {
-            row::csv_header(&mut sink.buffer, fields);
-            match &mut sink.results {
-                Results::Stdout(header) => sink.buffer.clone_into(header),
-                Results::File(file) => file.set_header(&sink.buffer),
+            let mut header = Vec::new();
+            row::csv_header(&mut header, &fields);
+            match &mut results {
+                Results::Stdout(first) => *first = header,
+                Results::File(file) => file.set_header(&header),
             }
         }
-        Ok(sink)
+        Ok(Self { results, format, fields, failures, buffer: Vec::new() })
     }
 
     /// Appends a batch; it counts once [`Self::sync`] returned.
@@ -110,7 +102,7 @@ impl Sink {
         for (indicator, outcome) in batch.indicators.iter().zip(&batch.outcomes) {
             match outcome {
                 Outcome::Classified(classification) => {
-                    row::result(&mut buffer, self.format, from, indicator, classification)?;
+                    row::result(&mut buffer, self.format, &self.fields, from, indicator, classification)?;
                     recorded.succeeded += 1;
                     if classification.origin != batch.key {
                         recorded.reused += 1;
@@ -151,10 +143,7 @@ impl Sink {
     ) -> io::Result<()> {
         let mut line = Vec::new();
         row::failure(&mut line, input, failed, origin)?;
-        match &mut self.failures {
-            Some(file) => file.write(&line),
-            None => Err(io::Error::other("no place for failures")),
-        }
+        self.failures.write(&line)
     }
 
     fn write_results(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -174,22 +163,24 @@ impl Sink {
     ///
     /// # Errors
     /// When the disk fails, or stdout was closed.
-    pub fn sync(&self) -> io::Result<()> {
-        if let Some(file) = &self.failures {
-            file.sync()?;
-        }
-        match &self.results {
+    pub fn sync(&mut self) -> io::Result<()> {
+        self.failures.sync()?;
+        match &mut self.results {
             Results::Stdout(_) => io::stdout().lock().flush(),
             Results::File(file) => file.sync(),
         }
     }
 
-    /// Where the rows are while the run is not finished; `None` for stdout, and where there are none.
-    pub fn partial(&self) -> Option<&Path> {
-        match &self.results {
-            Results::Stdout(_) => None,
-            Results::File(file) => file.partial(),
+    /// Takes back what was written since the last [`Self::sync`], and so was not counted. What went to stdout cannot
+    /// be taken back.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn roll_back(&mut self) -> io::Result<()> {
+        if let Results::File(file) = &mut self.results {
+            file.roll_back()?;
         }
+        self.failures.roll_back()
     }
 
     /// Ends a complete run: puts the files in their places. Without failures, a failures file of an earlier run at
@@ -206,30 +197,21 @@ impl Sink {
             }
             Results::File(file) => Some(file.finish()?),
         };
-        let failures = match self.failures {
-            Some(file) if any_failures => Some(file.finish()?),
-            Some(_empty) => {
-                if let Some(stale) = self.failures_path.filter(|path| path.exists()) {
-                    std::fs::remove_file(stale)?;
-                }
-                None
-            }
-            None => None,
+        let failures = if any_failures {
+            Some(self.failures.finish()?)
+        } else {
+            self.failures.clear()?;
+            None
         };
         Ok(FinishedFiles { results, failures })
     }
 
-    /// Ends an incomplete run: what is there stays in the partial files, which are named.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn abandon(self, any_failures: bool) -> io::Result<FinishedFiles> {
-        self.sync()?;
-        let results = self.partial().map(Path::to_owned);
-        let failures = match self.failures {
-            Some(file) if any_failures => file.partial().map(Path::to_owned),
-            _ => None,
+    /// Ends an incomplete run: what is there, and was synced, stays in the partial files, which are named.
+    pub fn abandon(self) -> FinishedFiles {
+        let results = match &self.results {
+            Results::Stdout(_) => None,
+            Results::File(file) => file.partial().map(Path::to_owned),
         };
-        Ok(FinishedFiles { results, failures })
+        FinishedFiles { results, failures: self.failures.partial().map(Path::to_owned) }
     }
 }

@@ -12,6 +12,8 @@ use crate::domain::batch::BatchKey;
 
 /// A connection either comes at once or the node is not there; loopback and one data centre are meant.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often an idle connection is tested, and how long the answer may take.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Restate's status for "exists and has not completed".
 const NOT_READY: u16 = 470;
 
@@ -52,6 +54,9 @@ impl Ingress {
             .http2_prior_knowledge()
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
+            // A peer that vanished without a word must not keep the one connection.
+            .http2_keep_alive_interval(KEEP_ALIVE)
+            .http2_keep_alive_timeout(KEEP_ALIVE)
             .no_proxy()
             .build()
             .map_err(|source| transport(&url, CONNECT_TIMEOUT, source))?;
@@ -110,7 +115,9 @@ impl Ingress {
     /// [`Error::is_unknown_service`] where nothing is registered; a timeout where quorum or service is missing.
     pub async fn service_info(&self, timeout: Duration) -> Result<ServiceInfo, Error> {
         let url = format!("{}/restate/call/{CLASSIFIER}/{CLASSIFIER_INFO}", self.url);
-        let response = exchange(&url, self.http.post(&url), timeout).await?;
+        // Repeated questions share one invocation: while the service is down each would otherwise stay and be retried.
+        let request = self.http.post(&url).header("idempotency-key", "info");
+        let response = exchange(&url, request, timeout).await?;
         if !response.status().is_success() {
             return Err(status_error(&url, response).await);
         }

@@ -1,11 +1,8 @@
 //! `ClassifyBatch`: one workflow per batch. Fans out to `Classifier`, one call per indicator, and gathers one
 //! outcome each. Nothing here is paid for twice: the journal holds what finished.
 
-use std::sync::Arc;
-
 use restate_sdk::prelude::*;
 
-use super::Shared;
 use super::classifier::{ClassifierClient, ClassifyRequest};
 use crate::domain::batch::{BatchRequest, BatchResponse};
 use crate::domain::fingerprint::fingerprint;
@@ -14,23 +11,15 @@ use crate::domain::outcome::{Failed, FailureClass, Outcome};
 /// Status of an invocation that was cancelled or killed.
 const ABORTED: u16 = 409;
 
-pub(super) struct ClassifyBatch {
-    shared: Arc<Shared>,
-}
+pub(super) struct ClassifyBatch;
 
-impl ClassifyBatch {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
-    }
-}
-
-// The result must outlive any client that may come back for it; the journal is of no use once it ended. A paused
-// invocation would hang a run for ever, so the last attempt kills; 1,000 attempts outlast a service that is down
-// for over an hour.
+// The result waits a day for its client; after that its rows come from their own answers, which are kept longer. The
+// journal is of no use once it ended. A paused invocation would hang a run for ever, so the last attempt kills; 20,000
+// attempts outlast a service that is down for a day.
 #[restate_sdk::workflow(
     name = "ClassifyBatch",
     client_visibility = "pub(super)",
-    workflow_completion_retention = "7 days",
+    workflow_completion_retention = "1 day",
     journal_retention = "0s",
     inactivity_timeout = "5m",
     abort_timeout = "10m",
@@ -38,7 +27,7 @@ impl ClassifyBatch {
         initial_interval = "100ms",
         factor = 2.0,
         max_interval = "5s",
-        max_attempts = 1000,
+        max_attempts = 20000,
         on_max_attempts = "kill"
     )
 )]
@@ -49,15 +38,8 @@ impl ClassifyBatch {
         ctx: WorkflowContext<'_>,
         Json(request): Json<BatchRequest>,
     ) -> HandlerResult<Json<BatchResponse>> {
-        let ours = &self.shared.info.taxonomy_digest;
-        if request.options.taxonomy != *ours {
-            let message = format!(
-                "the service classifies by {} ({ours}), the run expects {}",
-                self.shared.info.taxonomy, request.options.taxonomy
-            );
-            return Err(TerminalError::new_with_code(400, message).into());
-        }
-        // One clock reading per batch, journaled: a replay must send the very same calls.
+        // One clock reading per batch, journaled: a replay must send the very same calls. Nothing else here depends on
+        // the process; whether its taxonomy is the run's is for each call to say.
         let at: String =
             ctx.run(|| async { Ok(format!("{:.3}", jiff::Timestamp::now())) }).name("clock").await?;
         let origin = ctx.key().to_owned();
@@ -65,6 +47,7 @@ impl ClassifyBatch {
         let ask = |row: usize, key: String| {
             let call = ClassifyRequest {
                 provider: request.options.provider.clone(),
+                taxonomy: request.options.taxonomy.clone(),
                 at: at.clone(),
                 origin: origin.clone(),
                 indicator: request.indicators[row].clone(),

@@ -1,7 +1,5 @@
 //! `Classifier`: one call per indicator, deduplicated by fingerprint.
 
-use std::sync::Arc;
-
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +13,8 @@ use crate::restate::names::ServiceInfo;
 pub(super) struct ClassifyRequest {
     /// Provider that shall answer.
     pub(super) provider: String,
+    /// Digest of the taxonomy the run expects.
+    pub(super) taxonomy: String,
     /// When the batch arrived, RFC 3339; the handler itself reads no clock, so that a replay says the same.
     pub(super) at: String,
     /// Key of the batch that asks.
@@ -24,11 +24,11 @@ pub(super) struct ClassifyRequest {
 }
 
 pub(super) struct Classifier {
-    shared: Arc<Shared>,
+    shared: Shared,
 }
 
 impl Classifier {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(shared: Shared) -> Self {
         Self { shared }
     }
 }
@@ -43,7 +43,7 @@ impl Classifier {
         initial_interval = "100ms",
         factor = 2.0,
         max_interval = "5s",
-        max_attempts = 1000,
+        max_attempts = 20000,
         on_max_attempts = "kill"
     )
 )]
@@ -71,14 +71,23 @@ impl Classifier {
 }
 
 impl Shared {
+    /// Why this service must not answer: its labels would be stored as answers to another question.
+    fn mismatch(&self, request: &ClassifyRequest) -> Option<String> {
+        if request.taxonomy != self.info.taxonomy_digest {
+            let (ours, digest) = (&self.info.taxonomy, &self.info.taxonomy_digest);
+            return Some(format!(
+                "the service classifies by {ours} ({digest}), the run expects {}",
+                request.taxonomy
+            ));
+        }
+        (request.provider != RULES_PROVIDER)
+            .then(|| format!("the service has no provider `{}`", request.provider))
+    }
+
     fn answer(&self, request: ClassifyRequest) -> Outcome {
-        if request.provider != RULES_PROVIDER {
-            return Outcome::Failed(Failed {
-                class: FailureClass::Provider,
-                message: format!("the service has no provider `{}`", request.provider),
-                attempts: 0,
-                origin: request.origin,
-            });
+        if let Some(message) = self.mismatch(&request) {
+            let (class, attempts, origin) = (FailureClass::Provider, 0, request.origin);
+            return Outcome::Failed(Failed { class, message, attempts, origin });
         }
         let answer = self.rules.classify(&request.indicator);
         Outcome::Classified(Box::new(Classification {

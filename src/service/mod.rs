@@ -9,7 +9,6 @@ mod batch;
 mod classifier;
 
 use std::future::Future;
-use std::sync::Arc;
 
 use restate_sdk::endpoint::Endpoint;
 use restate_sdk::http_server::HttpServer;
@@ -47,10 +46,7 @@ impl Shared {
 /// Serves on `listener` until `stop` completes, then lets running handlers finish (at most 10 s). Answers
 /// `GET /health` over HTTP/2, the protocol Restate speaks to services.
 pub async fn serve(listener: TcpListener, shared: Shared, stop: impl Future<Output = ()>) {
-    let shared = Arc::new(shared);
-    let endpoint = Endpoint::builder()
-        .bind(batch::ClassifyBatch::new(Arc::clone(&shared)))
-        .bind(classifier::Classifier::new(shared))
-        .build();
+    let endpoint =
+        Endpoint::builder().bind(batch::ClassifyBatch).bind(classifier::Classifier::new(shared)).build();
     HttpServer::new(endpoint).serve_with_cancel(listener, stop).await;
 }

@@ -135,7 +135,8 @@ impl Observer for Progress {
     }
 
     fn draining(&mut self, stats: &RunStats) {
-        let in_flight = stats.submitted.saturating_sub(stats.finished());
+        let delivered: u64 = stats.nodes.iter().map(|node| node.succeeded + node.failed).sum();
+        let in_flight = stats.submitted.saturating_sub(delivered);
         self.say(&format!(
             "stopping   nothing more is submitted; waiting for {} in flight (Ctrl-C again to stop at once)",
             grouped(in_flight)
@@ -155,6 +156,9 @@ fn explain(trouble: Trouble, stats: &RunStats) -> String {
             "quorum lost: nodes answer but cannot write ({up} of {nodes} in rotation); the run goes on when enough \
              nodes are back: `classify cluster start`"
         ),
+        Trouble::WorkStuck => {
+            "cluster and service answer, and no batch finishes; what retries, and why: `classify queue status`".into()
+        }
         Trouble::ServiceMissing => {
             "the cluster does not know the service; register it: `classify cluster register`".into()
         }

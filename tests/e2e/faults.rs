@@ -10,7 +10,7 @@ use crate::support::{World, send};
 const IN_FLIGHT: usize = 300;
 
 pub(crate) fn a_killed_node_costs_nothing_but_time(world: &mut World) {
-    let table = world.table(4_000);
+    let table = world.table(8_000);
     let before = world.executed().len();
     let in_flight = IN_FLIGHT.to_string();
     let mut run = world.begin(&[
@@ -36,7 +36,7 @@ pub(crate) fn a_killed_node_costs_nothing_but_time(world: &mut World) {
     let repeated = world.repeated_since(before);
     assert!(repeated <= IN_FLIGHT, "{repeated} classifications were repeated");
     let report = ran.json();
-    assert_eq!(report["totals"]["succeeded"], 4_000);
+    assert_eq!(report["totals"]["succeeded"], 8_000);
     assert!(report["nodes"][1]["errors"].as_u64() > Some(0), "{report:#}");
 }
 

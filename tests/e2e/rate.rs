@@ -24,16 +24,17 @@ pub(crate) fn arrivals_follow_the_rate(world: &mut World) {
     let within =
         |start: f64, length: f64| arrivals.iter().filter(|at| (start..start + length).contains(*at)).count();
 
-    // A batch may reach the service late by the time the cluster takes, and so crowd the next: one more batch.
+    // The contract is on submissions. A batch may reach the service late by what the cluster takes, and so crowd the
+    // next one: one batch more.
     let first_second = within(arrivals[0], 1.0);
-    assert!(first_second <= RPM / 50 + burst + BATCH, "{first_second} in the first second");
+    assert!(first_second <= RPM / 60 + burst, "{first_second} in the first second");
     let worst = arrivals.iter().map(|start| within(*start, 1.0)).max().unwrap_or_default();
     assert!(worst <= RPM / 60 + burst + BATCH, "{worst} within a second");
 
     let length = arrivals[ROWS - 1] - arrivals[0];
     // The first batch of each node leaves at once; the others follow at the rate.
     let expected = Duration::from_mins(1).mul_f64(ratio(ROWS - burst, RPM)).as_secs_f64();
-    assert!((length / expected - 1.0).abs() < 0.05, "took {length} s instead of {expected} s");
+    assert!((length / expected - 1.0).abs() < 0.08, "took {length} s instead of {expected} s");
 }
 
 fn ratio(number: usize, of: usize) -> f64 {

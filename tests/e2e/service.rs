@@ -13,8 +13,16 @@ pub(crate) fn says_when_its_port_is_taken(world: &mut World) {
 }
 
 pub(crate) fn drains_on_sigterm(world: &mut World) {
-    for signal in [Signal::SIGTERM, Signal::SIGINT] {
+    for (signal, results) in [(Signal::SIGTERM, "term.jsonl"), (Signal::SIGINT, "int.jsonl")] {
+        let table = world.table(1_000);
+        let before = world.executed().len();
+        let run = world.begin(&["--rpm", "12000", "--batch-size", "10", "-o", results, &table]);
+        world.wait_executed(before, 200);
         assert_eq!(world.end_service(signal), Some(0), "{signal}");
         world.start_service();
+        run.finish().expect_code(0);
+        world.expect_each_once(&table, results);
+        // Drained: what the service had begun it also answered.
+        assert_eq!(world.repeated_since(before), 0, "{signal}");
     }
 }

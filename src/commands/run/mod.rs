@@ -14,6 +14,7 @@ use super::up::up;
 use super::{block_on, load_taxonomy, print, signals, target};
 use crate::cli::run::RunArgs;
 use crate::cli::{Global, command_meant_by};
+use crate::cluster::DEFAULT_NODES;
 use crate::domain::batch::RunOptions;
 use crate::engine::{Engine, Finished, LARGEST_BODY, rehearse};
 use crate::error::{ExitStatus, Failure, Result};
@@ -70,7 +71,7 @@ fn plan(global: &Global, args: &RunArgs, taxonomy: &Taxonomy, ui: Ui) -> Result<
     describe::input(&args.input, checked.summary(), ui);
 
     let fields: Vec<String> = taxonomy.fields().iter().map(|field| field.name.clone()).collect();
-    let sink = Sink::create(&places.results, places.format, &fields, places.failures)?;
+    let sink = Sink::create(&places.results, places.format, fields, &places.failures)?;
     let run_id = Ulid::generate().to_string();
     let options = RunOptions {
         provider: args.provider.clone(),
@@ -84,7 +85,11 @@ fn plan(global: &Global, args: &RunArgs, taxonomy: &Taxonomy, ui: Ui) -> Result<
 
 /// How fast, over the nodes there are or, with `--up`, will be.
 fn pace(global: &Global, args: &RunArgs) -> Result<Pace> {
-    let nodes = target::ingress(global, &args.cluster, &args.ingress)?.len();
+    let nodes = if args.up && !target::is_known(global, &args.cluster)? {
+        usize::from(DEFAULT_NODES)
+    } else {
+        target::ingress(global, &args.cluster, &args.ingress)?.len()
+    };
     let nodes = u32::try_from(nodes).ok().and_then(NonZeroU32::new);
     let nodes = nodes.ok_or_else(|| Failure::usage("no node to submit to"))?;
     Ok(Pace::new(args.rate(), nodes, args.batch_size, args.max_in_flight))
@@ -158,7 +163,7 @@ fn check_sizes(checked: &Checked, pace: &Pace, options: &RunOptions) -> Result<(
     rehearse(checked.rows(), options.clone(), pace.batch_size)
 }
 
-/// Puts the files in their places and reports.
+/// Puts the files in their places and reports. Whatever went wrong, the counts are told.
 fn conclude(
     finished: Finished,
     frame: impl FnOnce(FinishedFiles) -> Frame,
@@ -166,9 +171,17 @@ fn conclude(
     ui: Ui,
 ) -> Result<ExitStatus> {
     let Finished { stats, elapsed, sink, failure } = finished;
-    let any_failures = stats.failures() > 0;
-    let files = if stats.pending() == 0 { sink.finish(any_failures) } else { sink.abandon(any_failures) };
-    let files = files.map_err(|error| Failure::unexpected(format!("cannot finish the results: {error}")))?;
+    let (files, failure) = if stats.pending() > 0 || failure.is_some() {
+        (sink.abandon(), failure)
+    } else {
+        match sink.finish(stats.failures() > 0) {
+            Ok(files) => (files, None),
+            Err(error) => {
+                let failure = Failure::unexpected(format!("cannot put the results in their place: {error}"));
+                (FinishedFiles { results: None, failures: None }, Some(failure))
+            }
+        }
+    };
     let report = RunReport::new(frame(files), &stats, elapsed);
     for line in report::summary(&report) {
         ui.note(&line);

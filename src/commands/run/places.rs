@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::run::RunArgs;
 use crate::error::{Failure, Result};
-use crate::output::{Destination, Format, default_failures, default_results};
+use crate::output::{Destination, Format, default_failures, default_results, partial_path};
 
 /// Where results and failures go.
 pub(super) struct Places {
     pub(super) results: Destination,
     pub(super) format: Format,
-    pub(super) failures: Option<PathBuf>,
+    pub(super) failures: PathBuf,
 }
 
 impl Places {
@@ -33,7 +33,10 @@ impl Places {
         for (what, written, flag) in
             [("output", &chosen, "--output"), ("failures file", &failures, "--failures")]
         {
-            if let Some(input) = files.clone().find(|input| same_file(input, written)) {
+            if let Some(input) = files
+                .clone()
+                .find(|input| same_file(input, written) || same_file(input, &partial_path(written)))
+            {
                 return Err(Failure::usage(format!(
                     "{what} {} is the input {}",
                     written.display(),
@@ -47,7 +50,7 @@ impl Places {
                 .hint("choose another place with `--failures FILE`"));
         }
         let results = if to_stdout { Destination::Stdout } else { Destination::File(chosen) };
-        Ok(Self { results, format, failures: Some(failures) })
+        Ok(Self { results, format, failures })
     }
 }
 
