@@ -24,7 +24,7 @@ pub use ports::{NodePorts, PortChoice};
 pub use process::ProcessId;
 pub use register::register;
 pub use server::Source;
-pub use service::{ServiceCommand, start_service, stop_service};
+pub use service::{ServiceCommand, registered_uri, start_service, stop_service};
 pub use start::{StartOptions, Started, start};
 pub use state::State;
 pub use status::status;

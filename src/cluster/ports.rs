@@ -124,7 +124,7 @@ pub(super) async fn comes_free(port: u16) -> bool {
 }
 
 /// Whether nobody listens on `port`.
-pub(super) fn is_free(port: u16) -> bool {
+pub fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 

@@ -13,8 +13,9 @@ use super::process::{self, Launch, Target};
 use super::state::{Service, State};
 use super::step::{Progress, Step};
 use super::stop::service_target;
-use super::{logs, ports};
+use super::{logs, ports, ready};
 use crate::error::{Failure, Result};
+use crate::restate::admin::Admin;
 use crate::restate::endpoint;
 
 const LOG_LINES_SHOWN: usize = 15;
@@ -98,6 +99,18 @@ pub async fn start_service(
         return Err(failure);
     }
     Ok(StartedService { uri, already_up: false })
+}
+
+/// Where the service is registered, as far as a node can be asked.
+pub async fn registered_uri(state: &State) -> Option<String> {
+    for url in state.admin_urls() {
+        let Ok(admin) = Admin::new(&url) else { continue };
+        if let Ok(deployments) = admin.deployments(PROBE_TIMEOUT).await {
+            let uri = ready::classifier(&deployments)?.uri.as_deref()?;
+            return Some(uri.trim_end_matches('/').to_owned());
+        }
+    }
+    None
 }
 
 /// Ends the service that was started as part of the cluster; the nodes run on. Whether there was one.

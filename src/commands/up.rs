@@ -11,9 +11,7 @@ use crate::cluster::{self, DEFAULT_SERVICE_URI, Folder, PortChoice, ServiceComma
 use crate::domain::event::Trouble;
 use crate::engine::diagnosis::{conclude, examine};
 use crate::error::{Failure, Result};
-use crate::restate::admin::Admin;
 use crate::restate::endpoint;
-use crate::restate::names::CLASSIFIER;
 use crate::text::duration;
 use crate::ui::Ui;
 
@@ -63,11 +61,15 @@ async fn service(folder: &Folder, args: &RunArgs, ui: Ui) -> Result<String> {
         Failure::usage("the nodes that answer were not started here, so no service can be added to them")
             .hint("start one with `classify serve --register`")
     })?;
-    let uri = usual_uri(&state).await;
+    // Where the cluster knows it already, so that work that waits for it finds it.
+    let uri = cluster::registered_uri(&state).await.unwrap_or_else(|| match state.ports {
+        PortChoice::Default => DEFAULT_SERVICE_URI.to_owned(),
+        PortChoice::Auto => format!("http://{}:0", Ipv4Addr::LOCALHOST),
+    });
     if endpoint::health(&uri, ASK).await.is_ok() {
         return Ok(uri);
     }
-    let port = match port_of(&uri).filter(|port| is_free(*port)) {
+    let port = match port_of(&uri).filter(|port| cluster::ports::is_free(*port)) {
         Some(port) => port,
         None if state.ports == PortChoice::Auto => free_port()?,
         // Let the start fail: it knows who has the port.
@@ -83,25 +85,6 @@ async fn service(folder: &Folder, args: &RunArgs, ui: Ui) -> Result<String> {
     Ok(started.uri)
 }
 
-/// Where the cluster knows the service already, so that work that waits for it finds it; else the default place,
-/// or any for a cluster beside another.
-async fn usual_uri(state: &State) -> String {
-    for url in state.admin_urls() {
-        let Ok(admin) = Admin::new(&url) else { continue };
-        let Ok(deployments) = admin.deployments(ASK).await else { continue };
-        let ours = |service: &crate::restate::admin::ServiceRevision| service.name == CLASSIFIER;
-        let known = deployments.into_iter().filter(|deployment| deployment.services.iter().any(ours));
-        if let Some(uri) = known.filter_map(|deployment| deployment.uri).next_back() {
-            return uri.trim_end_matches('/').to_owned();
-        }
-        break;
-    }
-    match state.ports {
-        PortChoice::Default => DEFAULT_SERVICE_URI.to_owned(),
-        PortChoice::Auto => format!("http://{}:0", Ipv4Addr::LOCALHOST),
-    }
-}
-
 fn serve_args(port: u16, taxonomy: Option<&Path>) -> Vec<String> {
     let mut args = vec!["serve".to_owned(), "--bind".to_owned(), format!("{}:{port}", Ipv4Addr::LOCALHOST)];
     if let Some(file) = taxonomy {
@@ -115,10 +98,6 @@ fn port_of(uri: &str) -> Option<u16> {
     let url = reqwest::Url::parse(uri).ok()?;
     let local = matches!(url.host_str()?, "127.0.0.1" | "localhost");
     url.port().filter(|port| local && *port != 0)
-}
-
-fn is_free(port: u16) -> bool {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
 fn free_port() -> Result<u16> {

@@ -126,3 +126,30 @@ pub(crate) fn stop_and_start_keep_all_state(world: &mut World) {
     assert_eq!(again.json()["totals"]["reused"], 100);
     assert_eq!(world.executed().len(), before, "what was known before the stop is known after it");
 }
+
+pub(crate) fn up_starts_what_is_missing(world: &mut World) {
+    world.end_service(Signal::SIGTERM);
+    world.classify(&["cluster", "stop", "--name", "e2e"]).expect_code(0);
+    let table = world.table(30);
+    let first = world.classify(&["--up", "--mode", "max", "-o", "up.jsonl", &table]).expect_code(0);
+    for said in ["3 nodes up", "registered on all nodes", "next       classify cluster stop --name e2e"] {
+        assert!(first.stderr.contains(said), "{}", first.stderr);
+    }
+    world.expect_each_once(&table, "up.jsonl");
+
+    // All of it is there now, and was not started by this run: nothing to do, nothing to undo.
+    let second = world.classify(&["--up", "--mode", "max", "-o", "up.jsonl", &table]).expect_code(0);
+    assert!(!second.stderr.contains("nodes up") && !second.stderr.contains("next "), "{}", second.stderr);
+
+    let stopped = world.classify(&["cluster", "stop", "--name", "e2e"]).expect_code(0);
+    assert!(
+        stopped.stderr.contains("stopped service, restate-1, restate-2, restate-3"),
+        "{}",
+        stopped.stderr
+    );
+
+    // A name that nobody gave to a cluster is no way to whatever listens on the default ports.
+    let unknown =
+        world.classify(&["--cluster", "typo", "--mode", "max", "-o", "up.jsonl", &table]).expect_code(4);
+    assert!(unknown.stderr.contains("typo"), "{}", unknown.stderr);
+}

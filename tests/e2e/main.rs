@@ -26,6 +26,7 @@ const TESTS: &[(&str, Test)] = &[
     ("job::bad_rows_go_to_the_failures_file", job::bad_rows_go_to_the_failures_file),
     ("job::another_taxonomy_is_refused", job::another_taxonomy_is_refused),
     ("job::stop_and_start_keep_all_state", job::stop_and_start_keep_all_state),
+    ("job::up_starts_what_is_missing", job::up_starts_what_is_missing),
     ("queue::tells_success_from_failure", queue::tells_success_from_failure),
     (
         "queue::cancelled_work_is_told_and_can_be_done_again",

@@ -3,7 +3,7 @@
 use crate::cli::cluster::StatusArgs;
 use crate::cluster::status::{NodeStatus, Status};
 use crate::cluster::{self, Folder};
-use crate::commands::block_on;
+use crate::commands::{block_on, print};
 use crate::error::{ExitStatus, Failure, Result};
 use crate::text;
 use crate::ui::Ui;
@@ -15,12 +15,7 @@ pub(super) fn run(folder: &Folder, args: &StatusArgs, ui: Ui) -> Result<ExitStat
     } else {
         render(&status)
     };
-    match ui.data(&shown) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            return Err(Failure::unexpected(format!("standard output: {error}")));
-        }
-        _ => {}
-    }
+    print(&shown, ui)?;
     if status.ready {
         return Ok(ExitStatus::Success);
     }
