@@ -18,6 +18,8 @@ pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// clusters, and each costs a millisecond.
 const PROBES: u8 = 48;
 const KNOCK_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long after the nodes serve their leaders may still move.
+const SETTLING: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Clients for one node.
@@ -146,6 +148,16 @@ pub(super) async fn wait_until_ready(
             return Err(hanging);
         }
     }
+}
+
+/// Waits until all nodes serve, and still do a moment later: leaders move once more when the last node has joined.
+pub(super) async fn wait_until_settled(
+    clients: &[Clients],
+    deadline: Instant,
+) -> std::result::Result<String, Vec<NotReady>> {
+    wait_until_ready(clients, deadline).await?;
+    sleep(SETTLING).await;
+    wait_until_ready(clients, deadline).await
 }
 
 /// Where the classification service is registered, if it is.

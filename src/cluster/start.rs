@@ -22,8 +22,6 @@ const LOG_LINES_SHOWN: usize = 15;
 const POLL: Duration = Duration::from_millis(100);
 /// How long calls may still fail after the nodes came up: partitions change hands once more when all are there.
 const SERVICE_WAIT: Duration = Duration::from_secs(10);
-/// How long after the nodes serve their leaders may still move.
-const SETTLING: Duration = Duration::from_secs(1);
 /// How long nodes of a failed start may take to end.
 const UNDO_WAIT: Duration = Duration::from_secs(10);
 
@@ -256,7 +254,7 @@ impl Launched<'_> {
     async fn wait(&mut self, clients: &[Clients], deadline: Instant, timeout: Duration) -> Result<String> {
         let folder = self.folder;
         tokio::select! {
-            ready = settled(clients, deadline) => {
+            ready = ready::wait_until_settled(clients, deadline) => {
                 ready.map_err(|nodes| not_ready(folder, timeout, &nodes))
             }
             (name, how) = self.death(clients) => {
@@ -290,13 +288,6 @@ impl Launched<'_> {
         }
         state.save(self.folder)
     }
-}
-
-/// Waits until all nodes serve, and still do a moment later: leaders move once more when the last node has joined.
-async fn settled(clients: &[Clients], deadline: Instant) -> std::result::Result<String, Vec<NotReady>> {
-    ready::wait_until_ready(clients, deadline).await?;
-    sleep(SETTLING).await;
-    ready::wait_until_ready(clients, deadline).await
 }
 
 async fn finish(

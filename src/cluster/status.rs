@@ -179,6 +179,7 @@ async fn ask(folder: &Folder, node: &Node, clients: &Clients) -> Told {
     status.ready = problem.is_none();
     status.problem = problem;
     status.partitions_led = led.ok().flatten();
+    // A node that does not tell its version has none to show; what is wrong with it is said above.
     status.version = version.ok();
     Told { status, can_write, deployments: deployments.ok() }
 }
