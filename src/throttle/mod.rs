@@ -1,7 +1,9 @@
-//! How fast work may be submitted: modes and their arithmetic, and the gate that holds one node to its share.
+//! How fast work may be submitted: modes and their arithmetic, and the gate that holds one node to its share, and
+//! the budget that holds all processes to a model's limits.
 //!
 //! Owns rates, batch sizes that follow from them, and waiting. Knows no node, no URL and no retry.
 
+pub mod budget;
 mod clock;
 pub mod gate;
 pub mod pace;

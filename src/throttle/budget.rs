@@ -1,0 +1,382 @@
+//! One model's limits, shared by every process that calls it: requests and tokens in any 60 s, and calls at once.
+//!
+//! Owns the arithmetic and nothing else: it is told what time it is and who asks, and answers with a [`Lease`]. Whoever keeps
+//! a [`Budget`] must let one caller in at a time; `service` keeps it in a Restate virtual object.
+//!
+//! A lease is a number of requests that may leave within its time to live. A request that arrives within some window of
+//! 60 s was leased at most `ttl + SPREAD` before that window began; so a grant counts until 60 s + `ttl` + [`SPREAD`] after it
+//! was made, and no window of 60 s of arrivals holds more than the limit. The price is `(ttl + SPREAD) / 60 s` of the
+//! limit: under 1 % for the times to live in use.
+//!
+//! Within the minute, grants are paced by a token bucket (GCRA) half a second deep. When the provider says "too many",
+//! the pace falls by a factor and grows back by a fixed amount per second (additive increase, multiplicative decrease: Chiu and Jain,
+//! "Analysis of the increase and decrease algorithms for congestion avoidance in computer networks", 1989).
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// What "per minute" means, in milliseconds.
+const WINDOW: u64 = 60_000;
+/// How differently two requests may travel to the provider, in milliseconds.
+const SPREAD: u64 = 150;
+/// Grants are remembered to this many milliseconds, always as later than they were.
+const GRAIN: u64 = 100;
+/// How much of a pause can be caught up, in milliseconds.
+const DEPTH: u64 = 500;
+/// What is left of the pace after "too many requests".
+const DECREASE: f64 = 0.7;
+/// What the pace gains per second, as a share of the limit.
+const INCREASE: f64 = 0.05;
+/// The pace never falls below this share of the limit: somebody must find out when the provider is well again.
+const FLOOR: f64 = 0.1;
+/// Refusals within this time of a cut are answers to requests that left before it, in milliseconds.
+const CUT_ONCE_IN: u64 = 1_000;
+/// How long the pace does not grow after the provider said it is overloaded, in milliseconds.
+const GROWTH_PAUSE: u64 = 5_000;
+/// A process that has not asked for this long is dead, in milliseconds. Its calls ended with it.
+const HOLDER_LIFE: u64 = 10_000;
+/// Nobody needs to ask again sooner than this, in milliseconds.
+const ASK_AGAIN: u64 = 20;
+
+/// What a provider allows for one model; absent means unlimited.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Requests in any 60 s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<u64>,
+    /// Tokens, sent and received, in any 60 s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens: Option<u64>,
+    /// Calls at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<u64>,
+}
+
+/// Requests and tokens, together. Written as a pair: a budget holds hundreds of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(u64, u64)", into = "(u64, u64)")]
+pub struct Amount {
+    /// Requests.
+    pub requests: u64,
+    /// Tokens.
+    pub tokens: u64,
+}
+
+impl From<(u64, u64)> for Amount {
+    fn from((requests, tokens): (u64, u64)) -> Self {
+        Self { requests, tokens }
+    }
+}
+
+impl From<Amount> for (u64, u64) {
+    fn from(amount: Amount) -> Self {
+        (amount.requests, amount.tokens)
+    }
+}
+
+/// What a process asks for and has learned since it last asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// Identity of the process.
+    pub process: String,
+    /// How long the lease shall be good for, in milliseconds from when the question was sent.
+    pub ttl_ms: u64,
+    /// Sizes in tokens of the requests that wait, first come first.
+    pub waiting: Vec<u64>,
+    /// Calls under way.
+    pub in_flight: u64,
+    /// What leases turned out not to need, by their [`Lease::id`]: requests that never left, tokens that were not used.
+    #[serde(default)]
+    pub returned: Vec<(u64, Amount)>,
+    /// Tokens that were used beyond what was leased for them.
+    #[serde(default)]
+    pub overdrawn: u64,
+    /// The provider said "too many requests", and perhaps for how long, in milliseconds.
+    #[serde(default)]
+    pub refused: Option<u64>,
+    /// The provider said it is overloaded, or failed.
+    #[serde(default)]
+    pub overloaded: bool,
+}
+
+/// What a process may do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// Names the lease when something of it is returned.
+    pub id: u64,
+    /// So many of the waiting requests may leave, with so many tokens.
+    pub granted: Amount,
+    /// So many calls may be under way in this process; `None` without a limit.
+    pub concurrency: Option<u64>,
+    /// Asking again makes sense after so many milliseconds.
+    pub ask_again_ms: u64,
+}
+
+/// The state of one model's limits. All times are milliseconds of one clock.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Budget {
+    /// Grants by the time at which they stop to count.
+    grants: BTreeMap<u64, Amount>,
+    /// When the bucket of requests would be full of nothing: GCRA's theoretical arrival time.
+    requests_due: f64,
+    /// The same for tokens.
+    tokens_due: f64,
+    /// Share of the limit at which grants are paced.
+    pace: f64,
+    last_ask: u64,
+    last_cut: u64,
+    grow_after: u64,
+    shut_until: u64,
+    holders: BTreeMap<String, Holder>,
+}
+
+/// What one process has of the calls at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Holder {
+    cap: u64,
+    in_flight: u64,
+    wants: u64,
+    seen: u64,
+}
+
+/// What can be seen of a budget.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Usage {
+    /// Granted in the window that ends now.
+    pub granted: Amount,
+    /// Share of the limits at which grants are paced, 1 when the provider is content.
+    pub pace: f64,
+    /// Processes that use it.
+    pub processes: u64,
+    /// Calls under way, as last heard.
+    pub in_flight: u64,
+    /// Nothing is granted for so many milliseconds: the provider asked for a pause.
+    pub shut_for_ms: u64,
+}
+
+impl Budget {
+    /// A budget of which nothing is used. The first request need not wait.
+    pub fn new(now: u64) -> Self {
+        Self {
+            grants: BTreeMap::new(),
+            requests_due: 0.0,
+            tokens_due: 0.0,
+            pace: 1.0,
+            last_ask: now,
+            last_cut: 0,
+            grow_after: 0,
+            shut_until: 0,
+            holders: BTreeMap::new(),
+        }
+    }
+
+    /// Grants what can be granted of what is asked.
+    pub fn lease(&mut self, limits: &Limits, ask: &Ask, now: u64) -> Lease {
+        // A clock that was set back would lift the limits for as long.
+        let now = now.max(self.last_ask);
+        self.settle(ask);
+        self.adapt(ask, now);
+        self.last_ask = now;
+        self.grants = self.grants.split_off(&(now + 1));
+        let concurrency = self.share(limits, ask, now);
+
+        let id = (now + WINDOW + ask.ttl_ms + SPREAD).next_multiple_of(GRAIN);
+        let room = concurrency.map_or(u64::MAX, |cap| cap.saturating_sub(ask.in_flight));
+        let mut lease = Lease { id, granted: Amount::default(), concurrency, ask_again_ms: ASK_AGAIN };
+        let mut used = self.used();
+        for &tokens in &ask.waiting {
+            if lease.granted.requests >= room {
+                break;
+            }
+            if let Some(wait) = self.wait(limits, used, tokens, now) {
+                lease.ask_again_ms = wait.max(ASK_AGAIN);
+                break;
+            }
+            self.pay(limits, tokens, now);
+            lease.granted.requests += 1;
+            lease.granted.tokens += tokens;
+            used.requests += 1;
+            used.tokens += tokens;
+        }
+        if lease.granted != Amount::default() {
+            let entry = self.grants.entry(id).or_default();
+            entry.requests += lease.granted.requests;
+            entry.tokens += lease.granted.tokens;
+        }
+        lease
+    }
+
+    /// How much of it is used.
+    pub fn usage(&self, now: u64) -> Usage {
+        let granted = self.grants.range(now + 1..).map(|(_, amount)| *amount).fold(Amount::default(), plus);
+        let alive = || self.holders.values().filter(|holder| is_alive(holder, now));
+        Usage {
+            granted,
+            pace: self.pace,
+            processes: u64::try_from(alive().count()).unwrap_or(u64::MAX),
+            in_flight: alive().map(|holder| holder.in_flight).sum(),
+            shut_for_ms: self.shut_until.saturating_sub(now),
+        }
+    }
+
+    fn used(&self) -> Amount {
+        self.grants.values().copied().fold(Amount::default(), plus)
+    }
+
+    /// Takes back what was not needed and adds what was used beyond.
+    fn settle(&mut self, ask: &Ask) {
+        for (id, amount) in &ask.returned {
+            if let Some(grant) = self.grants.get_mut(id) {
+                grant.requests = grant.requests.saturating_sub(amount.requests);
+                grant.tokens = grant.tokens.saturating_sub(amount.tokens);
+            }
+        }
+        if ask.overdrawn > 0
+            && let Some(mut latest) = self.grants.last_entry()
+        {
+            latest.get_mut().tokens += ask.overdrawn;
+        }
+    }
+
+    /// Additive increase, multiplicative decrease.
+    fn adapt(&mut self, ask: &Ask, now: u64) {
+        if let Some(pause) = ask.refused {
+            self.shut_until = self.shut_until.max(now + pause);
+            if now >= self.last_cut + CUT_ONCE_IN {
+                self.pace = (self.pace * DECREASE).max(FLOOR);
+                self.last_cut = now;
+            }
+        }
+        if ask.overloaded {
+            self.grow_after = now + GROWTH_PAUSE;
+        }
+        if ask.refused.is_none() && now >= self.grow_after {
+            // Time in which nobody asked proves nothing.
+            let elapsed = (now - self.last_ask).min(1_000);
+            self.pace = (self.pace + INCREASE * seconds(elapsed)).min(1.0);
+        }
+    }
+
+    /// The process's part of the calls at once: max-min fair, and never more than the others leave.
+    fn share(&mut self, limits: &Limits, ask: &Ask, now: u64) -> Option<u64> {
+        self.holders.retain(|_, holder| is_alive(holder, now));
+        let wants = ask.in_flight + u64::try_from(ask.waiting.len()).unwrap_or(u64::MAX);
+        let holder = Holder { cap: 0, in_flight: ask.in_flight, wants, seen: now };
+        self.holders.insert(ask.process.clone(), holder);
+        let limit = limits.concurrency?;
+        let taken: u64 = self
+            .holders
+            .iter()
+            .filter(|(process, _)| **process != ask.process)
+            .map(|(_, other)| other.cap.max(other.in_flight))
+            .sum();
+        let fair = fair_share(limit, wants, self.holders.values().map(|holder| holder.wants));
+        let cap = fair.min(limit.saturating_sub(taken));
+        if let Some(holder) = self.holders.get_mut(&ask.process) {
+            holder.cap = cap;
+        }
+        Some(cap)
+    }
+
+    /// How long until a request of this size may be granted; `None` when it may be now.
+    fn wait(&self, limits: &Limits, used: Amount, tokens: u64, now: u64) -> Option<u64> {
+        let shut = self.shut_until.saturating_sub(now);
+        let requests =
+            self.wait_for(limits.requests, self.requests_due, used.requests, 1, now, |a| a.requests);
+        let tokens = self.wait_for(limits.tokens, self.tokens_due, used.tokens, tokens, now, |a| a.tokens);
+        Some(shut.max(requests).max(tokens)).filter(|wait| *wait > 0)
+    }
+
+    fn wait_for(
+        &self,
+        limit: Option<u64>,
+        due: f64,
+        used: u64,
+        wanted: u64,
+        now: u64,
+        of: impl Fn(&Amount) -> u64,
+    ) -> u64 {
+        let Some(limit) = limit else { return 0 };
+        // What is larger than the whole limit passes alone; refusing it for ever would help nobody.
+        let wanted = wanted.min(limit);
+        let mut over = (used + wanted).saturating_sub(limit);
+        let mut window = 0;
+        for (until, amount) in &self.grants {
+            if over == 0 {
+                break;
+            }
+            over = over.saturating_sub(of(amount));
+            window = until - now;
+        }
+        // What this very lease has granted is not among the grants yet.
+        if over > 0 {
+            window = WINDOW;
+        }
+        // A full bucket lets anything through, and owes the rest: else what is larger than the bucket never passed.
+        let paced =
+            due.max(millis(now.saturating_sub(DEPTH))) + self.cost(limit, 1).min(millis(DEPTH)) - millis(now);
+        window.max(whole(paced))
+    }
+
+    fn pay(&mut self, limits: &Limits, tokens: u64, now: u64) {
+        let oldest = millis(now.saturating_sub(DEPTH));
+        if let Some(limit) = limits.requests {
+            self.requests_due = self.requests_due.max(oldest) + self.cost(limit, 1);
+        }
+        if let Some(limit) = limits.tokens {
+            self.tokens_due = self.tokens_due.max(oldest) + self.cost(limit, tokens);
+        }
+    }
+
+    /// Milliseconds it takes to earn `amount` at the present pace.
+    fn cost(&self, limit: u64, amount: u64) -> f64 {
+        millis(amount) * millis(WINDOW) / (millis(limit.max(1)) * self.pace)
+    }
+}
+
+fn plus(sum: Amount, amount: Amount) -> Amount {
+    Amount { requests: sum.requests + amount.requests, tokens: sum.tokens + amount.tokens }
+}
+
+fn is_alive(holder: &Holder, now: u64) -> bool {
+    holder.seen + HOLDER_LIFE > now
+}
+
+/// What one of several gets when small wishes are met in full and the rest is split evenly.
+fn fair_share(limit: u64, mine: u64, all: impl Iterator<Item = u64>) -> u64 {
+    let mut wishes: Vec<u64> = all.collect();
+    wishes.sort_unstable();
+    let mut left = limit;
+    let mut others = u64::try_from(wishes.len()).unwrap_or(u64::MAX);
+    for wish in wishes {
+        // Rounded up, or a limit below the number of processes would starve them all.
+        let even = left.div_ceil(others.max(1));
+        if wish >= even {
+            return mine.min(even);
+        }
+        if wish == mine {
+            return mine;
+        }
+        left -= wish;
+        others -= 1;
+    }
+    mine
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds and tokens are far below 2^53")]
+fn millis(number: u64) -> f64 {
+    number as f64
+}
+
+fn seconds(milliseconds: u64) -> f64 {
+    millis(milliseconds) / 1_000.0
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits")]
+fn whole(milliseconds: f64) -> u64 {
+    milliseconds.ceil().clamp(0.0, 1e15) as u64
+}
+
+#[cfg(test)]
+mod tests;
