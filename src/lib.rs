@@ -8,11 +8,14 @@ pub mod error;
 pub mod shutdown;
 pub mod text;
 pub mod throttle;
+pub mod tls;
 
 pub mod input;
 pub mod output;
 pub mod restate;
 pub mod taxonomy;
+
+pub mod llm;
 
 pub mod cluster;
 pub mod engine;

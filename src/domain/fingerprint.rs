@@ -6,7 +6,7 @@ use super::batch::RunOptions;
 use super::indicator::Indicator;
 
 /// Raised when the prompt or the built-in classifier changes so that old answers must not be reused.
-const PROMPT_VERSION: u32 = 1;
+pub const PROMPT_VERSION: u32 = 1;
 
 /// Fingerprint of an indicator under these settings: everything that could change the answer is in it. Used as
 /// Restate's idempotency key of the call that classifies the indicator.

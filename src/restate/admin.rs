@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::http::{Error, status_error, transport};
+use crate::tls;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -46,7 +47,7 @@ impl Admin {
     /// When the HTTP client cannot be built.
     pub fn new(url: &str) -> Result<Self, Error> {
         let url = url.trim_end_matches('/').to_owned();
-        let http = Client::builder()
+        let http = tls::client()
             .connect_timeout(CONNECT_TIMEOUT)
             .no_proxy()
             .build()

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use reqwest::Client;
-
 use super::http::{Error, status_error, transport};
+use crate::tls;
 
 /// Asks the endpoint at `uri` whether it is up.
 ///
@@ -13,7 +12,7 @@ use super::http::{Error, status_error, transport};
 pub async fn health(uri: &str, timeout: Duration) -> Result<(), Error> {
     let url = format!("{}/health", uri.trim_end_matches('/'));
     let failed = |source| transport(&url, timeout, source);
-    let http = Client::builder().http2_prior_knowledge().no_proxy().build().map_err(failed)?;
+    let http = tls::client().http2_prior_knowledge().no_proxy().build().map_err(failed)?;
     let response = http.get(&url).timeout(timeout).send().await.map_err(failed)?;
     if response.status().is_success() { Ok(()) } else { Err(status_error(&url, response).await) }
 }

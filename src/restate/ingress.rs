@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::http::{Error, Origin, status_error, transport};
 use super::names::{BATCH_RUN, BATCH_WORKFLOW, CLASSIFIER, CLASSIFIER_INFO, ServiceInfo};
 use crate::domain::batch::BatchKey;
+use crate::tls;
 
 /// A connection either comes at once or the node is not there; loopback and one data centre are meant.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -50,7 +51,7 @@ impl Ingress {
     pub fn new(url: &str) -> Result<Self, Error> {
         let url = url.trim_end_matches('/').to_owned();
         // Prior-knowledge HTTP/2: one connection carries all polls; the ingress has no upgrade.
-        let http = Client::builder()
+        let http = tls::client()
             .http2_prior_knowledge()
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use reqwest::Client;
-
 use super::http::{Error, status_error, transport};
+use crate::tls;
 
 const LEADERS: &str = "restate_num_active_partition_leaders";
 
@@ -15,7 +14,7 @@ const LEADERS: &str = "restate_num_active_partition_leaders";
 pub async fn partitions_led(fabric_url: &str, timeout: Duration) -> Result<Option<u64>, Error> {
     let url = format!("{}/metrics", fabric_url.trim_end_matches('/'));
     let failed = |source| transport(&url, timeout, source);
-    let http = Client::builder().no_proxy().build().map_err(failed)?;
+    let http = tls::client().no_proxy().build().map_err(failed)?;
     let response = http.get(&url).timeout(timeout).send().await.map_err(failed)?;
     if !response.status().is_success() {
         return Err(status_error(&url, response).await);

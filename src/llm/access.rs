@@ -1,0 +1,208 @@
+//! Where a provider is and the key for it: from the environment, and nowhere else.
+
+use std::fmt;
+
+use reqwest::Url;
+use reqwest::header::HeaderValue;
+
+use super::Provider;
+use crate::error::Failure;
+
+/// A key. Neither `Debug` nor anything else shows it; it leaves as a header value marked sensitive, which is not shown
+/// either.
+#[derive(Clone)]
+pub struct Secret {
+    key: String,
+    header: HeaderValue,
+}
+
+impl Secret {
+    /// `prefix` and the key as the value of a header; `None` where the key has characters no header may have.
+    fn new(prefix: &str, key: String) -> Option<Self> {
+        let mut header = HeaderValue::from_str(&format!("{prefix}{key}")).ok()?;
+        header.set_sensitive(true);
+        Some(Self { key, header })
+    }
+
+    pub(super) fn header(&self) -> HeaderValue {
+        self.header.clone()
+    }
+
+    /// `text` without the key, for what a server may echo.
+    pub(super) fn removed_from(&self, text: &str) -> String {
+        text.replace(&self.key, "[redacted]")
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// How to reach a provider.
+#[derive(Debug, Clone)]
+pub struct Access {
+    provider: Provider,
+    url: Url,
+    key: Option<Secret>,
+}
+
+/// Names of the environment, and what holds without them.
+struct Names {
+    url: &'static str,
+    default_url: Option<&'static str>,
+    /// What comes before the first path segment of the API; part of a compatible server's URL by custom.
+    base: &'static str,
+    path: &'static str,
+    key: &'static str,
+    key_prefix: &'static str,
+}
+
+fn names(provider: Provider) -> Names {
+    match provider {
+        Provider::OpenAi => Names {
+            url: "CLASSIFY_OPENAI_URL",
+            default_url: Some("https://api.openai.com"),
+            base: "v1",
+            path: "chat/completions",
+            key: "OPENAI_API_KEY",
+            key_prefix: "Bearer ",
+        },
+        Provider::Anthropic => Names {
+            url: "CLASSIFY_ANTHROPIC_URL",
+            default_url: Some("https://api.anthropic.com"),
+            base: "v1",
+            path: "messages",
+            key: "ANTHROPIC_API_KEY",
+            key_prefix: "",
+        },
+        Provider::Compatible => Names {
+            url: "CLASSIFY_COMPATIBLE_URL",
+            default_url: None,
+            base: "v1",
+            path: "chat/completions",
+            key: "CLASSIFY_COMPATIBLE_API_KEY",
+            key_prefix: "Bearer ",
+        },
+    }
+}
+
+impl Access {
+    /// Reads what `provider` needs from the environment, of which `variable` gives one value. Empty ones count as
+    /// absent. URLs may end in `/v1`, or not.
+    ///
+    /// # Errors
+    /// When the key or the URL is missing or unusable; the failure names the variable and never its value.
+    pub fn from_env(provider: Provider, variable: impl Fn(&str) -> Option<String>) -> Result<Self, Failure> {
+        let names = names(provider);
+        let given =
+            |name| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        let base = given(names.url).or(names.default_url.map(str::to_owned)).ok_or_else(|| {
+            Failure::usage(format!("no URL for provider `{provider}`"))
+                .hint(format!("export {}=http://localhost:11434/v1 (this one is Ollama's)", names.url))
+        })?;
+        let url = endpoint(&base, &names).ok_or_else(|| {
+            Failure::usage(format!("{} is no usable URL", names.url))
+                .hint(format!("export {}=https://HOST/v1, without user, query or fragment", names.url))
+        })?;
+        let key = match given(names.key) {
+            Some(key) => Some(Secret::new(names.key_prefix, key).ok_or_else(|| {
+                Failure::usage(format!("{} has characters that no key has", names.key))
+                    .hint("a line break or a typographic quote copied along?")
+            })?),
+            None if provider == Provider::Compatible => None,
+            None => {
+                return Err(Failure::usage(format!("no key for provider `{provider}`"))
+                    .hint(format!("export {}=… where `classify serve` runs", names.key)));
+            }
+        };
+        Ok(Self { provider, url, key })
+    }
+
+    /// Whose it is.
+    pub fn provider(&self) -> Provider {
+        self.provider
+    }
+
+    /// Where requests go.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    pub(super) fn key(&self) -> Option<&Secret> {
+        self.key.as_ref()
+    }
+}
+
+/// The full URL of the one call we make.
+fn endpoint(base: &str, names: &Names) -> Option<Url> {
+    let base = base.trim_end_matches('/');
+    let versioned = base.ends_with(&format!("/{}", names.base));
+    let text = if versioned {
+        format!("{base}/{}", names.path)
+    } else {
+        format!("{base}/{}/{}", names.base, names.path)
+    };
+    let url = Url::parse(&text).ok()?;
+    // A user in the URL would be shown with it; a query would have swallowed the path.
+    let plain = url.username().is_empty() && url.password().is_none();
+    let usable = matches!(url.scheme(), "http" | "https") && url.has_host() && plain;
+    (usable && url.query().is_none() && url.fragment().is_none()).then_some(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn access(provider: Provider, variables: &[(&str, &str)]) -> Result<Access, Failure> {
+        Access::from_env(provider, |name| {
+            variables.iter().find(|(given, _)| *given == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn known_providers_need_a_key_and_nothing_else() {
+        let openai = access(Provider::OpenAi, &[("OPENAI_API_KEY", "sk-a")]).unwrap();
+        assert_eq!(openai.url().as_str(), "https://api.openai.com/v1/chat/completions");
+        let anthropic = access(Provider::Anthropic, &[("ANTHROPIC_API_KEY", "sk-ant-a")]).unwrap();
+        assert_eq!(anthropic.url().as_str(), "https://api.anthropic.com/v1/messages");
+        let error = access(Provider::Anthropic, &[("ANTHROPIC_API_KEY", " ")]).unwrap_err();
+        assert_eq!(error.message(), "no key for provider `anthropic`");
+        assert_eq!(error.hints(), ["export ANTHROPIC_API_KEY=… where `classify serve` runs"]);
+    }
+
+    #[test]
+    fn a_compatible_server_needs_a_url_and_maybe_a_key() {
+        for url in ["http://localhost:11434", "http://localhost:11434/", "http://localhost:11434/v1/"] {
+            let server = access(Provider::Compatible, &[("CLASSIFY_COMPATIBLE_URL", url)]).unwrap();
+            assert_eq!(server.url().as_str(), "http://localhost:11434/v1/chat/completions");
+            assert!(server.key().is_none());
+        }
+        let error = access(Provider::Compatible, &[]).unwrap_err();
+        assert_eq!(error.message(), "no URL for provider `compatible`");
+        for url in ["localhost:11434", "ftp://a/v1", "http://u:p@a/v1", "http://a/v1?key=b", "http://a/#b"] {
+            let error = access(Provider::Compatible, &[("CLASSIFY_COMPATIBLE_URL", url)]).unwrap_err();
+            assert_eq!(error.message(), "CLASSIFY_COMPATIBLE_URL is no usable URL", "{url}");
+        }
+    }
+
+    #[test]
+    fn a_gateway_may_stand_in_front() {
+        let variables = [("OPENAI_API_KEY", "k"), ("CLASSIFY_OPENAI_URL", "https://gateway.test/openai/v1")];
+        let gateway = access(Provider::OpenAi, &variables).unwrap();
+        assert_eq!(gateway.url().as_str(), "https://gateway.test/openai/v1/chat/completions");
+    }
+
+    #[test]
+    fn keys_are_not_shown() {
+        let key = "sk-proj-very-secret";
+        let openai = access(Provider::OpenAi, &[("OPENAI_API_KEY", key)]).unwrap();
+        let shown = format!("{openai:?} {:#?} {:?}", openai.key(), openai.key().unwrap().header());
+        assert!(!shown.contains("very-secret"), "{shown}");
+        assert_eq!(openai.key().unwrap().header().as_bytes(), b"Bearer sk-proj-very-secret");
+        let error = access(Provider::OpenAi, &[("OPENAI_API_KEY", "sk-very\u{201d}-secret")]).unwrap_err();
+        let error = format!("{error:?}");
+        assert!(error.contains("OPENAI_API_KEY") && !error.contains("sk-very"), "{error}");
+    }
+}

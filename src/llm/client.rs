@@ -1,0 +1,330 @@
+//! The one HTTP client for providers: a request out, a reply or a classified error back.
+//!
+//! Owns connections, time limits, the bound on what is read, and the words of errors. Repeats nothing (that is `ask`)
+//! and logs nothing: bodies hold the user's data, headers the key.
+
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::redirect::Policy;
+use reqwest::{Response, StatusCode, Url};
+use serde_json::Value;
+
+use super::access::Access;
+use super::rates::{RateHeaders, retry_after};
+use super::throttle::Verdict;
+use super::wire::{Question, Reply};
+use super::{Provider, anthropic, openai, safe};
+use crate::domain::outcome::FailureClass;
+use crate::error::Failure;
+use crate::tls;
+
+/// Most bytes of a reply that are read. A hundred full answers take a tenth of it.
+const LONGEST_BODY: usize = 1024 * 1024;
+/// What Anthropic calls its key's header.
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// OpenAI's code for an account without money: 429 by status, and no wait helps.
+const NO_QUOTA: &str = "insufficient_quota";
+
+/// How long a provider may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To accept a connection.
+    pub connect: Duration,
+    /// Between two bytes of an answer, and before the first: a model that thinks says nothing until it is done.
+    pub read: Duration,
+    /// For the whole exchange.
+    pub total: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            read: Duration::from_secs(120),
+            total: Duration::from_secs(180),
+        }
+    }
+}
+
+/// A client for one provider. Cloning shares its connections.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    access: Access,
+    timeouts: Timeouts,
+}
+
+/// Why a request got no reply to use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct CallError {
+    /// What an indicator fails as when this was the last attempt.
+    pub class: FailureClass,
+    /// The provider's words, or ours; safe to show and to store.
+    pub message: String,
+    /// Whether the same request may succeed later.
+    pub retryable: bool,
+    /// How long the provider wants to be left alone, where it says so.
+    pub retry_after: Option<Duration>,
+    /// Whether the provider refuses this key or account, and so would refuse every other request.
+    pub locked_out: bool,
+    /// What it means for the limit.
+    pub verdict: Verdict,
+}
+
+/// One HTTP request and what came of it.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub(super) result: Result<Reply, CallError>,
+    pub(super) rates: RateHeaders,
+}
+
+impl Client {
+    /// A client for the provider at `access`. Proxies are taken from the environment, except for loopback.
+    ///
+    /// # Errors
+    /// When it cannot be built, for instance without any trusted certificates on this machine.
+    pub fn new(access: Access, timeouts: Timeouts) -> Result<Self, Failure> {
+        let mut builder = tls::client()
+            .connect_timeout(timeouts.connect)
+            .read_timeout(timeouts.read)
+            .timeout(timeouts.total)
+            .redirect(Policy::none())
+            .user_agent(concat!("classify/", env!("CARGO_PKG_VERSION")))
+            .default_headers(headers(&access));
+        if is_loopback(access.url()) {
+            builder = builder.no_proxy();
+        }
+        let http = builder.build().map_err(|error| {
+            Failure::unexpected(format!("no HTTP client for provider `{}`", access.provider()))
+                .detail(cause(&error))
+        })?;
+        Ok(Self { http, access, timeouts })
+    }
+
+    /// Whom it asks.
+    pub fn provider(&self) -> Provider {
+        self.access.provider()
+    }
+
+    /// The body of a request, to be sent as often as need be.
+    pub(super) fn body(&self, question: &Question<'_>) -> Bytes {
+        let body = match self.provider() {
+            Provider::OpenAi | Provider::Compatible => openai::body(question),
+            Provider::Anthropic => anthropic::body(question),
+        };
+        body.to_string().into()
+    }
+
+    /// Sends a request once.
+    pub(super) async fn call(&self, body: Bytes) -> Exchange {
+        let failed = |error| Exchange { result: Err(self.transport(&error)), rates: RateHeaders::default() };
+        let response = match self.http.post(self.access.url().clone()).body(body).send().await {
+            Ok(response) => response,
+            Err(error) => return failed(error),
+        };
+        let (status, headers) = (response.status(), response.headers().clone());
+        let now = SystemTime::now();
+        let rates = RateHeaders::read(&headers, now);
+        let result = match read(response).await {
+            Ok(body) if status.is_success() => self.reply(&body),
+            Ok(body) => Err(self.status(status, retry_after(&headers, now), &body)),
+            Err(error) => Err(self.transport(&error)),
+        };
+        Exchange { result, rates }
+    }
+
+    fn reply(&self, body: &[u8]) -> Result<Reply, CallError> {
+        let value: Option<Value> = serde_json::from_slice(body).ok();
+        let reply = value.as_ref().and_then(|value| match self.provider() {
+            Provider::OpenAi | Provider::Compatible => openai::reply(value),
+            Provider::Anthropic => anthropic::reply(value),
+        });
+        reply.ok_or_else(|| {
+            let said = value.as_ref().and_then(|value| self.error_message(value));
+            let message = match said {
+                Some(said) => format!("an error in place of a reply: {said}"),
+                None => "the reply is not what the API promises".to_owned(),
+            };
+            self.error(FailureClass::Provider, &message, Verdict::Served).again(None)
+        })
+    }
+
+    fn status(&self, status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> CallError {
+        let value: Option<Value> = serde_json::from_slice(body).ok();
+        let said = value.as_ref().and_then(|value| self.error_message(value));
+        let text = String::from_utf8_lossy(body);
+        let message = match said.unwrap_or(text.trim()) {
+            _ if status.is_redirection() => format!("{status}: redirects are not followed; check the URL"),
+            "" => status.to_string(),
+            said => format!("{status}: {said}"),
+        };
+        let no_quota = value.as_ref().is_some_and(|value| {
+            ["/error/code", "/error/type"]
+                .iter()
+                .any(|at| value.pointer(at).and_then(Value::as_str) == Some(NO_QUOTA))
+        });
+        let class = match status.as_u16() {
+            408 => FailureClass::Timeout,
+            429 => FailureClass::RateLimited,
+            _ => FailureClass::Provider,
+        };
+        let verdict = match status.as_u16() {
+            429 if !no_quota => Verdict::RateLimited { retry_after },
+            408 | 500.. => Verdict::Overloaded { retry_after },
+            _ => Verdict::Rejected,
+        };
+        let error = self.error(class, &message, verdict);
+        match status.as_u16() {
+            401 | 403 => error.locked_out(),
+            429 if no_quota => error.locked_out(),
+            408 | 409 | 425 | 429 | 500.. => error.again(retry_after),
+            _ => error,
+        }
+    }
+
+    fn transport(&self, error: &reqwest::Error) -> CallError {
+        let (class, message) = if error.is_connect() {
+            (FailureClass::Provider, format!("no connection: {}", cause(error)))
+        } else if error.is_timeout() {
+            let Timeouts { read, total, .. } = self.timeouts;
+            let (read, total) = (read.as_secs_f32(), total.as_secs_f32());
+            (FailureClass::Timeout, format!("no answer ({read} s between two bytes, {total} s in all)"))
+        } else {
+            (FailureClass::Provider, format!("the connection broke: {}", cause(error)))
+        };
+        self.error(class, &message, Verdict::Overloaded { retry_after: None }).again(None)
+    }
+
+    fn error_message<'a>(&self, body: &'a Value) -> Option<&'a str> {
+        match self.provider() {
+            Provider::OpenAi | Provider::Compatible => openai::error_message(body),
+            Provider::Anthropic => anthropic::error_message(body),
+        }
+    }
+
+    fn error(&self, class: FailureClass, message: &str, verdict: Verdict) -> CallError {
+        let message = format!("{}: {}", self.provider(), safe::message(message, self.access.key()));
+        CallError { class, message, retryable: false, retry_after: None, locked_out: false, verdict }
+    }
+}
+
+impl CallError {
+    fn again(self, retry_after: Option<Duration>) -> Self {
+        Self { retryable: true, retry_after, ..self }
+    }
+
+    fn locked_out(self) -> Self {
+        Self { locked_out: true, ..self }
+    }
+}
+
+fn headers(access: &Access) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let key_name = match access.provider() {
+        Provider::OpenAi | Provider::Compatible => AUTHORIZATION,
+        Provider::Anthropic => {
+            let (name, value) = anthropic::VERSION;
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+            API_KEY
+        }
+    };
+    if let Some(key) = access.key() {
+        headers.insert(key_name, key.header());
+    }
+    headers
+}
+
+/// Reads a body, as much of it as is worth reading.
+async fn read(mut response: Response) -> reqwest::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        let room = LONGEST_BODY - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if body.len() == LONGEST_BODY {
+            // What was cut off is no reply, which is what it then is reported as.
+            break;
+        }
+    }
+    Ok(body)
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// The innermost error: "connection refused" is what helps, not the layers around it, which name the URL.
+fn cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(provider: Provider) -> Client {
+        let access = Access::from_env(provider, |name| {
+            Some(if name.ends_with("URL") { "http://127.0.0.1:1" } else { "hunter-two" }.to_owned())
+        });
+        Client::new(access.unwrap(), Timeouts::default()).unwrap()
+    }
+
+    fn status(code: u16, body: &str) -> CallError {
+        let after = Some(Duration::from_secs(7));
+        client(Provider::OpenAi).status(StatusCode::from_u16(code).unwrap(), after, body.as_bytes())
+    }
+
+    #[test]
+    fn statuses_have_classes() {
+        for code in [408, 409, 425, 429, 500, 502, 503, 504, 529, 599] {
+            let error = status(code, "");
+            assert!(error.retryable && !error.locked_out, "{code}");
+            assert_eq!(error.retry_after, Some(Duration::from_secs(7)), "{code}");
+        }
+        for code in [301, 400, 401, 402, 403, 404, 413, 422] {
+            let error = status(code, "");
+            assert!(!error.retryable && error.verdict == Verdict::Rejected, "{code}");
+            assert_eq!(error.locked_out, [401, 403].contains(&code), "{code}");
+        }
+        assert_eq!(status(429, "").class, FailureClass::RateLimited);
+        assert_eq!(status(408, "").class, FailureClass::Timeout);
+    }
+
+    #[test]
+    fn an_empty_account_is_no_reason_to_wait() {
+        let error =
+            status(429, r#"{"error":{"message":"You exceeded your quota","code":"insufficient_quota"}}"#);
+        assert!(!error.retryable && error.locked_out);
+        assert_eq!(error.message, "openai: 429 Too Many Requests: You exceeded your quota");
+    }
+
+    #[test]
+    fn the_key_never_comes_back() {
+        let error = status(401, r#"{"error":{"message":"no such key: hunter-two, nor sk-abcdefgh"}}"#);
+        assert_eq!(error.message, "openai: 401 Unauthorized: no such key: [redacted], nor [redacted]");
+        for provider in Provider::ALL {
+            let shown = format!("{:?}", client(provider));
+            assert!(!shown.contains("hunter"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_reply_may_be_one_next_time() {
+        for body in ["", "{}", "<html>", r#"{"choices":[]}"#] {
+            let error = client(Provider::Compatible).reply(body.as_bytes()).unwrap_err();
+            assert!(error.retryable);
+            assert_eq!(error.message, "compatible: the reply is not what the API promises");
+        }
+        let error = client(Provider::OpenAi).reply(br#"{"error":{"message":"overloaded"}}"#).unwrap_err();
+        assert_eq!(error.message, "openai: an error in place of a reply: overloaded");
+    }
+}

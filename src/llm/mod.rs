@@ -1,0 +1,137 @@
+//! Language models as classifiers: indicators to provider requests, provider replies to validated answers.
+//!
+//! Owns the prompt, the answer's schema and its check, the two wire formats, retries, token counts and prices. Knows
+//! no cluster and no run. Limits are somebody else's: [`Throttle`] is asked before every HTTP request. Keys are
+//! given to it from the environment and never shown.
+
+pub mod access;
+mod anthropic;
+pub mod ask;
+pub mod client;
+mod fit;
+mod openai;
+pub mod prices;
+pub mod prompt;
+pub mod rates;
+pub mod retry;
+mod safe;
+pub mod schema;
+mod strict;
+pub mod throttle;
+pub mod tokens;
+pub mod usage;
+pub mod validate;
+mod wire;
+
+use std::fmt;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::str::FromStr;
+
+pub use access::{Access, Secret};
+pub use ask::{Asked, Asker, Unanswered};
+pub use client::{CallError, Client, Timeouts};
+pub use prices::{Price, Prices};
+pub use prompt::Prompt;
+pub use rates::RateHeaders;
+pub use retry::Backoff;
+pub use throttle::{Feedback, Throttle, Verdict};
+pub use usage::Usage;
+
+/// Most tokens a model may spend on one answer, those it thinks with included: labels and a sentence take some 200,
+/// a model that reasons first several hundred more.
+const DEFAULT_MAX_OUTPUT_TOKENS: NonZeroU32 = NonZeroU32::MIN.saturating_add(2_047);
+
+/// Who runs the model, and so the wire format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Provider {
+    /// OpenAI's Chat Completions.
+    OpenAi,
+    /// Anthropic's Messages.
+    Anthropic,
+    /// Any server that speaks OpenAI's Chat Completions: Ollama, LM Studio, vLLM, llama.cpp, a gateway.
+    Compatible,
+}
+
+impl Provider {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::OpenAi, Self::Anthropic, Self::Compatible];
+
+    /// Its name on the command line, in requests and in results.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
+            Self::Compatible => "compatible",
+        }
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A name that is no provider's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no provider with models (openai, anthropic, compatible)")]
+pub struct UnknownProvider(String);
+
+impl FromStr for Provider {
+    type Err = UnknownProvider;
+
+    fn from_str(name: &str) -> Result<Self, UnknownProvider> {
+        let found = Self::ALL.into_iter().find(|provider| provider.name() == name);
+        found.ok_or_else(|| UnknownProvider(name.to_owned()))
+    }
+}
+
+/// A model of a provider: what limits, prices and answers belong to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Model {
+    /// Who runs it.
+    pub provider: Provider,
+    /// What the provider calls it.
+    pub name: String,
+}
+
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.provider, self.name)
+    }
+}
+
+/// How a model is asked.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ModelOptions {
+    /// Left out of the request by default: models that reason refuse any value but their own.
+    pub temperature: Option<f64>,
+    /// Most tokens of output per indicator, the ones the model thinks with included.
+    pub max_output_tokens: NonZeroU32,
+    /// Most indicators in one request.
+    pub items_per_call: NonZeroUsize,
+}
+
+impl Default for ModelOptions {
+    fn default() -> Self {
+        Self {
+            temperature: None,
+            max_output_tokens: DEFAULT_MAX_OUTPUT_TOKENS,
+            items_per_call: NonZeroUsize::MIN,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_as_they_are_written() {
+        for provider in Provider::ALL {
+            assert_eq!(provider.name().parse(), Ok(provider));
+        }
+        let error = "OpenAI".parse::<Provider>().unwrap_err();
+        assert_eq!(error.to_string(), "`OpenAI` is no provider with models (openai, anthropic, compatible)");
+    }
+}

@@ -1,0 +1,72 @@
+//! A provider's own words made safe to show, store and journal: bounded, printable, and without anything that looks
+//! like a key.
+
+use std::sync::LazyLock;
+
+use regex::{Captures, Regex};
+
+use super::access::Secret;
+use crate::text::{printable, shorten};
+
+/// Characters of a message that are kept.
+const LONGEST: usize = 300;
+/// Characters of a message that are looked at. More than are kept, so that no key is cut in two by the bound.
+const READ: usize = 4_000;
+
+/// What a key looks like: a prefix providers use, a bearer token, or a long run of letters and digits without a hyphen
+/// (model names have hyphens). Some request ids go with them, which costs less than one key that is shown.
+static KEY: LazyLock<Regex> = LazyLock::new(|| {
+    let prefixed = r"(?i)\b(?:sk|pk|rk|gsk|xai|hf|ghp)[-_][\w*-]{4,}|\bAIza[\w-]{10,}";
+    let bearer = r"(?i)\bbearer\s+[\w.*~+/=-]+";
+    let run = r"\b[A-Za-z0-9_+/=*]{24,}";
+    Regex::new(&format!("{prefixed}|{bearer}|{run}"))
+        .unwrap_or_else(|error| unreachable!("the pattern is a constant: {error}"))
+});
+
+/// `message` as it may be shown. `key` is the one in use, which goes whatever it looks like.
+pub(super) fn message(message: &str, key: Option<&Secret>) -> String {
+    let read: String = message.chars().take(READ).collect();
+    let read = key.map_or_else(|| read.clone(), |key| key.removed_from(&read));
+    let shown = KEY.replace_all(&read, |found: &Captures<'_>| redact(&found[0]));
+    shorten(printable(&shown).trim(), LONGEST)
+}
+
+/// A long word without a digit is a word: `invalid_request_error_of_some_kind`.
+fn redact(found: &str) -> String {
+    let is_word = found.len() >= 24 && found.chars().all(|c| c.is_ascii_alphabetic() || c == '_');
+    if is_word { found.to_owned() } else { "[redacted]".to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_do_not_pass() {
+        for (said, shown) in [
+            ("Incorrect API key provided: sk-proj-abc.", "Incorrect API key provided: [redacted]."),
+            (
+                "Incorrect API key provided: sk-ab12***********9xYz. You",
+                "Incorrect API key provided: [redacted]. You",
+            ),
+            ("got Bearer abc.DEF, no", "got [redacted], no"),
+            ("x-api-key sk-ant-api03-AAAA_bb", "x-api-key [redacted]"),
+            ("token 0123456789abcdef0123456789abcdef", "token [redacted]"),
+        ] {
+            assert_eq!(message(said, None), shown);
+        }
+    }
+
+    #[test]
+    fn words_and_models_pass() {
+        let said =
+            "invalid_request_error_of_some_kind: claude-haiku-4-5-20251001 has no `max_completion_tokens`";
+        assert_eq!(message(said, None), said);
+    }
+
+    #[test]
+    fn it_is_bounded_and_printable() {
+        assert_eq!(message("\u{1b}[2Ja\nb\n", None), "\u{fffd}[2Ja\u{fffd}b\u{fffd}");
+        assert_eq!(message(&"word ".repeat(100_000), None).chars().count(), LONGEST + 1);
+    }
+}

@@ -1,0 +1,82 @@
+//! What a classification consumed, as the provider counted it.
+
+use std::ops::AddAssign;
+
+use super::prices::Price;
+use crate::domain::outcome;
+
+/// Requests and tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// HTTP requests sent, repeated ones included.
+    pub requests: u64,
+    /// Tokens sent, cached and written ones included.
+    pub input_tokens: u64,
+    /// Of these, tokens the provider read from its cache.
+    pub cached_tokens: u64,
+    /// Of these, tokens the provider says it wrote to its cache.
+    pub written_tokens: u64,
+    /// Tokens received, those a model thought with included.
+    pub output_tokens: u64,
+}
+
+impl Usage {
+    /// As it stands in an outcome, with what it cost where the price is known.
+    pub fn priced(&self, price: Option<&Price>) -> outcome::Usage {
+        outcome::Usage {
+            requests: self.requests,
+            input_tokens: self.input_tokens,
+            cached_tokens: self.cached_tokens,
+            output_tokens: self.output_tokens,
+            cost_usd: price.map(|price| price.cost(self)),
+        }
+    }
+
+    /// Shares of `parts` indicators that were asked about together. They add up to the whole: the first ones bear the
+    /// remainders.
+    pub(super) fn shared(&self, parts: usize) -> Vec<Self> {
+        let parts = parts.max(1) as u64;
+        let share = |whole: u64, index: u64| whole / parts + u64::from(index < whole % parts);
+        let of = |index| Self {
+            requests: share(self.requests, index),
+            input_tokens: share(self.input_tokens, index),
+            cached_tokens: share(self.cached_tokens, index),
+            written_tokens: share(self.written_tokens, index),
+            output_tokens: share(self.output_tokens, index),
+        };
+        (0..parts).map(of).collect()
+    }
+}
+
+impl AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        // Numbers from outside: a provider that counts nonsense must not stop a run.
+        self.requests = self.requests.saturating_add(other.requests);
+        self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
+        self.cached_tokens = self.cached_tokens.saturating_add(other.cached_tokens);
+        self.written_tokens = self.written_tokens.saturating_add(other.written_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_add_up_to_the_whole() {
+        let whole = Usage {
+            requests: 1,
+            input_tokens: 1_700,
+            cached_tokens: 11,
+            written_tokens: 0,
+            output_tokens: 5,
+        };
+        let shares = whole.shared(3);
+        assert_eq!(shares.iter().map(|share| share.input_tokens).collect::<Vec<_>>(), [567, 567, 566]);
+        assert_eq!(shares.iter().map(|share| share.requests).collect::<Vec<_>>(), [1, 0, 0]);
+        let mut sum = Usage::default();
+        shares.into_iter().for_each(|share| sum += share);
+        assert_eq!(sum, whole);
+    }
+}
