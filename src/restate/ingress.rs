@@ -7,8 +7,12 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 
 use super::http::{Error, Origin, status_error, transport};
-use super::names::{BATCH_RUN, BATCH_WORKFLOW, CLASSIFIER, CLASSIFIER_INFO, ServiceInfo};
+use super::names::{
+    BATCH_RUN, BATCH_WORKFLOW, CLASSIFIER, CLASSIFIER_INFO, LeaseRequest, MODEL_LIMITS, MODEL_LIMITS_LEASE,
+    MODEL_LIMITS_SET, MODEL_LIMITS_SHOW, ModelLimits, ServiceInfo,
+};
 use crate::domain::batch::BatchKey;
+use crate::throttle::budget::{Lease, Limits};
 use crate::tls;
 
 /// A connection either comes at once or the node is not there; loopback and one data centre are meant.
@@ -118,6 +122,60 @@ impl Ingress {
         let url = format!("{}/restate/call/{CLASSIFIER}/{CLASSIFIER_INFO}", self.url);
         // Repeated questions share one invocation: while the service is down each would otherwise stay and be retried.
         let request = self.http.post(&url).header("idempotency-key", "info");
+        let response = exchange(&url, request, timeout).await?;
+        if !response.status().is_success() {
+            return Err(status_error(&url, response).await);
+        }
+        decode(&url, read(&url, response, timeout).await?.as_ref())
+    }
+
+    /// Asks for a lease of `model`'s limits.
+    ///
+    /// # Errors
+    /// When there is no answer in time, or the service does not know the object.
+    pub async fn lease(&self, model: &str, request: &LeaseRequest, timeout: Duration) -> Result<Lease, Error> {
+        let body = self.http.post(self.limits_url(model, MODEL_LIMITS_LEASE)).json(request);
+        self.call(model, MODEL_LIMITS_LEASE, body, timeout).await
+    }
+
+    /// Asks what `model`'s limits are.
+    ///
+    /// # Errors
+    /// As [`Ingress::lease`].
+    pub async fn model_limits(&self, model: &str, timeout: Duration) -> Result<ModelLimits, Error> {
+        let request = self.http.post(self.limits_url(model, MODEL_LIMITS_SHOW));
+        self.call(model, MODEL_LIMITS_SHOW, request, timeout).await
+    }
+
+    /// Sets `model`'s limits for every process; `None` takes that back.
+    ///
+    /// # Errors
+    /// As [`Ingress::lease`].
+    pub async fn set_model_limits(
+        &self,
+        model: &str,
+        limits: Option<Limits>,
+        timeout: Duration,
+    ) -> Result<(), Error> {
+        let url = self.limits_url(model, MODEL_LIMITS_SET);
+        let response = exchange(&url, self.http.post(&url).json(&limits), timeout).await?;
+        if response.status().is_success() { Ok(()) } else { Err(status_error(&url, response).await) }
+    }
+
+    fn limits_url(&self, model: &str, handler: &str) -> String {
+        // Models are called things like `meta-llama/Llama-3.1-8B`, and a key is one segment of the path.
+        let key = percent_encoding::utf8_percent_encode(model, percent_encoding::NON_ALPHANUMERIC);
+        format!("{}/restate/call/{MODEL_LIMITS}/{key}/{handler}", self.url)
+    }
+
+    async fn call<T: for<'de> Deserialize<'de>>(
+        &self,
+        model: &str,
+        handler: &str,
+        request: RequestBuilder,
+        timeout: Duration,
+    ) -> Result<T, Error> {
+        let url = self.limits_url(model, handler);
         let response = exchange(&url, request, timeout).await?;
         if !response.status().is_success() {
             return Err(status_error(&url, response).await);

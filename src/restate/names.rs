@@ -8,8 +8,38 @@ pub const BATCH_RUN: &str = "run";
 pub const CLASSIFIER: &str = "Classifier";
 /// Answers with what the service is, see [`ServiceInfo`].
 pub const CLASSIFIER_INFO: &str = "info";
+/// The virtual object that leases a model's limits.
+pub const MODEL_LIMITS: &str = "ModelLimits";
+/// Grants a process what the limits allow, see [`LeaseRequest`].
+pub const MODEL_LIMITS_LEASE: &str = "lease";
+/// Tells the limits and their use, see [`ModelLimits`].
+pub const MODEL_LIMITS_SHOW: &str = "show";
+/// Overrules the limits that processes were started with.
+pub const MODEL_LIMITS_SET: &str = "set";
 
 use serde::{Deserialize, Serialize};
+
+use crate::throttle::budget::{Ask, Limits, Usage};
+
+/// Body of `ModelLimits/{provider}/{model}/lease`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LeaseRequest {
+    /// Limits the process was started with.
+    pub limits: Limits,
+    /// What it asks.
+    pub ask: Ask,
+}
+
+/// What `ModelLimits/show` answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelLimits {
+    /// The limits in force.
+    pub limits: Limits,
+    /// A person set them; otherwise they are those of the process that asked last.
+    pub set_by_hand: bool,
+    /// How much is used; absent where nobody ever asked.
+    pub usage: Option<Usage>,
+}
 
 /// What a running service says of itself. Asking through an ingress proves the whole way: node, log quorum,
 /// partition leader, service.

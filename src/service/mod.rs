@@ -7,6 +7,8 @@
 mod audit;
 mod batch;
 mod classifier;
+mod limiter;
+mod limits;
 
 use std::future::Future;
 
@@ -47,6 +49,6 @@ impl Shared {
 /// `GET /health` over HTTP/2, the protocol Restate speaks to services.
 pub async fn serve(listener: TcpListener, shared: Shared, stop: impl Future<Output = ()>) {
     let endpoint =
-        Endpoint::builder().bind(batch::ClassifyBatch).bind(classifier::Classifier::new(shared)).build();
+        Endpoint::builder().bind(batch::ClassifyBatch).bind(classifier::Classifier::new(shared)).bind(limits::ModelLimits).build();
     HttpServer::new(endpoint).serve_with_cancel(listener, stop).await;
 }

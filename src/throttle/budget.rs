@@ -92,9 +92,12 @@ pub struct Ask {
     /// Tokens that were used beyond what was leased for them.
     #[serde(default)]
     pub overdrawn: u64,
-    /// The provider said "too many requests", and perhaps for how long, in milliseconds.
+    /// The provider said "too many requests".
     #[serde(default)]
-    pub refused: Option<u64>,
+    pub refused: bool,
+    /// The provider wants to be left alone for so many milliseconds.
+    #[serde(default)]
+    pub pause_ms: u64,
     /// The provider said it is overloaded, or failed.
     #[serde(default)]
     pub overloaded: bool,
@@ -241,17 +244,15 @@ impl Budget {
 
     /// Additive increase, multiplicative decrease.
     fn adapt(&mut self, ask: &Ask, now: u64) {
-        if let Some(pause) = ask.refused {
-            self.shut_until = self.shut_until.max(now + pause);
-            if now >= self.last_cut + CUT_ONCE_IN {
-                self.pace = (self.pace * DECREASE).max(FLOOR);
-                self.last_cut = now;
-            }
+        self.shut_until = self.shut_until.max(now + ask.pause_ms);
+        if ask.refused && now >= self.last_cut + CUT_ONCE_IN {
+            self.pace = (self.pace * DECREASE).max(FLOOR);
+            self.last_cut = now;
         }
         if ask.overloaded {
             self.grow_after = now + GROWTH_PAUSE;
         }
-        if ask.refused.is_none() && now >= self.grow_after {
+        if !ask.refused && now >= self.grow_after {
             // Time in which nobody asked proves nothing.
             let elapsed = (now - self.last_ask).min(1_000);
             self.pace = (self.pace + INCREASE * seconds(elapsed)).min(1.0);
@@ -264,7 +265,7 @@ impl Budget {
         let wants = ask.in_flight + u64::try_from(ask.waiting.len()).unwrap_or(u64::MAX);
         let holder = Holder { cap: 0, in_flight: ask.in_flight, wants, seen: now };
         self.holders.insert(ask.process.clone(), holder);
-        let limit = limits.concurrency?;
+        let limit = whole(millis(limits.concurrency?) * self.pace).max(1);
         let taken: u64 = self
             .holders
             .iter()

@@ -126,7 +126,7 @@ fn refusals_slow_down_at_once_and_recovery_is_slow() {
     let mut budget = Budget::new(0);
     let limits = limits(6_000, 0, 0);
     let _lease = budget.lease(&limits, &ask("a", 500), 2_000);
-    let refused = Ask { refused: Some(3_000), ..ask("a", 500) };
+    let refused = Ask { refused: true, pause_ms: 3_000, ..ask("a", 500) };
     let lease = budget.lease(&limits, &refused, 4_000);
     assert_eq!((lease.granted.requests, lease.ask_again_ms), (0, 3_000), "Retry-After is kept to");
     assert!((budget.usage(4_000).pace - DECREASE).abs() < 1e-9);
@@ -143,7 +143,7 @@ fn refusals_slow_down_at_once_and_recovery_is_slow() {
 fn an_overloaded_provider_stops_the_growth() {
     let mut budget = Budget::new(0);
     let limits = limits(6_000, 0, 0);
-    let _lease = budget.lease(&limits, &Ask { refused: Some(0), ..ask("a", 1) }, 2_000);
+    let _lease = budget.lease(&limits, &Ask { refused: true, ..ask("a", 1) }, 2_000);
     let _lease = budget.lease(&limits, &Ask { overloaded: true, ..ask("a", 1) }, 3_000);
     let before = budget.usage(3_000).pace;
     let _lease = budget.lease(&limits, &ask("a", 1), 4_000);

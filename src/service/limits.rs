@@ -1,0 +1,92 @@
+//! `ModelLimits`: one virtual object per provider and model, which leases that model's budget to every process that calls
+//! it. Restate lets one lease in at a time and keeps the state; the arithmetic is `throttle::budget`'s.
+
+use restate_sdk::prelude::*;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::restate::names::{LeaseRequest, ModelLimits as Shown};
+use crate::throttle::budget::{Budget, Lease, Limits};
+
+/// State: grants and pace.
+const BUDGET: &str = "budget";
+/// State: limits set by a person, who overrules what processes were started with.
+const SET: &str = "set";
+/// State: limits the process that asked last was started with.
+const GIVEN: &str = "given";
+
+pub(super) struct ModelLimits;
+
+// A lease is worthless a second after it was asked for: nothing of it is kept, and it is not tried for long.
+#[restate_sdk::object(
+    name = "ModelLimits",
+    client_visibility = "pub(super)",
+    journal_retention = "0s",
+    idempotency_retention = "0s",
+    invocation_retry_policy(
+        initial_interval = "50ms",
+        factor = 2.0,
+        max_interval = "1s",
+        max_attempts = 5,
+        on_max_attempts = "kill"
+    )
+)]
+impl ModelLimits {
+    /// Grants a process what the limits allow.
+    #[handler]
+    async fn lease(
+        &self,
+        ctx: ObjectContext<'_>,
+        Json(request): Json<LeaseRequest>,
+    ) -> HandlerResult<Json<Lease>> {
+        let now = clock(&ctx).await?;
+        let set: Option<Limits> = read(ctx.get(SET).await?);
+        let given: Option<Limits> = read(ctx.get(GIVEN).await?);
+        if given.as_ref() != Some(&request.limits) {
+            ctx.set(GIVEN, Json(request.limits));
+        }
+        let mut budget = read(ctx.get(BUDGET).await?).unwrap_or_else(|| Budget::new(now));
+        let lease = budget.lease(&set.unwrap_or(request.limits), &request.ask, now);
+        ctx.set(BUDGET, Json(budget));
+        Ok(Json(lease))
+    }
+
+    /// The limits, and how much of them is used.
+    #[handler]
+    async fn show(&self, ctx: SharedObjectContext<'_>) -> HandlerResult<Json<Shown>> {
+        let now = millis_now();
+        let set: Option<Limits> = read(ctx.get(SET).await?);
+        let given: Option<Limits> = read(ctx.get(GIVEN).await?);
+        let budget: Option<Budget> = read(ctx.get(BUDGET).await?);
+        Ok(Json(Shown {
+            limits: set.or(given).unwrap_or_default(),
+            set_by_hand: set.is_some(),
+            usage: budget.map(|budget| budget.usage(now)),
+        }))
+    }
+
+    /// Overrules the limits that processes were started with, from the next lease on; with `null`, no more.
+    #[handler]
+    async fn set(&self, ctx: ObjectContext<'_>, Json(limits): Json<Option<Limits>>) -> HandlerResult<()> {
+        match limits {
+            Some(limits) => ctx.set(SET, Json(limits)),
+            None => ctx.clear(SET),
+        }
+        Ok(())
+    }
+}
+
+/// What is stored, in a form this version still understands; otherwise as good as nothing. A budget that is forgotten
+/// costs a minute's accuracy, one that cannot be read would stop the model for ever.
+fn read<T: DeserializeOwned + Serialize>(stored: Option<Json<serde_json::Value>>) -> Option<T> {
+    serde_json::from_value(stored?.0).ok()
+}
+
+/// Journaled, so that a replay writes the same state.
+async fn clock(ctx: &ObjectContext<'_>) -> Result<u64, TerminalError> {
+    ctx.run(|| async { Ok(millis_now()) }).name("clock").await
+}
+
+fn millis_now() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default()
+}
