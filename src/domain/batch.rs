@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::indicator::Indicator;
+use super::method::Method;
 use super::outcome::Outcome;
 
 /// Name and place of a batch: `{run_id}.{index}`, the workflow key. The same key may be sent any number of times,
@@ -24,10 +25,11 @@ impl fmt::Display for BatchKey {
 }
 
 /// Settings every batch of a run carries to the service.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunOptions {
-    /// Provider that shall answer.
-    pub provider: String,
+    /// Who shall answer.
+    #[serde(flatten)]
+    pub method: Method,
     /// Digest of the taxonomy the client expects; a service with another one refuses the batch.
     pub taxonomy: String,
     /// Set by `--force`: makes fingerprints differ from those of any earlier run.

@@ -58,6 +58,10 @@ pub struct Recorded {
     pub failed: BTreeMap<FailureClass, u64>,
     /// What was bought for this batch; answers that were reused cost nothing.
     pub usage: Usage,
+    /// Indicators for which no model had to be asked.
+    pub spared: u64,
+    /// Why every other indicator would fail, too, if one failed in such a way.
+    pub hopeless: Option<String>,
     /// From submission to the output in hand.
     pub took: Duration,
 }

@@ -12,7 +12,15 @@ pub const PROMPT_VERSION: u32 = 1;
 /// Restate's idempotency key of the call that classifies the indicator.
 pub fn fingerprint(indicator: &Indicator, options: &RunOptions) -> String {
     let mut hash = Sha256::new();
-    let settings = (PROMPT_VERSION, &options.taxonomy, &options.provider, &options.nonce);
+    let method = &options.method;
+    let settings = (
+        PROMPT_VERSION,
+        &options.taxonomy,
+        &method.provider,
+        &method.model,
+        method.threshold,
+        &options.nonce,
+    );
     // JSON quotes and escapes, so no two different (settings, indicator) pairs have the same text.
     let json = serde_json::to_vec(&(settings, indicator));
     hash.update(
@@ -33,9 +41,10 @@ pub fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::method::Method;
 
     fn options(nonce: Option<&str>) -> RunOptions {
-        RunOptions { provider: "rules".into(), taxonomy: "abc".into(), nonce: nonce.map(Into::into) }
+        RunOptions { method: Method::rules(), taxonomy: "abc".into(), nonce: nonce.map(Into::into) }
     }
 
     fn indicator(name: &str, units: Option<&str>) -> Indicator {
@@ -51,5 +60,11 @@ mod tests {
         assert_ne!(base, fingerprint(&indicator("GDP", None), &options(Some("again"))));
         let other = RunOptions { taxonomy: "abd".into(), ..options(None) };
         assert_ne!(base, fingerprint(&indicator("GDP", None), &other));
+        let method = Method { model: Some("openai/a".into()), ..Method::rules() };
+        let other = RunOptions { method, ..options(None) };
+        assert_ne!(base, fingerprint(&indicator("GDP", None), &other));
+        let batched = Method { items_per_call: std::num::NonZeroUsize::new(8), ..Method::rules() };
+        let other = RunOptions { method: batched, ..options(None) };
+        assert_eq!(base, fingerprint(&indicator("GDP", None), &other), "how it is asked is no part of the question");
     }
 }

@@ -7,5 +7,6 @@ pub mod batch;
 pub mod event;
 pub mod fingerprint;
 pub mod indicator;
+pub mod method;
 pub mod outcome;
 pub mod stats;

@@ -33,6 +33,9 @@ pub struct Classification {
     /// What the answer consumed; absent where nothing was bought.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// The rules were sure enough that no model had to be asked (`hybrid`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spared: bool,
     /// When its batch reached the classifier, RFC 3339 in UTC.
     pub classified_at: String,
     /// Key of the batch this was first classified for. Another batch that receives it has reused the answer.
@@ -64,9 +67,23 @@ pub struct Failed {
     pub message: String,
     /// How often it was tried.
     pub attempts: u32,
+    /// What the attempts consumed; absent where nothing was bought.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    /// Every other indicator of the run would fail in the same way: the provider refuses the key or the account.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hopeless: bool,
     /// Key of the batch it was tried for; empty where the failure cannot say.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub origin: String,
+}
+
+impl Failed {
+    /// A failure that cost nothing and says nothing about other indicators.
+    pub fn new(class: FailureClass, message: impl Into<String>, attempts: u32, origin: impl Into<String>) -> Self {
+        let (message, origin) = (message.into(), origin.into());
+        Self { class, message, attempts, usage: None, hopeless: false, origin }
+    }
 }
 
 /// Kinds of failure a user may want to treat differently.

@@ -30,6 +30,8 @@ pub struct RunStats {
     pub submitted: u64,
     /// What was bought.
     pub usage: Usage,
+    /// Indicators for which no model had to be asked (`hybrid`).
+    pub spared: u64,
     /// Most indicators submitted within any window of 60 s.
     pub max_60s_window: u64,
     /// Per node, in the order of the nodes.
@@ -95,6 +97,7 @@ impl RunStats {
             failed: BTreeMap::new(),
             submitted: 0,
             usage: Usage::default(),
+            spared: 0,
             max_60s_window: 0,
             nodes,
             trouble: None,
@@ -149,6 +152,7 @@ impl RunStats {
             *self.failed.entry(*class).or_default() += number;
         }
         self.usage.add(&recorded.usage);
+        self.spared += recorded.spared;
     }
 
     /// Counts a submission in the windows it belongs to. Those of concurrent batches may be told up to a request's
@@ -204,6 +208,8 @@ mod tests {
             reused: 0,
             failed: BTreeMap::from([(FailureClass::Provider, failed)]),
             usage: Usage::default(),
+            spared: 0,
+            hopeless: None,
             took: Duration::from_millis(120),
         })
     }

@@ -212,7 +212,7 @@ fn decode(batch: &Prepared, body: &Bytes) -> Vec<Outcome> {
 }
 
 fn fail_all(batch: &Prepared, class: FailureClass, message: &str) -> Vec<Outcome> {
-    let failed = Failed { class, message: message.to_owned(), attempts: 1, origin: batch.key.to_string() };
+    let failed = Failed::new(class, message, 1, batch.key.to_string());
     vec![Outcome::Failed(failed); batch.indicators.len()]
 }
 

@@ -101,6 +101,31 @@ impl fmt::Display for Model {
     }
 }
 
+/// What is no model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnknownModel {
+    /// There is no provider in front.
+    #[error("a model is named PROVIDER/NAME, for instance `openai/gpt-5-mini`")]
+    NoProvider,
+    /// What stands in front is none.
+    #[error(transparent)]
+    Provider(#[from] UnknownProvider),
+}
+
+impl FromStr for Model {
+    type Err = UnknownModel;
+
+    /// Reads `provider/name`; the name may have slashes of its own.
+    fn from_str(text: &str) -> Result<Self, UnknownModel> {
+        match text.split_once('/') {
+            Some((provider, name)) if !name.is_empty() => {
+                Ok(Self { provider: provider.parse()?, name: name.to_owned() })
+            }
+            _ => Err(UnknownModel::NoProvider),
+        }
+    }
+}
+
 /// How a model is asked.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ModelOptions {
@@ -131,6 +156,9 @@ mod tests {
         for provider in Provider::ALL {
             assert_eq!(provider.name().parse(), Ok(provider));
         }
+        let model = Model { provider: Provider::Compatible, name: "meta-llama/Llama-3.1-8B".into() };
+        assert_eq!(model.to_string().parse(), Ok(model));
+        assert_eq!("gpt".parse::<Model>(), Err(UnknownModel::NoProvider));
         let error = "OpenAI".parse::<Provider>().unwrap_err();
         assert_eq!(error.to_string(), "`OpenAI` is no provider with models (openai, anthropic, compatible)");
     }

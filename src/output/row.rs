@@ -171,7 +171,7 @@ pub(super) fn failure<T: Serialize>(
     failed: &Failed,
     origin: Option<&str>,
 ) -> Result<(), serde_json::Error> {
-    let Failed { class, message, attempts, origin: _ } = failed;
+    let Failed { class, message, attempts, .. } = failed;
     let row = FailureRow { input, class: *class, message, attempts: *attempts, origin };
     serde_json::to_writer(&mut *out, &row)?;
     out.push(b'\n');

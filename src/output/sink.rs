@@ -94,6 +94,8 @@ impl Sink {
             reused: 0,
             failed: BTreeMap::new(),
             usage: Usage::default(),
+            spared: 0,
+            hopeless: None,
             took: batch.took,
         };
         let mut buffer = std::mem::take(&mut self.buffer);
@@ -109,10 +111,19 @@ impl Sink {
                     } else if let Some(usage) = &classification.usage {
                         recorded.usage.add(usage);
                     }
+                    recorded.spared += u64::from(classification.spared);
                 }
                 Outcome::Failed(failed) => {
                     self.write_failure(indicator, failed, None)?;
                     *recorded.failed.entry(failed.class).or_default() += 1;
+                    if failed.origin == batch.key
+                        && let Some(usage) = &failed.usage
+                    {
+                        recorded.usage.add(usage);
+                    }
+                    if failed.hopeless && recorded.hopeless.is_none() {
+                        recorded.hopeless = Some(failed.message.clone());
+                    }
                 }
             }
         }
@@ -126,12 +137,7 @@ impl Sink {
     /// # Errors
     /// When the disk is full or fails.
     pub fn reject<T: Serialize>(&mut self, input: &T, origin: &str, message: &str) -> io::Result<()> {
-        let failed = Failed {
-            class: FailureClass::InvalidInput,
-            message: message.to_owned(),
-            attempts: 0,
-            origin: String::new(),
-        };
+        let failed = Failed::new(FailureClass::InvalidInput, message, 0, "");
         self.write_failure(input, &failed, Some(origin))
     }
 

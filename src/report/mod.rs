@@ -118,6 +118,8 @@ pub struct Llm {
     pub output_tokens: u64,
     /// US dollars; null where a price is not known or nothing was bought.
     pub cost_usd: Option<f64>,
+    /// Indicators for which no model had to be asked (`hybrid`).
+    pub spared: u64,
 }
 
 /// What the counts do not say.
@@ -174,6 +176,7 @@ impl RunReport {
                 cached_tokens: stats.usage.cached_tokens,
                 output_tokens: stats.usage.output_tokens,
                 cost_usd: stats.usage.cost_usd,
+                spared: stats.spared,
             },
             output: frame.output,
             failures: frame.failures,
@@ -222,6 +225,8 @@ pub(crate) mod tests {
                 BTreeMap::new()
             },
             usage: Usage::default(),
+            spared: 0,
+            hopeless: None,
             took: Duration::from_millis(210),
         }));
         let frame = Frame {

@@ -21,8 +21,8 @@ pub(super) struct ClassifyBatch;
     client_visibility = "pub(super)",
     workflow_completion_retention = "1 day",
     journal_retention = "0s",
-    inactivity_timeout = "5m",
-    abort_timeout = "10m",
+    inactivity_timeout = "1h",
+    abort_timeout = "1h",
     invocation_retry_policy(
         initial_interval = "100ms",
         factor = 2.0,
@@ -46,7 +46,7 @@ impl ClassifyBatch {
 
         let ask = |row: usize, key: String| {
             let call = ClassifyRequest {
-                provider: request.options.provider.clone(),
+                method: request.options.method.clone(),
                 taxonomy: request.options.taxonomy.clone(),
                 at: at.clone(),
                 origin: origin.clone(),
@@ -86,5 +86,5 @@ fn is_stale(outcome: &Outcome, origin: &str) -> bool {
 /// A call that ended in an error of its own is one failed indicator, never a failed batch.
 fn failed(error: &TerminalError) -> Failed {
     let class = if error.code() == ABORTED { FailureClass::Cancelled } else { FailureClass::Provider };
-    Failed { class, message: error.message().to_owned(), attempts: 1, origin: String::new() }
+    Failed::new(class, error.message(), 1, "")
 }

@@ -1,18 +1,24 @@
 //! `Classifier`: one call per indicator, deduplicated by fingerprint.
 
+use std::sync::Arc;
+
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{RULES_PROVIDER, Shared};
+use super::Shared;
+use super::models::Priced;
 use crate::domain::indicator::Indicator;
-use crate::domain::outcome::{Classification, Failed, FailureClass, Outcome};
+use crate::domain::method::{HYBRID, Method, RULES};
+use crate::domain::outcome::{Classification, Failed, FailureClass, Outcome, Usage};
 use crate::restate::names::ServiceInfo;
+use crate::taxonomy::Answer;
 
 /// Body of `Classifier/classify`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct ClassifyRequest {
-    /// Provider that shall answer.
-    pub(super) provider: String,
+    /// Who shall answer.
+    #[serde(flatten)]
+    pub(super) method: Method,
     /// Digest of the taxonomy the run expects.
     pub(super) taxonomy: String,
     /// When the batch arrived, RFC 3339; the handler itself reads no clock, so that a replay says the same.
@@ -24,21 +30,23 @@ pub(super) struct ClassifyRequest {
 }
 
 pub(super) struct Classifier {
-    shared: Shared,
+    shared: Arc<Shared>,
 }
 
 impl Classifier {
-    pub(super) fn new(shared: Shared) -> Self {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
     }
 }
 
+// A call may wait for its place under a model's limit, then for the model, and is repeated in between; nothing crosses the wire
+// meanwhile. An hour without a word is still no reason to suspend it: the replay would pay again.
 #[restate_sdk::service(
     name = "Classifier",
     client_visibility = "pub(super)",
     journal_retention = "0s",
-    inactivity_timeout = "5m",
-    abort_timeout = "10m",
+    inactivity_timeout = "1h",
+    abort_timeout = "1h",
     invocation_retry_policy(
         initial_interval = "100ms",
         factor = 2.0,
@@ -50,16 +58,17 @@ impl Classifier {
 impl Classifier {
     /// Classifies one indicator. Failures are outcomes: an error here would be retried.
     #[handler(idempotency_retention = "7 days")]
-    #[expect(clippy::unused_async, reason = "handlers are async, whether they wait or not")]
     async fn classify(
         &self,
-        _ctx: Context<'_>,
+        ctx: Context<'_>,
         Json(request): Json<ClassifyRequest>,
     ) -> HandlerResult<Json<Outcome>> {
-        if let Some(audit) = &self.shared.audit {
-            audit.record(&request.origin, &request.indicator.id)?;
+        if let Some(known) = self.shared.without_model(&request)? {
+            return Ok(Json(known));
         }
-        Ok(Json(self.shared.answer(request)))
+        // A model's answer is paid for: once it is in the journal, no replay asks again.
+        let shared = Arc::clone(&self.shared);
+        Ok(ctx.run(|| async move { Ok(Json(shared.ask(request).await?)) }).name("ask").await?)
     }
 
     /// What this service is; also the call that proves a node's way to it. Nothing to keep once it is answered.
@@ -71,6 +80,30 @@ impl Classifier {
 }
 
 impl Shared {
+    /// The outcome where no model has to be asked: by the rules, or because the question is wrong.
+    fn without_model(&self, request: &ClassifyRequest) -> Result<Option<Outcome>, HandlerError> {
+        if let Some(message) = self.mismatch(request) {
+            return Ok(Some(Outcome::Failed(Failed::new(
+                FailureClass::Provider,
+                message,
+                0,
+                request.origin.as_str(),
+            ))));
+        }
+        let threshold = match request.method.provider.as_str() {
+            RULES => 0.0,
+            HYBRID => request.method.threshold.unwrap_or_default(),
+            _ => return Ok(None),
+        };
+        let answer = self.rules.classify(&request.indicator);
+        if answer.confidence < threshold {
+            return Ok(None);
+        }
+        self.record(request)?;
+        let outcome = self.classified(request, answer, None);
+        Ok(Some(Outcome::Classified(Box::new(outcome))))
+    }
+
     /// Why this service must not answer: its labels would be stored as answers to another question.
     fn mismatch(&self, request: &ClassifyRequest) -> Option<String> {
         if request.taxonomy != self.info.taxonomy_digest {
@@ -80,26 +113,61 @@ impl Shared {
                 request.taxonomy
             ));
         }
-        (request.provider != RULES_PROVIDER)
-            .then(|| format!("the service has no provider `{}`", request.provider))
+        let provider = &request.method.provider;
+        (!self.info.providers.contains(provider)).then(|| format!("the service has no provider `{provider}`"))
     }
 
-    fn answer(&self, request: ClassifyRequest) -> Outcome {
-        if let Some(message) = self.mismatch(&request) {
-            let (class, attempts, origin) = (FailureClass::Provider, 0, request.origin);
-            return Outcome::Failed(Failed { class, message, attempts, origin });
-        }
-        let answer = self.rules.classify(&request.indicator);
-        Outcome::Classified(Box::new(Classification {
+    /// Asks the model. The error is for Restate to retry; what a model or its provider said is an outcome.
+    async fn ask(&self, request: ClassifyRequest) -> Result<Outcome, HandlerError> {
+        self.record(&request)?;
+        let Priced { asked, usage } = match self.models.ask(&request.method, request.indicator.clone()).await {
+            Ok(priced) => priced,
+            Err(message) => {
+                let failed = Failed::new(FailureClass::Provider, message, 0, request.origin);
+                return Ok(Outcome::Failed(failed));
+            }
+        };
+        Ok(match asked.answer {
+            Ok(answer) => {
+                Outcome::Classified(Box::new(self.classified(&request, answer, Some(usage))))
+            }
+            Err(error) => Outcome::Failed(Failed {
+                class: error.class,
+                message: error.message,
+                attempts: error.attempts,
+                usage: Some(usage),
+                hopeless: error.locked_out,
+                origin: request.origin,
+            }),
+        })
+    }
+
+    fn classified(&self, request: &ClassifyRequest, answer: Answer, usage: Option<Usage>) -> Classification {
+        let method = &request.method;
+        let spared = usage.is_none() && method.provider == HYBRID;
+        // With `hybrid`, a row says who really answered.
+        let (provider, model) = match method.model.as_deref().and_then(|model| model.split_once('/')) {
+            Some((provider, model)) if usage.is_some() => (provider.to_owned(), Some(model.to_owned())),
+            _ => (RULES.to_owned(), None),
+        };
+        Classification {
             labels: answer.labels,
             confidence: answer.confidence,
             reasoning: answer.reasoning,
-            provider: request.provider,
-            model: None,
+            provider,
+            model,
             taxonomy: self.info.taxonomy.clone(),
-            usage: None,
-            classified_at: request.at,
-            origin: request.origin,
-        }))
+            usage,
+            spared,
+            classified_at: request.at.clone(),
+            origin: request.origin.clone(),
+        }
+    }
+
+    fn record(&self, request: &ClassifyRequest) -> Result<(), HandlerError> {
+        if let Some(audit) = &self.audit {
+            audit.record(&request.origin, &request.indicator.id)?;
+        }
+        Ok(())
     }
 }

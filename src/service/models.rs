@@ -1,0 +1,162 @@
+//! The models this process can ask, and what it takes to ask them: keys, limits, prices.
+//!
+//! Owns one limiter per model and one [`Desk`] per model and number of indicators per request, made when first asked for. Requests and
+//! answers are `llm`'s business, budgets are `limits`'.
+
+use std::collections::HashMap;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+use super::limiter::Limiter;
+use crate::domain::indicator::Indicator;
+use crate::domain::method::Method;
+use crate::domain::outcome::Usage;
+use crate::llm::{Access, Asked, Asker, Backoff, Client, Model, ModelOptions, Price, Prices, Timeouts};
+use crate::restate::ingress::Ingress;
+use crate::taxonomy::Taxonomy;
+use crate::throttle::budget::Limits;
+
+/// How long the first of several indicators for one request waits for the others. Calls of one batch arrive together.
+const GATHER: Duration = Duration::from_millis(30);
+
+/// What a process is told about models when it starts.
+#[derive(Debug)]
+pub struct ModelSettings {
+    /// Providers it has keys for.
+    pub access: Vec<Access>,
+    /// Limits of each model, until a person sets others.
+    pub limits: Limits,
+    /// Nodes that are asked for leases of them; not empty where there is a provider.
+    pub nodes: Vec<Ingress>,
+    /// What models cost.
+    pub prices: Prices,
+    /// When a request is repeated.
+    pub backoff: Backoff,
+    /// How long a provider may take.
+    pub timeouts: Timeouts,
+}
+
+/// All models.
+#[derive(Debug)]
+pub(super) struct Models {
+    settings: ModelSettings,
+    taxonomy: Taxonomy,
+    limiters: Mutex<HashMap<Model, Limiter>>,
+    desks: Mutex<HashMap<(Model, NonZeroUsize), Arc<Desk>>>,
+}
+
+/// Where one model is asked, by as many indicators at once as fit into a request.
+#[derive(Debug)]
+struct Desk {
+    asker: Asker<Limiter>,
+    price: Option<Price>,
+    group: usize,
+    gathering: Mutex<Vec<Waiting>>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    indicator: Indicator,
+    answer: oneshot::Sender<Asked>,
+}
+
+/// An answer, or why there is none, and what it cost.
+#[derive(Debug)]
+pub(super) struct Priced {
+    pub(super) asked: Asked,
+    pub(super) usage: Usage,
+}
+
+impl Models {
+    pub(super) fn new(settings: ModelSettings, taxonomy: Taxonomy) -> Self {
+        Self { settings, taxonomy, limiters: Mutex::default(), desks: Mutex::default() }
+    }
+
+    /// Names of the providers there are keys for.
+    pub(super) fn providers(&self) -> impl Iterator<Item = String> {
+        self.settings.access.iter().map(|access| access.provider().to_string())
+    }
+
+    /// Asks the method's model about `indicator`; why it cannot be asked at all otherwise.
+    pub(super) async fn ask(&self, method: &Method, indicator: Indicator) -> Result<Priced, String> {
+        let model = method.model.as_deref().ok_or("the run names no model")?;
+        let model: Model = model.parse().map_err(|error| format!("`{model}`: {error}"))?;
+        let desk = self.desk(&model, method.items_per_call.unwrap_or(NonZeroUsize::MIN))?;
+        let asked = desk.ask(indicator).await?;
+        let usage = asked.usage.priced(desk.price.as_ref());
+        Ok(Priced { asked, usage })
+    }
+
+    fn desk(&self, model: &Model, group: NonZeroUsize) -> Result<Arc<Desk>, String> {
+        let mut desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(desk) = desks.get(&(model.clone(), group)) {
+            return Ok(Arc::clone(desk));
+        }
+        let ModelSettings { access, prices, backoff, timeouts, .. } = &self.settings;
+        let access = access
+            .iter()
+            .find(|access| access.provider() == model.provider)
+            .ok_or_else(|| format!("the service has no provider `{}`", model.provider))?;
+        let client =
+            Client::new(access.clone(), *timeouts).map_err(|failure| failure.message().to_owned())?;
+        let options = ModelOptions { items_per_call: group, ..ModelOptions::default() };
+        let limiter = self.limiter(model);
+        let asker = Asker::new(client, model.clone(), options, &self.taxonomy, *backoff, limiter);
+        let price = prices.of(model).cloned();
+        let desk = Arc::new(Desk { asker, price, group: group.get(), gathering: Mutex::default() });
+        desks.insert((model.clone(), group), Arc::clone(&desk));
+        Ok(desk)
+    }
+
+    fn limiter(&self, model: &Model) -> Limiter {
+        let mut limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
+        let start = || Limiter::start(model.to_string(), self.settings.limits, self.settings.nodes.clone());
+        limiters.entry(model.clone()).or_insert_with(start).clone()
+    }
+}
+
+impl Desk {
+    /// Asks about one indicator, alone or together with others that arrive about now.
+    async fn ask(self: &Arc<Self>, indicator: Indicator) -> Result<Asked, String> {
+        let (answer, answered) = oneshot::channel();
+        let full = {
+            let mut gathering = self.gathering.lock().unwrap_or_else(PoisonError::into_inner);
+            gathering.push(Waiting { indicator, answer });
+            match gathering.len() {
+                size if size >= self.group => Some(std::mem::take(&mut *gathering)),
+                1 => {
+                    tokio::spawn(Arc::clone(self).ask_the_rest());
+                    None
+                }
+                _ => None,
+            }
+        };
+        // A task of its own: a call that was cancelled must not take the others' answer with it.
+        if let Some(group) = full {
+            tokio::spawn(Arc::clone(self).ask_all(group));
+        }
+        answered.await.map_err(|_| "the service is stopping".to_owned())
+    }
+
+    /// Asks about those for whom a full group did not come together in time.
+    async fn ask_the_rest(self: Arc<Self>) {
+        sleep(GATHER).await;
+        let group = std::mem::take(&mut *self.gathering.lock().unwrap_or_else(PoisonError::into_inner));
+        if !group.is_empty() {
+            self.ask_all(group).await;
+        }
+    }
+
+    async fn ask_all(self: Arc<Self>, group: Vec<Waiting>) {
+        let (indicators, answers): (Vec<_>, Vec<_>) =
+            group.into_iter().map(|waiting| (waiting.indicator, waiting.answer)).unzip();
+        for (asked, answer) in self.asker.ask(&indicators).await.into_iter().zip(answers) {
+            // Who asked may be gone: its invocation was cancelled, or moved to another process.
+            let _gone = answer.send(asked);
+        }
+    }
+}
