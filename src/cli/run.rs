@@ -1,6 +1,6 @@
 //! `classify [run] INPUT…`
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -8,7 +8,11 @@ use clap::{Args, ValueEnum};
 
 use super::cluster::ServerArgs;
 use crate::cluster::DEFAULT_NAME;
+use crate::domain::method::{HYBRID, Method, RULES};
+use crate::engine::MaxFailures;
+use crate::error::Failure;
 use crate::input;
+use crate::llm::{Model, Provider};
 use crate::output;
 use crate::throttle::{Mode, Rate};
 
@@ -59,15 +63,35 @@ pub struct RunArgs {
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 
-    /// Who classifies
-    #[arg(long, value_name = "NAME", default_value = "rules", help_heading = "Classification")]
+    /// Who classifies: rules (built in), openai, anthropic, compatible (any OpenAI-compatible server), hybrid (rules, and a
+    /// model where they are not sure)
+    #[arg(long, value_name = "NAME", default_value = RULES, value_parser = provider, env = "CLASSIFY_PROVIDER", help_heading = "Classification")]
     pub provider: String,
+    /// Model to ask, as the provider calls it; with `hybrid` as PROVIDER/NAME
+    #[arg(long, value_name = "NAME", env = "CLASSIFY_MODEL", help_heading = "Classification")]
+    pub model: Option<String>,
+    /// With `hybrid`: ask the model where the rules' confidence is below this [default: 0.7]
+    #[arg(long, value_name = "0..1", value_parser = share, help_heading = "Classification")]
+    pub threshold: Option<f64>,
+    /// Most indicators in one request to the model [default: 1]
+    #[arg(long, value_name = "N", value_parser = items, allow_negative_numbers = true, help_heading = "Classification")]
+    pub items_per_call: Option<NonZeroUsize>,
     /// Label set the service shall be using [default: the built-in `economic`]
     #[arg(long, value_name = "FILE", help_heading = "Classification")]
     pub taxonomy: Option<PathBuf>,
     /// Classify again what was classified before
     #[arg(long, help_heading = "Classification")]
     pub force: bool,
+
+    /// Stop submitting when what is spent and under way passes this many US dollars
+    #[arg(long, value_name = "USD", value_parser = dollars, allow_negative_numbers = true, help_heading = "Limits")]
+    pub max_cost: Option<f64>,
+    /// Stop submitting when more than N indicators, or N% of those finished, have failed
+    #[arg(long, value_name = "N|N%", help_heading = "Limits")]
+    pub max_failures: Option<MaxFailures>,
+    /// Prices to count with, before the built-in ones
+    #[arg(long, value_name = "FILE", env = "CLASSIFY_PRICES", help_heading = "Limits")]
+    pub prices: Option<PathBuf>,
 
     /// Name of the cluster, as given to `cluster start --name`
     #[arg(long, value_name = "NAME", default_value = DEFAULT_NAME, env = "CLASSIFY_CLUSTER", help_heading = "Cluster")]
@@ -119,6 +143,81 @@ impl RunArgs {
             (None, Some(share)) => Rate::PerNode(share.get().into()),
             (None, None) => Mode::from(self.mode).rate(),
         }
+    }
+}
+
+/// Confidence of the rules below which `hybrid` asks a model: lower ones had to fall back to defaults.
+const DEFAULT_THRESHOLD: f64 = 0.7;
+
+impl RunArgs {
+    /// The way of classifying that was asked for.
+    ///
+    /// # Errors
+    /// When provider, model and threshold do not go together.
+    pub fn method(&self) -> Result<Method, Failure> {
+        let stray = |flag: &str, why: &str| Err(Failure::usage(format!("`{flag}` does nothing here: {why}")));
+        if self.threshold.is_some() && self.provider != HYBRID {
+            return stray("--threshold", "only `--provider hybrid` has one");
+        }
+        if self.provider == RULES {
+            return match (&self.model, self.items_per_call) {
+                // A model in the environment is for the runs that use one.
+                (Some(_), _) if std::env::var_os("CLASSIFY_MODEL").is_none() => {
+                    stray("--model", "`--provider rules` asks no model")
+                }
+                (_, Some(_)) => stray("--items-per-call", "`--provider rules` asks no model"),
+                _ => Ok(Method::rules()),
+            };
+        }
+        let Some(name) = self.model.as_deref().filter(|name| !name.is_empty()) else {
+            let example = if self.provider == HYBRID { "openai/gpt-5-mini" } else { "gpt-5-mini" };
+            return Err(Failure::usage(format!("`--provider {}` needs a model", self.provider))
+                .hint(format!("for instance `--model {example}`")));
+        };
+        let model = if self.provider == HYBRID {
+            let model: Model =
+                name.parse().map_err(|error| Failure::usage(format!("`--model {name}`: {error}")))?;
+            model.to_string()
+        } else {
+            format!("{}/{name}", self.provider)
+        };
+        Ok(Method {
+            provider: self.provider.clone(),
+            model: Some(model),
+            threshold: (self.provider == HYBRID).then(|| self.threshold.unwrap_or(DEFAULT_THRESHOLD)),
+            items_per_call: self.items_per_call,
+        })
+    }
+}
+
+fn provider(name: &str) -> Result<String, String> {
+    let all = || [RULES, HYBRID].into_iter().chain(Provider::ALL.iter().map(|provider| provider.name()));
+    if all().any(|known| known == name) {
+        return Ok(name.to_owned());
+    }
+    let near = all().min_by_key(|known| strsim::damerau_levenshtein(known, name)).unwrap_or(RULES);
+    Err(format!("no such provider; did you mean `{near}`? ({})", all().collect::<Vec<_>>().join(", ")))
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| "must be between 0 and 1".into())
+}
+
+fn dollars(text: &str) -> Result<f64, String> {
+    let usable = |amount: &f64| amount.is_finite() && *amount > 0.0;
+    text.parse().ok().filter(usable).ok_or_else(|| "must be an amount above 0".into())
+}
+
+/// Answers to more in one request get worse before they get cheaper.
+const MOST_ITEMS: usize = 50;
+
+fn items(text: &str) -> Result<NonZeroUsize, String> {
+    match text.parse::<NonZeroUsize>() {
+        Ok(number) if number.get() <= MOST_ITEMS => Ok(number),
+        _ => Err(format!("must be a whole number from 1 to {MOST_ITEMS}")),
     }
 }
 

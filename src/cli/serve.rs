@@ -1,6 +1,7 @@
 //! `classify serve`
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -25,4 +26,26 @@ pub struct ServeArgs {
     /// Name of the cluster to register with
     #[arg(long, value_name = "NAME", default_value = DEFAULT_NAME, env = "CLASSIFY_CLUSTER")]
     pub cluster: String,
+    /// Ingress URLs of the nodes that share out the models' limits, instead of those of a cluster started here
+    #[arg(long, value_name = "URL", value_delimiter = ',', env = "CLASSIFY_INGRESS")]
+    pub ingress: Vec<String>,
+
+    /// Most requests to a model in any 60 s, over all services of the cluster [default: no limit]
+    #[arg(long, value_name = "N", env = "CLASSIFY_LLM_RPM", help_heading = "Limits of each model")]
+    pub llm_rpm: Option<NonZeroU32>,
+    /// Most tokens to and from a model in any 60 s [default: no limit]
+    #[arg(long, value_name = "N", env = "CLASSIFY_LLM_TPM", help_heading = "Limits of each model")]
+    pub llm_tpm: Option<NonZeroU32>,
+    /// Most calls to a model at once
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "64",
+        env = "CLASSIFY_LLM_CONCURRENCY",
+        help_heading = "Limits of each model"
+    )]
+    pub llm_concurrency: NonZeroU32,
+    /// Prices to count with, before the built-in ones
+    #[arg(long, value_name = "FILE", env = "CLASSIFY_PRICES", help_heading = "Limits of each model")]
+    pub prices: Option<PathBuf>,
 }

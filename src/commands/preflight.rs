@@ -1,8 +1,10 @@
 //! Before anything is submitted: does the cluster serve, and does the service do what the run wants?
 
 use crate::domain::event::Trouble;
+use crate::domain::method::Method;
 use crate::engine::diagnosis::{Checkup, conclude, examine};
 use crate::error::{Failure, Result};
+use crate::llm::access;
 use crate::restate::ingress::Ingress;
 use crate::restate::names::ServiceInfo;
 use crate::taxonomy::Taxonomy;
@@ -11,7 +13,7 @@ use crate::ui::Ui;
 /// What a run needs of the service.
 #[derive(Debug)]
 pub(super) struct Wanted<'a> {
-    pub(super) provider: &'a str,
+    pub(super) method: &'a Method,
     pub(super) taxonomy: &'a Taxonomy,
 }
 
@@ -41,9 +43,19 @@ fn fits(info: &ServiceInfo, wanted: &Wanted<'_>) -> Result<()> {
             "give `run` and `serve` the same `--taxonomy FILE` (or none) and the same version of classify",
         ));
     }
-    if !info.providers.iter().any(|provider| provider == wanted.provider) {
-        return Err(Failure::usage(format!("the service has no provider `{}`", wanted.provider))
-            .hint(format!("it has: {}", info.providers.join(", "))));
+    let Method { provider, model, .. } = wanted.method;
+    // With `hybrid` the model's provider has to be there, too.
+    let needed = model.as_deref().and_then(|model| model.split_once('/')).map(|(provider, _)| provider);
+    for name in [Some(provider.as_str()), needed].into_iter().flatten() {
+        if !info.providers.iter().any(|known| known == name) {
+            let failure = Failure::usage(format!("the service has no provider `{name}`"))
+                .detail(format!("it has: {}", info.providers.join(", ")));
+            return Err(match name.parse().map(access::key_variable) {
+                Ok(variable) => failure
+                    .hint(format!("export {variable}=… where `classify serve` runs, and start it again")),
+                Err(_) => failure,
+            });
+        }
     }
     Ok(())
 }

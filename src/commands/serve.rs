@@ -6,14 +6,16 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-use super::{home, load_taxonomy, signals};
+use super::{home, load_taxonomy, signals, target};
 use crate::cli::Global;
 use crate::cli::serve::ServeArgs;
 use crate::cluster::{self, Folder};
 use crate::error::{ExitStatus, Failure, Result};
-use crate::service::{self, AuditLog, Shared};
+use crate::llm::{Access, Backoff, Prices, Provider, Timeouts};
+use crate::service::{self, AuditLog, ModelSettings, Shared};
 use crate::shutdown::{Level, Shutdown};
 use crate::taxonomy::Rules;
+use crate::throttle::budget::Limits;
 use crate::ui::Ui;
 
 /// How long the nodes may take to know the service.
@@ -27,12 +29,13 @@ pub(super) async fn run(global: &Global, args: ServeArgs, ui: Ui) -> Result<Exit
             .map_err(|error| Failure::usage(format!("cannot open the audit log {}: {error}", path.display())))
     };
     let audit = args.audit_log.as_ref().map(open).transpose()?;
+    let models = models(global, &args)?;
     let listener = TcpListener::bind(args.bind).await.map_err(|error| cannot_listen(&args, &error))?;
     let address = listener.local_addr().map_err(|error| cannot_listen(&args, &error))?;
     let shutdown = signals::listen()?;
     ui.note(&format!("service    http://{} serves {}; Ctrl-C drains and stops", address, taxonomy.id()));
 
-    let shared = Shared::new(&taxonomy, rules, audit);
+    let shared = Shared::new(&taxonomy, rules, models, audit);
     let stop = shutdown.clone();
     let serving = service::serve(listener, shared, async move { stop.at_least(Level::Drain).await });
     let mut serving = pin!(serving);
@@ -45,6 +48,31 @@ pub(super) async fn run(global: &Global, args: ServeArgs, ui: Ui) -> Result<Exit
     }
     ui.note("service    stopped");
     Ok(ExitStatus::Success)
+}
+
+/// What this process can ask, by the keys in its environment.
+fn models(global: &Global, args: &ServeArgs) -> Result<ModelSettings> {
+    let variable = |name: &str| std::env::var(name).ok();
+    let configured = Provider::ALL.into_iter().filter(|provider| Access::is_configured(*provider, variable));
+    let access =
+        configured.map(|provider| Access::from_env(provider, variable)).collect::<Result<Vec<_>>>()?;
+    let nodes = match access.as_slice() {
+        [] => Vec::new(),
+        _ => {
+            target::ingress(global, &args.cluster, &args.ingress)?.into_iter().map(|(_, node)| node).collect()
+        }
+    };
+    let prices = match &args.prices {
+        Some(file) => Prices::embedded().overridden_by(file)?,
+        None => Prices::embedded(),
+    };
+    let limits = Limits {
+        requests: args.llm_rpm.map(|limit| limit.get().into()),
+        tokens: args.llm_tpm.map(|limit| limit.get().into()),
+        concurrency: Some(args.llm_concurrency.get().into()),
+    };
+    let (backoff, timeouts) = (Backoff::default(), Timeouts::default());
+    Ok(ModelSettings { access, limits, nodes, prices, backoff, timeouts })
 }
 
 /// Registers the service that is starting next to this, if that was asked for.

@@ -65,6 +65,10 @@ mod tests {
         assert_ne!(base, fingerprint(&indicator("GDP", None), &other));
         let batched = Method { items_per_call: std::num::NonZeroUsize::new(8), ..Method::rules() };
         let other = RunOptions { method: batched, ..options(None) };
-        assert_eq!(base, fingerprint(&indicator("GDP", None), &other), "how it is asked is no part of the question");
+        assert_eq!(
+            base,
+            fingerprint(&indicator("GDP", None), &other),
+            "how it is asked is no part of the question"
+        );
     }
 }

@@ -80,7 +80,12 @@ pub struct Failed {
 
 impl Failed {
     /// A failure that cost nothing and says nothing about other indicators.
-    pub fn new(class: FailureClass, message: impl Into<String>, attempts: u32, origin: impl Into<String>) -> Self {
+    pub fn new(
+        class: FailureClass,
+        message: impl Into<String>,
+        attempts: u32,
+        origin: impl Into<String>,
+    ) -> Self {
         let (message, origin) = (message.into(), origin.into());
         Self { class, message, attempts, usage: None, hopeless: false, origin }
     }

@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     fn options() -> RunOptions {
-        RunOptions { provider: "rules".into(), taxonomy: "d".into(), nonce: None }
+        RunOptions { method: crate::domain::method::Method::rules(), taxonomy: "d".into(), nonce: None }
     }
 
     fn rows(number: usize, name_bytes: usize) -> impl Iterator<Item = Result<Row>> {

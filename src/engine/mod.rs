@@ -4,6 +4,7 @@
 //! reads), the dispatcher (paces and rotates), the couriers (one per batch in flight), the recorder (blocking,
 //! writes). [`Engine::run`] itself is the single owner of the counts. Knows no terminal and no flag.
 
+mod brakes;
 mod courier;
 pub mod diagnosis;
 mod feed;
@@ -20,6 +21,7 @@ use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::task::TaskTracker;
 
+pub use brakes::{Brakes, MaxFailures};
 pub use feed::{LARGEST_BODY, rehearse};
 
 use crate::domain::batch::RunOptions;
@@ -68,6 +70,8 @@ pub struct Engine {
     pub pace: Pace,
     /// How long to wait for what is in flight after the first interruption.
     pub grace: Duration,
+    /// What ends it early.
+    pub brakes: Brakes,
 }
 
 /// How a run ended.
@@ -106,7 +110,7 @@ impl Engine {
         let (events, inbox) = mpsc::channel(QUEUE);
         let mut tasks = self.start(nodes, rows, sink, events, shutdown, start);
 
-        let mut owner = Owner { stats, observer, start, failure: None };
+        let mut owner = Owner { stats, observer, start, brakes: self.brakes, failure: None };
         let (sink, written) = owner.follow(inbox, &mut tasks, &raise, stop, self.grace).await?;
         if let Err(error) = written {
             owner.failure = Some(Failure::unexpected(format!("cannot write the results: {error}")));
@@ -217,6 +221,7 @@ struct Owner<'a> {
     stats: RunStats,
     observer: &'a mut dyn Observer,
     start: Instant,
+    brakes: Brakes,
     failure: Option<Failure>,
 }
 
@@ -239,7 +244,7 @@ impl Owner<'_> {
         let ended = loop {
             let wanted = if asked == Level::Run { Level::Drain } else { Level::Stop };
             tokio::select! {
-                Some(event) = inbox.recv() => self.apply(&event),
+                Some(event) = inbox.recv() => self.apply(&event, raise),
                 ended = &mut tasks.recorder => break ended,
                 fed = join(&mut tasks.feeder) => self.input_ended(fed, raise),
                 _ = tick.tick() => self.observer.tick(&self.stats, self.start.elapsed()),
@@ -267,7 +272,7 @@ impl Owner<'_> {
             }
         };
         while let Ok(event) = inbox.try_recv() {
-            self.apply(&event);
+            self.apply(&event, raise);
         }
         // A recorder that failed leaves couriers behind that nobody waits for.
         raise.to(Level::Stop);
@@ -275,9 +280,15 @@ impl Owner<'_> {
             .map_err(|error| Failure::unexpected(format!("the thread that writes the results died: {error}")))
     }
 
-    fn apply(&mut self, event: &RunEvent) {
+    fn apply(&mut self, event: &RunEvent, raise: &Raise) {
         self.stats.apply(event);
         self.observer.observe(event, &self.stats, self.start.elapsed());
+        if self.failure.is_none()
+            && let Some(reason) = self.brakes.check(event, &self.stats)
+        {
+            self.failure = Some(reason);
+            raise.to(Level::Drain);
+        }
     }
 
     /// Input that cannot be read to its end: what was submitted is waited for, and the failure is told.

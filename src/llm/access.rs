@@ -88,6 +88,12 @@ fn names(provider: Provider) -> Names {
     }
 }
 
+/// The variable that makes `provider` usable.
+pub fn key_variable(provider: Provider) -> &'static str {
+    let names = names(provider);
+    if names.default_url.is_some() { names.key } else { names.url }
+}
+
 impl Access {
     /// Reads what `provider` needs from the environment, of which `variable` gives one value. Empty ones count as
     /// absent. URLs may end in `/v1`, or not.
@@ -118,6 +124,13 @@ impl Access {
             }
         };
         Ok(Self { provider, url, key })
+    }
+
+    /// Whether the environment says anything about `provider`: a key, or where there need not be one, a URL.
+    pub fn is_configured(provider: Provider, variable: impl Fn(&str) -> Option<String>) -> bool {
+        let names = names(provider);
+        let given = |name| variable(name).is_some_and(|value| !value.trim().is_empty());
+        given(names.key) || (names.default_url.is_none() && given(names.url))
     }
 
     /// Whose it is.

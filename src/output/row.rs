@@ -194,6 +194,7 @@ mod tests {
             model: None,
             taxonomy: "economic@1".into(),
             usage: None,
+            spared: false,
             classified_at: "2026-01-02T03:04:05Z".into(),
             origin: "R.17".into(),
         }

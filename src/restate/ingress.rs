@@ -133,7 +133,12 @@ impl Ingress {
     ///
     /// # Errors
     /// When there is no answer in time, or the service does not know the object.
-    pub async fn lease(&self, model: &str, request: &LeaseRequest, timeout: Duration) -> Result<Lease, Error> {
+    pub async fn lease(
+        &self,
+        model: &str,
+        request: &LeaseRequest,
+        timeout: Duration,
+    ) -> Result<Lease, Error> {
         let body = self.http.post(self.limits_url(model, MODEL_LIMITS_LEASE)).json(request);
         self.call(model, MODEL_LIMITS_LEASE, body, timeout).await
     }

@@ -120,7 +120,8 @@ impl Shared {
     /// Asks the model. The error is for Restate to retry; what a model or its provider said is an outcome.
     async fn ask(&self, request: ClassifyRequest) -> Result<Outcome, HandlerError> {
         self.record(&request)?;
-        let Priced { asked, usage } = match self.models.ask(&request.method, request.indicator.clone()).await {
+        let Priced { asked, usage } = match self.models.ask(&request.method, request.indicator.clone()).await
+        {
             Ok(priced) => priced,
             Err(message) => {
                 let failed = Failed::new(FailureClass::Provider, message, 0, request.origin);
@@ -128,9 +129,7 @@ impl Shared {
             }
         };
         Ok(match asked.answer {
-            Ok(answer) => {
-                Outcome::Classified(Box::new(self.classified(&request, answer, Some(usage))))
-            }
+            Ok(answer) => Outcome::Classified(Box::new(self.classified(&request, answer, Some(usage)))),
             Err(error) => Outcome::Failed(Failed {
                 class: error.class,
                 message: error.message,

@@ -224,7 +224,8 @@ impl Lessee {
                 Ok(lease) => {
                     failures = 0;
                     shared.grant(&lease, asked.elapsed() < TTL);
-                    let wait = if hungry { Duration::from_millis(lease.ask_again_ms) } else { Duration::ZERO };
+                    let wait =
+                        if hungry { Duration::from_millis(lease.ask_again_ms) } else { Duration::ZERO };
                     sleep_until(asked + wait.max(PAUSE)).await;
                 }
                 Err(error) => {

@@ -16,7 +16,7 @@ use crate::cli::run::RunArgs;
 use crate::cli::{Global, command_meant_by};
 use crate::cluster::DEFAULT_NODES;
 use crate::domain::batch::RunOptions;
-use crate::engine::{Engine, Finished, LARGEST_BODY, rehearse};
+use crate::engine::{Brakes, Engine, Finished, LARGEST_BODY, rehearse};
 use crate::error::{ExitStatus, Failure, Result};
 use crate::input::{self, Checked, Source, Summary};
 use crate::output::{FinishedFiles, Sink};
@@ -64,6 +64,7 @@ pub(super) fn run(global: &Global, args: &RunArgs, ui: Ui) -> Result<ExitStatus>
 
 /// Checks input and output and works out the pace. Nothing is running yet, and nothing was touched if this fails.
 fn plan(global: &Global, args: &RunArgs, taxonomy: &Taxonomy, ui: Ui) -> Result<Job> {
+    let method = args.method()?;
     let places = Places::new(args)?;
     let sources: Vec<Source> = args.input.iter().cloned().map(Source::from).collect();
     let options = input::Options { format: args.input_format, skip_invalid: args.skip_invalid };
@@ -74,13 +75,15 @@ fn plan(global: &Global, args: &RunArgs, taxonomy: &Taxonomy, ui: Ui) -> Result<
     let sink = Sink::create(&places.results, places.format, fields, &places.failures)?;
     let run_id = Ulid::generate().to_string();
     let options = RunOptions {
-        provider: args.provider.clone(),
+        method: method.clone(),
         taxonomy: taxonomy.digest().to_owned(),
         nonce: args.force.then(|| run_id.clone()),
     };
+    let brakes =
+        Brakes { max_failures: args.max_failures, max_cost_usd: args.max_cost, expected_cost_usd: 0.0 };
     let pace = pace(global, args)?;
     check_sizes(&checked, &pace, &options)?;
-    Ok(Job { engine: Engine { run_id, options, pace, grace: GRACE }, checked, sink })
+    Ok(Job { engine: Engine { run_id, options, pace, grace: GRACE, brakes }, checked, sink })
 }
 
 /// How fast, over the nodes there are or, with `--up`, will be.
@@ -104,7 +107,7 @@ async fn prepare(
 ) -> Result<(Vec<(String, Ingress)>, Option<String>)> {
     let stop_command = if args.up { up(global, args, ui).await? } else { None };
     let nodes = target::ingress(global, &args.cluster, &args.ingress)?;
-    preflight::check(&nodes, &Wanted { provider: &args.provider, taxonomy }, ui).await?;
+    preflight::check(&nodes, &Wanted { method: &args.method()?, taxonomy }, ui).await?;
     Ok((nodes, stop_command))
 }
 

@@ -1,0 +1,180 @@
+//! When a run must not go on although it could: every call would fail, too many have failed, or the money is spent.
+//!
+//! Pure: looks at the counts after each event. Stopping is the owner's business.
+
+use std::str::FromStr;
+
+use crate::domain::event::RunEvent;
+use crate::domain::stats::RunStats;
+use crate::error::{ExitStatus, Failure};
+
+/// Finished rows from which a share of failures means something.
+const ENOUGH: u64 = 50;
+
+/// Most failures a run may have.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum MaxFailures {
+    /// So many rows.
+    Count(u64),
+    /// A share of the finished rows, from 0 to 1; judged from 50 finished rows on.
+    Share(f64),
+}
+
+impl FromStr for MaxFailures {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "must be a number of rows, or a share like `5%`".to_owned();
+        match text.strip_suffix('%') {
+            Some(percent) => {
+                let percent: f64 = percent.trim().parse().map_err(|_| wrong())?;
+                (0.0..=100.0).contains(&percent).then(|| Self::Share(percent / 100.0)).ok_or_else(wrong)
+            }
+            None => text.parse().map(Self::Count).map_err(|_| wrong()),
+        }
+    }
+}
+
+/// The limits of one run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Brakes {
+    /// Most failures.
+    pub max_failures: Option<MaxFailures>,
+    /// Most US dollars, of what is spent and what is under way.
+    pub max_cost_usd: Option<f64>,
+    /// What an indicator is expected to cost, until some are paid for; in US dollars.
+    pub expected_cost_usd: f64,
+}
+
+impl Brakes {
+    /// Why the run must stop submitting, if `event` made it so; `stats` includes it.
+    pub(super) fn check(&self, event: &RunEvent, stats: &RunStats) -> Option<Failure> {
+        match event {
+            RunEvent::Recorded(recorded) => {
+                if let Some(message) = &recorded.hopeless {
+                    return Some(
+                        Failure::usage(format!(
+                            "stopped: every further call would fail as this one did: {message}"
+                        ))
+                        .hint(
+                            "put the right key into the environment of `classify serve` and start it again",
+                        ),
+                    );
+                }
+                self.too_many_failures(stats).or_else(|| self.too_expensive(stats))
+            }
+            RunEvent::Rejected => self.too_many_failures(stats),
+            RunEvent::Submitted { .. } => self.too_expensive(stats),
+            _ => None,
+        }
+    }
+
+    fn too_many_failures(&self, stats: &RunStats) -> Option<Failure> {
+        let (failed, finished) = (stats.failures(), stats.finished());
+        let said = match self.max_failures? {
+            MaxFailures::Count(most) => (failed > most).then(|| format!("more than {most}")),
+            MaxFailures::Share(share) => {
+                let over = finished >= ENOUGH && ratio(failed, finished) > share;
+                over.then(|| format!("more than {}% of {finished}", share * 100.0))
+            }
+        }?;
+        Some(
+            Failure::new(
+                ExitStatus::SomeFailed,
+                format!("stopped: {failed} indicators have failed, {said} (`--max-failures`)"),
+            )
+            .hint("the failures file says why each of them did"),
+        )
+    }
+
+    fn too_expensive(&self, stats: &RunStats) -> Option<Failure> {
+        let most = self.max_cost_usd?;
+        let spent = stats.usage.cost_usd.unwrap_or_default();
+        let paid = stats.finished().saturating_sub(stats.reused + stats.spared);
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let each = if paid > 0 && spent > 0.0 { spent / paid as f64 } else { self.expected_cost_usd };
+        let under_way = stats.submitted.saturating_sub(stats.finished());
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let committed = spent + each * under_way as f64;
+        (committed > most).then(|| {
+            Failure::new(
+                ExitStatus::SomeFailed,
+                format!("stopped: {spent:.4} USD are spent and {:.4} are under way, more than {most} (`--max-cost`)", committed - spent),
+            )
+            .hint("the same command with a higher `--max-cost` goes on: what is classified is not paid for twice")
+        })
+    }
+}
+
+fn ratio(part: u64, whole: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a share")]
+    let ratio = part as f64 / whole as f64;
+    ratio
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::domain::event::Recorded;
+    use crate::domain::outcome::{FailureClass, Usage};
+    use crate::domain::stats::NodeStats;
+
+    fn after(events: &[RunEvent], brakes: Brakes) -> Option<String> {
+        let mut stats = RunStats::new(1_000, vec![NodeStats::new("a".into(), "http://a".into())]);
+        events.iter().find_map(|event| {
+            stats.apply(event);
+            brakes.check(event, &stats).map(|failure| failure.message().to_owned())
+        })
+    }
+
+    fn submitted(indicators: u64) -> RunEvent {
+        RunEvent::Submitted { node: 0, indicators, at: Duration::ZERO }
+    }
+
+    fn recorded(succeeded: u64, failed: u64, cost: f64) -> RunEvent {
+        RunEvent::Recorded(Recorded {
+            node: 0,
+            succeeded,
+            reused: 0,
+            failed: BTreeMap::from([(FailureClass::Schema, failed)]),
+            usage: Usage { requests: succeeded + failed, cost_usd: Some(cost), ..Usage::default() },
+            spared: 0,
+            hopeless: None,
+            took: Duration::ZERO,
+        })
+    }
+
+    #[test]
+    fn failures_are_counted_or_weighed() {
+        let count = Brakes { max_failures: Some("3".parse().unwrap()), ..Brakes::default() };
+        assert_eq!(after(&[recorded(5, 3, 0.0)], count), None);
+        assert!(after(&[recorded(5, 3, 0.0), recorded(0, 1, 0.0)], count).unwrap().contains("more than 3"));
+        let share = Brakes { max_failures: Some("10%".parse().unwrap()), ..Brakes::default() };
+        assert_eq!(after(&[recorded(0, 10, 0.0)], share), None, "too few to tell");
+        assert_eq!(after(&[recorded(90, 10, 0.0)], share), None);
+        assert!(after(&[recorded(89, 11, 0.0)], share).unwrap().contains("more than 10% of 100"));
+        for wrong in ["", "-1", "101%", "x%", "1.5"] {
+            assert!(wrong.parse::<MaxFailures>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn money_under_way_counts_as_spent() {
+        let brakes = Brakes { max_cost_usd: Some(1.0), expected_cost_usd: 0.01, ..Brakes::default() };
+        assert_eq!(after(&[submitted(100)], brakes), None);
+        assert!(after(&[submitted(101)], brakes).unwrap().contains("--max-cost"));
+        // It turns out cheaper than was expected, and then dearer.
+        assert_eq!(after(&[submitted(100), recorded(100, 0, 0.5), submitted(100)], brakes), None);
+        assert!(after(&[submitted(100), recorded(50, 0, 0.7)], brakes).is_some());
+    }
+
+    #[test]
+    fn a_refused_key_stops_the_run() {
+        let RunEvent::Recorded(recorded) = recorded(0, 1, 0.0) else { unreachable!("made above") };
+        let refused = RunEvent::Recorded(Recorded { hopeless: Some("openai: 401".into()), ..recorded });
+        assert!(after(&[refused], Brakes::default()).unwrap().ends_with("openai: 401"));
+    }
+}
