@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use reqwest::header::HeaderMap;
 
 /// Longest wait that is believed. A day: beyond it the header is nonsense or the quota is gone for good.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST: Duration = Duration::from_hours(24);
 
 /// Remaining budgets and when they are full again. Absent where the provider does not say.
 ///
@@ -72,8 +72,7 @@ fn seconds(text: &str, unit: f64) -> Option<Duration> {
 
 /// Time left until `at`, in seconds since the epoch.
 fn until(at: jiff::Timestamp, now: SystemTime) -> Option<Duration> {
-    let at = SystemTime::try_from(at).ok()?;
-    Some(at.duration_since(now).unwrap_or_default())
+    Some(SystemTime::from(at).duration_since(now).unwrap_or_default())
 }
 
 fn http_date(text: &str) -> Option<jiff::Timestamp> {

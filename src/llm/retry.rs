@@ -23,7 +23,7 @@ impl Default for Backoff {
             base: Duration::from_millis(500),
             cap: Duration::from_secs(30),
             attempts: NonZeroU32::MIN.saturating_add(7),
-            patience: Duration::from_secs(5 * 60),
+            patience: Duration::from_mins(5),
         }
     }
 }
