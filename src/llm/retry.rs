@@ -57,7 +57,7 @@ mod tests {
         base: Duration::from_secs(1),
         cap: Duration::from_secs(5),
         attempts: NonZeroU32::new(6).unwrap(),
-        patience: Duration::from_secs(60),
+        patience: Duration::from_mins(1),
     };
 
     #[test]
