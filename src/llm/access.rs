@@ -17,8 +17,11 @@ pub struct Secret {
 }
 
 impl Secret {
-    /// `prefix` and the key as the value of a header; `None` where the key has characters no header may have.
+    /// `prefix` and the key as the value of a header; `None` where the key has characters no key has.
     fn new(prefix: &str, key: String) -> Option<Self> {
+        if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return None;
+        }
         let mut header = HeaderValue::from_str(&format!("{prefix}{key}")).ok()?;
         header.set_sensitive(true);
         Some(Self { key, header })
@@ -104,7 +107,7 @@ impl Access {
         let names = names(provider);
         let given =
             |name| variable(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
-        let base = given(names.url).or(names.default_url.map(str::to_owned)).ok_or_else(|| {
+        let base = given(names.url).or_else(|| names.default_url.map(str::to_owned)).ok_or_else(|| {
             Failure::usage(format!("no URL for provider `{provider}`"))
                 .hint(format!("export {}=http://localhost:11434/v1 (this one is Ollama's)", names.url))
         })?;

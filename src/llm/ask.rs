@@ -176,9 +176,9 @@ impl<T: Throttle> Asker<T> {
         let mut spent = Duration::ZERO;
         loop {
             let permit = self.throttle.admit(tokens).await;
-            let sent = Instant::now();
+            let departure = Instant::now();
             let exchange = self.client.call(body.clone()).await;
-            spent += sent.elapsed();
+            spent += departure.elapsed();
             usage += consumed(&exchange);
             self.throttle.settle(permit, feedback(&exchange));
             let error = match exchange.result {

@@ -41,11 +41,7 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-            read: Duration::from_secs(120),
-            total: Duration::from_secs(180),
-        }
+        Self { connect: Duration::from_secs(10), read: Duration::from_mins(2), total: Duration::from_mins(3) }
     }
 }
 
@@ -157,7 +153,7 @@ impl Client {
         let value: Option<Value> = serde_json::from_slice(body).ok();
         let said = value.as_ref().and_then(|value| self.error_message(value));
         let text = String::from_utf8_lossy(body);
-        let message = match said.unwrap_or(text.trim()) {
+        let message = match said.unwrap_or_else(|| text.trim()) {
             _ if status.is_redirection() => format!("{status}: redirects are not followed; check the URL"),
             "" => status.to_string(),
             said => format!("{status}: {said}"),

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use reqwest::header::HeaderMap;
 
 /// Longest wait that is believed. A day: beyond it the header is nonsense or the quota is gone for good.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+const LONGEST: Duration = Duration::from_hours(24);
 
 /// Remaining budgets and when they are full again. Absent where the provider does not say.
 ///
@@ -51,7 +51,7 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     let exact = text(headers, "retry-after-ms").and_then(|text| seconds(text, 1e-3));
     let standard = || {
         let text = text(headers, "retry-after")?;
-        seconds(text, 1.0).or_else(|| until(http_date(text)?, now))
+        seconds(text, 1.0).or_else(|| Some(until(http_date(text)?, now)))
     };
     exact.or_else(standard).map(bounded)
 }
@@ -70,10 +70,9 @@ fn seconds(text: &str, unit: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(number * unit).ok()
 }
 
-/// Time left until `at`, in seconds since the epoch.
-fn until(at: jiff::Timestamp, now: SystemTime) -> Option<Duration> {
-    let at = SystemTime::try_from(at).ok()?;
-    Some(at.duration_since(now).unwrap_or_default())
+/// Time left until `at`.
+fn until(at: jiff::Timestamp, now: SystemTime) -> Duration {
+    SystemTime::from(at).duration_since(now).unwrap_or_default()
 }
 
 fn http_date(text: &str) -> Option<jiff::Timestamp> {
@@ -81,7 +80,7 @@ fn http_date(text: &str) -> Option<jiff::Timestamp> {
 }
 
 fn reset(text: &str, now: SystemTime) -> Option<Duration> {
-    go_duration(text).or_else(|| seconds(text, 1.0)).or_else(|| until(text.parse().ok()?, now))
+    go_duration(text).or_else(|| seconds(text, 1.0)).or_else(|| Some(until(text.parse().ok()?, now)))
 }
 
 /// A duration as Go writes it: `6m0s`, `1h2m3.5s`, `12ms`.
@@ -122,7 +121,7 @@ mod tests {
     }
 
     fn now() -> SystemTime {
-        SystemTime::try_from("2026-11-22T10:00:00Z".parse::<jiff::Timestamp>().unwrap()).unwrap()
+        "2026-11-22T10:00:00Z".parse::<jiff::Timestamp>().unwrap().into()
     }
 
     #[test]

@@ -23,7 +23,7 @@ impl Default for Backoff {
             base: Duration::from_millis(500),
             cap: Duration::from_secs(30),
             attempts: NonZeroU32::MIN.saturating_add(7),
-            patience: Duration::from_secs(5 * 60),
+            patience: Duration::from_mins(5),
         }
     }
 }
@@ -57,7 +57,7 @@ mod tests {
         base: Duration::from_secs(1),
         cap: Duration::from_secs(5),
         attempts: NonZeroU32::new(6).unwrap(),
-        patience: Duration::from_secs(60),
+        patience: Duration::from_mins(1),
     };
 
     #[test]

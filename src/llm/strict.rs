@@ -1,4 +1,4 @@
-//! JSON in which every key occurs once. serde_json keeps the last of two, and a model that says two things has said
+//! JSON in which every key occurs once. `serde_json` keeps the last of two, and a model that says two things has said
 //! nothing.
 
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// Reads `text`; the error says what is wrong with it. serde_json bounds the depth.
+/// Reads `text`; the error says what is wrong with it. `serde_json` bounds the depth.
 pub(super) fn parse(text: &str) -> Result<Value, String> {
     serde_json::from_str::<Strict>(text).map(|strict| strict.0).map_err(|error| error.to_string())
 }

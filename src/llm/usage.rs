@@ -76,7 +76,9 @@ mod tests {
         assert_eq!(shares.iter().map(|share| share.input_tokens).collect::<Vec<_>>(), [567, 567, 566]);
         assert_eq!(shares.iter().map(|share| share.requests).collect::<Vec<_>>(), [1, 0, 0]);
         let mut sum = Usage::default();
-        shares.into_iter().for_each(|share| sum += share);
+        for share in shares {
+            sum += share;
+        }
         assert_eq!(sum, whole);
     }
 }

@@ -1,0 +1,176 @@
+//! A provider of language models for tests: an HTTP server on loopback that speaks OpenAI's and Anthropic's wire formats
+//! as strictly as they do, answers with the first thing each schema allows, counts everything and fails on request.
+//!
+//! Knows no taxonomy: what it answers follows from the schema it was sent. Base URLs: `/` for OpenAI and Anthropic (their
+//! paths differ), `/compatible` for a server that knows `max_tokens` and needs no key.
+
+#![allow(dead_code, reason = "each target uses its own part; `expect` would fail in one that uses all of it")]
+
+mod answer;
+mod dialect;
+mod fault;
+mod server;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+pub(crate) use fault::{Fault, Plan, RetryAfter};
+
+/// The key it wants.
+pub(crate) const KEY: &str = "stub-key-0123456789abcdefghij";
+
+/// A running stub. Dropped, it hangs up on everybody.
+#[derive(Debug)]
+pub(crate) struct Stub {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: JoinHandle<()>,
+}
+
+/// One request as it arrived, and what was done with it.
+#[derive(Debug, Clone)]
+pub(crate) struct Seen {
+    /// When it had arrived in full.
+    pub(crate) at: Instant,
+    /// Path it came to.
+    pub(crate) path: String,
+    /// Model it asks for; empty where it was no request to serve.
+    pub(crate) model: String,
+    /// Ids of its indicators.
+    pub(crate) ids: Vec<String>,
+    /// The system prompt.
+    pub(crate) system: String,
+    /// The user's message.
+    pub(crate) user: String,
+    /// Input tokens, counted here.
+    pub(crate) input_tokens: u64,
+    /// Output tokens it was told about; none where the answer had no usage.
+    pub(crate) output_tokens: u64,
+    /// Whether the answer told the usage, so that a client can have counted it.
+    pub(crate) billed: bool,
+    /// What was done to it: `served`, `rejected`, `limited` or the name of a fault.
+    pub(crate) what: &'static str,
+    /// What was wrong with it, where something was.
+    pub(crate) complaint: Option<String>,
+}
+
+/// What it counted altogether.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    /// Requests, whatever became of them.
+    pub(crate) requests: u64,
+    /// Input tokens of answers that told their usage.
+    pub(crate) input_tokens: u64,
+    /// Output tokens of these.
+    pub(crate) output_tokens: u64,
+}
+
+#[derive(Debug)]
+struct Shared {
+    plan: Plan,
+    log: Mutex<Log>,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    seen: Vec<Seen>,
+    /// Beginnings of prompts that are in the cache.
+    cached: HashSet<String>,
+    /// Tokens of prompts and schemas, which come with every request.
+    counted: HashMap<String, u64>,
+}
+
+impl Stub {
+    /// Starts one on a free port of loopback.
+    pub(crate) async fn start(plan: Plan) -> Self {
+        Self::listen(TcpListener::bind("127.0.0.1:0").await.expect("a free port"), plan)
+    }
+
+    /// Starts one on `listener`.
+    pub(crate) fn listen(listener: TcpListener, plan: Plan) -> Self {
+        let address = listener.local_addr().expect("an address");
+        let shared = Arc::new(Shared { plan, log: Mutex::default() });
+        let accepting = tokio::spawn(server::accept(listener, Arc::clone(&shared)));
+        Self { address, shared, accepting }
+    }
+
+    /// Base URL for the providers `openai` and `anthropic`.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Base URL for the provider `compatible`.
+    pub(crate) fn compatible_url(&self) -> String {
+        format!("{}/compatible/v1", self.url())
+    }
+
+    /// Every request so far, in order of arrival.
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        self.shared.log().seen.clone()
+    }
+
+    /// How many requests ended how.
+    pub(crate) fn counts(&self) -> BTreeMap<&'static str, usize> {
+        let mut counts = BTreeMap::new();
+        for seen in self.seen() {
+            *counts.entry(seen.what).or_default() += 1;
+        }
+        counts
+    }
+
+    /// What it counted altogether.
+    pub(crate) fn totals(&self) -> Totals {
+        let seen = self.seen();
+        let billed = || seen.iter().filter(|seen| seen.billed);
+        Totals {
+            requests: seen.len() as u64,
+            input_tokens: billed().map(|seen| seen.input_tokens).sum(),
+            output_tokens: billed().map(|seen| seen.output_tokens).sum(),
+        }
+    }
+
+    /// Most requests and most tokens that arrived within any `window`. Tokens are those sent and those answered.
+    pub(crate) fn busiest(&self, window: Duration) -> (usize, u64) {
+        let seen = self.seen();
+        let mut most = (0, 0);
+        for (index, first) in seen.iter().enumerate() {
+            let within = || seen[index..].iter().take_while(|other| other.at - first.at < window);
+            let tokens = within().map(|seen| seen.input_tokens + seen.output_tokens).sum();
+            most = (most.0.max(within().count()), most.1.max(tokens));
+        }
+        most
+    }
+}
+
+impl Drop for Stub {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl Log {
+    /// Tokens of a text that is expected to come again.
+    fn tokens_of(&mut self, text: &str) -> u64 {
+        if let Some(tokens) = self.counted.get(text) {
+            return *tokens;
+        }
+        let tokens = tokens(text);
+        self.counted.insert(text.to_owned(), tokens);
+        tokens
+    }
+}
+
+fn tokens(text: &str) -> u64 {
+    tiktoken_rs::o200k_base_singleton().count_ordinary(text) as u64
+}
+
+impl Shared {
+    fn log(&self) -> std::sync::MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

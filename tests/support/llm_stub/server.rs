@@ -1,0 +1,187 @@
+//! The server itself: one task per connection, one entry in the log per request.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::stream;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Bytes, Frame, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use super::dialect::{Asked, Count, Dialect, Refused};
+use super::fault::{Fault, RetryAfter};
+use super::{Seen, Shared, answer, tokens};
+
+type Body = BoxBody<Bytes, io::Error>;
+
+/// By OpenAI's account, tokens of two messages and of what primes the answer.
+const FRAME: u64 = 2 * 3 + 3;
+
+pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            Ok((stream, _)) = listener.accept() => {
+                let shared = Arc::clone(&shared);
+                connections.spawn(async move {
+                    let service = service_fn(move |request| serve(request, Arc::clone(&shared)));
+                    // A client that hangs up is no concern of ours.
+                    let _ = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
+                });
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn serve(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Response<Body>, Infallible> {
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path().to_owned();
+    let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let dialect = Dialect::at(&path);
+    let header = |name: &str| parts.headers.get(name)?.to_str().ok();
+    let asked = dialect.ok_or_else(|| (404, "no such path".to_owned())).and_then(|dialect| {
+        dialect.authorize(header)?;
+        let body: Value = serde_json::from_slice(&body).map_err(|error| (400, error.to_string()))?;
+        let asked = dialect.read(&body)?;
+        let items = answer::items(&asked.user).map_err(|problem| (400, problem))?;
+        Ok((asked, items))
+    });
+    let dialect = dialect.unwrap_or(Dialect::OpenAi);
+    let todo = enter(&shared, dialect, path, asked);
+    tokio::time::sleep(shared.plan.latency()).await;
+    Ok(respond(todo).await)
+}
+
+/// What to answer.
+enum Todo {
+    Say { status: u16, body: String, retry_after: RetryAfter },
+    Trickle { body: String, pause: Duration },
+    BreakOff { body: String },
+    Hang,
+}
+
+/// Decides what becomes of a request and writes it into the log, in one step: the order of the log is the order of
+/// arrival.
+fn enter(
+    shared: &Shared,
+    dialect: Dialect,
+    path: String,
+    asked: Result<(Asked, Vec<Value>), Refused>,
+) -> Todo {
+    let mut log = shared.log();
+    let at = Instant::now();
+    let mut seen = Seen {
+        at,
+        path,
+        model: String::new(),
+        ids: Vec::new(),
+        system: String::new(),
+        user: String::new(),
+        input_tokens: 0,
+        output_tokens: 0,
+        billed: false,
+        what: "served",
+        complaint: None,
+    };
+    let (asked, items) = match asked {
+        Ok(asked) => asked,
+        Err((status, problem)) => {
+            let body = dialect.error(status, &problem).to_string();
+            (seen.what, seen.complaint) = ("rejected", Some(problem));
+            log.seen.push(seen);
+            return Todo::Say { status, body, retry_after: RetryAfter::Silent };
+        }
+    };
+    let id = |item: &Value| item["id"].as_str().unwrap_or_default().to_owned();
+    let schema = asked.schema.to_string();
+    let prefix = log.tokens_of(&asked.system) + log.tokens_of(&schema);
+    seen.input_tokens = prefix + tokens(&asked.user) + FRAME;
+    (seen.model, seen.system, seen.user) = (asked.model.clone(), asked.system.clone(), asked.user.clone());
+    seen.ids = items.iter().map(id).collect();
+    let mut fault = shared.plan.fault(log.seen.len());
+    if let Some(limit) = shared.plan.limit() {
+        let recent = log.seen.iter().rev().take_while(|seen| at - seen.at < limit.window);
+        if recent.filter(|seen| seen.what != "limited").count() >= limit.requests {
+            fault = Some(Fault::RateLimited(RetryAfter::Seconds(limit.window.as_secs_f64())));
+            seen.what = "limited";
+        }
+    }
+    if let (Some(fault), "served") = (fault, seen.what) {
+        seen.what = fault.name();
+    }
+    let error = |status: u16, message: &str, retry_after| {
+        let body = dialect.error(status, message).to_string();
+        Todo::Say { status, body, retry_after }
+    };
+    let todo = match fault {
+        Some(Fault::RateLimited(after)) => error(429, "Rate limit reached", after),
+        Some(Fault::Overloaded) => error(529, "Overloaded", RetryAfter::Silent),
+        Some(Fault::Status(status)) => error(status, "Scripted", RetryAfter::Silent),
+        Some(Fault::Hang) => Todo::Hang,
+        Some(Fault::MalformedJson) => {
+            Todo::Say { status: 200, body: "{\"choices\": [".into(), retry_after: RetryAfter::Silent }
+        }
+        _ => {
+            let text = answer::text(&asked.schema, &items, fault);
+            let known = !log.cached.insert(format!("{}\n{}\n{schema}", asked.model, asked.system));
+            let (cached, written) = if known { (prefix, 0) } else { (0, prefix) };
+            let count = Count { input: seen.input_tokens, cached, written, output: tokens(&text) };
+            let body = dialect.reply(&asked, &text, count, fault).to_string();
+            (seen.output_tokens, seen.billed) = (count.output, fault != Some(Fault::Disconnect));
+            match fault {
+                Some(Fault::SlowBody(pause)) => Todo::Trickle { body, pause },
+                Some(Fault::Disconnect) => Todo::BreakOff { body },
+                _ => Todo::Say { status: 200, body, retry_after: RetryAfter::Silent },
+            }
+        }
+    };
+    log.seen.push(seen);
+    todo
+}
+
+async fn respond(todo: Todo) -> Response<Body> {
+    let response = Response::builder().header("content-type", "application/json");
+    match todo {
+        Todo::Say { status, body, retry_after } => {
+            let response = match retry_after {
+                RetryAfter::Silent => response,
+                RetryAfter::Seconds(seconds) => response.header("retry-after", seconds.to_string()),
+                RetryAfter::Date(seconds) => response.header("retry-after", http_date(seconds)),
+            };
+            let body = Full::new(Bytes::from(body)).map_err(|never| match never {}).boxed();
+            response.status(status).body(body).expect("a response")
+        }
+        Todo::Hang => std::future::pending().await,
+        Todo::Trickle { body, pause } => {
+            let size = body.len().div_ceil(10);
+            let parts: Vec<Bytes> = body.as_bytes().chunks(size).map(Bytes::copy_from_slice).collect();
+            let stream = stream::unfold(parts.into_iter(), move |mut parts| async move {
+                tokio::time::sleep(pause).await;
+                Some((Ok(Frame::data(parts.next()?)), parts))
+            });
+            response.body(BodyExt::boxed(StreamBody::new(stream))).expect("a response")
+        }
+        Todo::BreakOff { body } => {
+            let half = Bytes::copy_from_slice(&body.as_bytes()[..body.len() / 2]);
+            let broken = Err(io::Error::from(io::ErrorKind::ConnectionReset));
+            let stream = stream::iter([Ok(Frame::data(half)), broken]);
+            response.body(BodyExt::boxed(StreamBody::new(stream))).expect("a response")
+        }
+    }
+}
+
+fn http_date(seconds: i64) -> String {
+    let at = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
+    jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&at).expect("a date")
+}
