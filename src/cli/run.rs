@@ -65,10 +65,10 @@ pub struct RunArgs {
 
     /// Who classifies: rules (built in), openai, anthropic, compatible (any OpenAI-compatible server), hybrid (rules, and a
     /// model where they are not sure)
-    #[arg(long, value_name = "NAME", default_value = RULES, value_parser = provider, env = "CLASSIFY_PROVIDER", help_heading = "Classification")]
+    #[arg(long, value_name = "NAME", default_value = RULES, value_parser = provider, help_heading = "Classification")]
     pub provider: String,
     /// Model to ask, as the provider calls it; with `hybrid` as PROVIDER/NAME
-    #[arg(long, value_name = "NAME", env = "CLASSIFY_MODEL", help_heading = "Classification")]
+    #[arg(long, value_name = "NAME", help_heading = "Classification")]
     pub model: Option<String>,
     /// With `hybrid`: ask the model where the rules' confidence is below this [default: 0.7]
     #[arg(long, value_name = "0..1", value_parser = share, help_heading = "Classification")]
@@ -161,10 +161,7 @@ impl RunArgs {
         }
         if self.provider == RULES {
             return match (&self.model, self.items_per_call) {
-                // A model in the environment is for the runs that use one.
-                (Some(_), _) if std::env::var_os("CLASSIFY_MODEL").is_none() => {
-                    stray("--model", "`--provider rules` asks no model")
-                }
+                (Some(_), _) => stray("--model", "`--provider rules` asks no model"),
                 (_, Some(_)) => stray("--items-per-call", "`--provider rules` asks no model"),
                 _ => Ok(Method::rules()),
             };

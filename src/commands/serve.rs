@@ -52,6 +52,10 @@ pub(super) async fn run(global: &Global, args: ServeArgs, ui: Ui) -> Result<Exit
 
 /// What this process can ask, by the keys in its environment.
 fn models(global: &Global, args: &ServeArgs) -> Result<ModelSettings> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "keys are nobody's flag: a command line can be seen by everybody"
+    )]
     let variable = |name: &str| std::env::var(name).ok();
     let configured = Provider::ALL.into_iter().filter(|provider| Access::is_configured(*provider, variable));
     let access =

@@ -248,12 +248,7 @@ mod tests {
     #[test]
     fn a_failure_carries_its_row() {
         let mut out = Vec::new();
-        let failed = Failed {
-            class: FailureClass::RateLimited,
-            message: "429".into(),
-            attempts: 3,
-            origin: String::new(),
-        };
+        let failed = Failed::new(FailureClass::RateLimited, "429", 3, "");
         failure(&mut out, &indicator(), &failed, None).unwrap();
         let row: Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(row["class"], "rate_limited");

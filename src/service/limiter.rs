@@ -189,7 +189,7 @@ impl Shared {
     }
 
     /// A question that may not have been heard: what it told is told again. Told twice, it errs on the side of less.
-    fn unheard(&self, ask: Ask) {
+    fn unheard(&self, ask: &Ask) {
         let mut state = self.lock();
         state.overdrawn += ask.overdrawn;
         state.refused |= ask.refused;
@@ -229,7 +229,7 @@ impl Lessee {
                     sleep_until(asked + wait.max(PAUSE)).await;
                 }
                 Err(error) => {
-                    shared.unheard(ask);
+                    shared.unheard(&ask);
                     self.turn += 1;
                     failures += 1;
                     if failures % WARN_EVERY == 0 {

@@ -67,6 +67,7 @@ impl ModelLimits {
 
     /// Overrules the limits that processes were started with, from the next lease on; with `null`, no more.
     #[handler]
+    #[expect(clippy::unused_async, reason = "handlers are async, whether they wait or not")]
     async fn set(&self, ctx: ObjectContext<'_>, Json(limits): Json<Option<Limits>>) -> HandlerResult<()> {
         match limits {
             Some(limits) => ctx.set(SET, Json(limits)),

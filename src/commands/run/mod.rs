@@ -75,7 +75,7 @@ fn plan(global: &Global, args: &RunArgs, taxonomy: &Taxonomy, ui: Ui) -> Result<
     let sink = Sink::create(&places.results, places.format, fields, &places.failures)?;
     let run_id = Ulid::generate().to_string();
     let options = RunOptions {
-        method: method.clone(),
+        method,
         taxonomy: taxonomy.digest().to_owned(),
         nonce: args.force.then(|| run_id.clone()),
     };
