@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod completions;
+pub mod limits;
 pub mod queue;
 pub mod run;
 pub mod serve;
@@ -85,6 +86,8 @@ pub enum Command {
     Serve(serve::ServeArgs),
     /// Look at the work the cluster holds
     Queue(queue::QueueArgs),
+    /// Show or change what a model may be asked
+    Limits(limits::LimitsArgs),
     /// Write a script for shell completion to stdout
     Completions(completions::CompletionsArgs),
 }

@@ -83,6 +83,9 @@ pub struct RunArgs {
     #[arg(long, help_heading = "Classification")]
     pub force: bool,
 
+    /// Send nothing: say what the run would take and cost, with a sample of what a model would read
+    #[arg(long, help_heading = "Limits")]
+    pub plan: bool,
     /// Stop submitting when what is spent and under way passes this many US dollars
     #[arg(long, value_name = "USD", value_parser = dollars, allow_negative_numbers = true, help_heading = "Limits")]
     pub max_cost: Option<f64>,

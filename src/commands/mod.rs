@@ -2,6 +2,7 @@
 
 mod cluster;
 mod home;
+mod limits;
 mod preflight;
 mod queue;
 mod run;
@@ -32,6 +33,7 @@ pub fn dispatch(cli: Cli, ui: Ui) -> Result<ExitStatus> {
         Some(Command::Cluster(args)) => cluster::run(&global, args, ui),
         Some(Command::Serve(args)) => block_on(serve::run(&global, args, ui)),
         Some(Command::Queue(args)) => block_on(queue::run(&global, args, ui)),
+        Some(Command::Limits(args)) => block_on(limits::run(&global, args, ui)),
         Some(Command::Completions(args)) => {
             print(&completions::script(args.shell), ui)?;
             Ok(ExitStatus::Success)

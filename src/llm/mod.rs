@@ -8,6 +8,7 @@ pub mod access;
 mod anthropic;
 pub mod ask;
 pub mod client;
+pub mod estimate;
 mod fit;
 mod openai;
 pub mod prices;
@@ -29,6 +30,7 @@ use std::str::FromStr;
 
 pub use access::{Access, Secret};
 pub use ask::{Asked, Asker, Unanswered};
+pub use estimate::{Estimator, cost_each};
 pub use client::{CallError, Client, Timeouts};
 pub use prices::{Price, Prices};
 pub use prompt::Prompt;

@@ -1,0 +1,198 @@
+//! `--plan`: what a run would take and cost. Sends no work; asks the cluster, where one answers, what it knows already.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
+use serde::Serialize;
+
+use crate::cli::run::RunArgs;
+use crate::domain::batch::RunOptions;
+use crate::domain::fingerprint::fingerprint;
+use crate::domain::indicator::Indicator;
+use crate::domain::method::{HYBRID, Method, RULES};
+use crate::error::{Failure, Result};
+use crate::input::{Checked, Row};
+use crate::llm::{Estimator, Model, Price, Prices, Usage, cost_each};
+use crate::restate::ingress::Ingress;
+use crate::taxonomy::{Rules, Taxonomy};
+use crate::text::{duration, grouped};
+use crate::throttle::{Mode, Pace};
+
+/// Questions under way at once about what is known already.
+const QUESTIONS: usize = 64;
+/// Patience with one of them.
+const ASK: Duration = Duration::from_secs(2);
+
+/// What a run would take.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Estimate {
+    /// Rows but merged duplicates.
+    pub(super) indicators: u64,
+    /// Of these, answered already under the same settings; null where no cluster could be asked.
+    pub(super) known: Option<u64>,
+    /// Of these, those the rules are sure of (`hybrid`).
+    pub(super) spared: u64,
+    /// Requests to the model; repeated ones are not foreseen.
+    pub(super) requests: u64,
+    /// Tokens sent: counted on the texts themselves.
+    pub(super) input_tokens: u64,
+    /// Tokens received: an estimate.
+    pub(super) output_tokens: u64,
+    /// US dollars; null where the model's price is not known.
+    pub(super) cost_usd: Option<f64>,
+    /// What an indicator costs on average.
+    #[serde(skip)]
+    pub(super) cost_each: Option<f64>,
+    /// Seconds in each mode.
+    pub(super) seconds: Vec<(&'static str, f64)>,
+    /// What a model would read about the first indicator it is asked about.
+    pub(super) sample: Option<Sample>,
+}
+
+/// One request.
+#[derive(Debug, Clone, Serialize)]
+pub(super) struct Sample {
+    pub(super) system: String,
+    pub(super) user: String,
+}
+
+/// Works out what `checked` would take. With `nodes`, what they know already is left out.
+pub(super) async fn estimate(
+    args: &RunArgs,
+    options: &RunOptions,
+    taxonomy: &Taxonomy,
+    checked: &Checked,
+    pace: &Pace,
+    nodes: &[Ingress],
+) -> Result<Estimate> {
+    let method = &options.method;
+    let rules = (method.provider == HYBRID).then(|| Rules::compile(taxonomy)).transpose()?;
+    let unsure = |indicator: &Indicator| match &rules {
+        Some(rules) => rules.classify(indicator).confidence < method.threshold.unwrap_or_default(),
+        None => method.provider != RULES,
+    };
+    let mut known = known(checked, options, nodes).await?;
+    let asked_of_cluster = known.is_some();
+    let mut total = Estimate {
+        indicators: checked.summary().distinct_rows(),
+        known: known.as_ref().map(|known| known.iter().filter(|known| **known).count() as u64),
+        spared: 0,
+        requests: 0,
+        input_tokens: 0,
+        output_tokens: 0,
+        cost_usd: None,
+        cost_each: None,
+        seconds: Vec::new(),
+        sample: None,
+    };
+    let mut estimator = Estimator::new(taxonomy, method.items_per_call.unwrap_or(std::num::NonZeroUsize::MIN));
+    let mut answered = known.take().unwrap_or_default().into_iter();
+    let mut to_ask = 0_u64;
+    for row in checked.rows() {
+        let Row::Indicator(indicator) = row? else { continue };
+        if asked_of_cluster && answered.next().unwrap_or(false) {
+            continue;
+        }
+        if !unsure(&indicator) {
+            total.spared += u64::from(method.provider == HYBRID);
+            continue;
+        }
+        to_ask += 1;
+        if total.sample.is_none() {
+            let (system, user) = estimator.sample(std::slice::from_ref(&indicator));
+            total.sample = Some(Sample { system, user });
+        }
+        estimator.add(*indicator);
+    }
+    let usage = estimator.finish();
+    let price = price(args, method)?;
+    (total.requests, total.input_tokens, total.output_tokens) =
+        (usage.requests, usage.input_tokens, usage.output_tokens);
+    total.cost_usd = price.as_ref().filter(|_| method.model.is_some()).map(|price| price.cost(&usage));
+    total.cost_each = price.as_ref().map(|price| cost_each(&usage, price, to_ask));
+    total.seconds = times(total.indicators, pace);
+    Ok(total)
+}
+
+/// What the method's model costs, where that is known.
+pub(super) fn price(args: &RunArgs, method: &Method) -> Result<Option<Price>> {
+    let Some(model) = &method.model else { return Ok(None) };
+    let model: Model =
+        model.parse().map_err(|error| Failure::usage(format!("`--model {model}`: {error}")))?;
+    let prices = match &args.prices {
+        Some(file) => Prices::embedded().overridden_by(file)?,
+        None => Prices::embedded(),
+    };
+    Ok(prices.of(&model).cloned())
+}
+
+/// For each row whether Restate has its answer; `None` where nobody can be asked.
+async fn known(checked: &Checked, options: &RunOptions, nodes: &[Ingress]) -> Result<Option<Vec<bool>>> {
+    let Some(node) = nodes.first() else { return Ok(None) };
+    let mut fingerprints = Vec::new();
+    for row in checked.rows() {
+        if let Row::Indicator(indicator) = row? {
+            fingerprints.push(fingerprint(&indicator, options));
+        }
+    }
+    let questions = fingerprints.into_iter().map(|key| async move { node.has_answer(&key, ASK).await });
+    let answers: Vec<_> = stream::iter(questions).buffered(QUESTIONS).collect().await;
+    // One question without an answer, and the number would be made up.
+    Ok(answers.into_iter().collect::<std::result::Result<Vec<bool>, _>>().ok())
+}
+
+fn times(indicators: u64, chosen: &Pace) -> Vec<(&'static str, f64)> {
+    let modes = [("safe", Mode::Safe), ("fast", Mode::Fast), ("ultra", Mode::Ultra)];
+    let of = |rate| Pace::new(rate, std::num::NonZeroU32::MIN, None, None).duration(indicators);
+    let presets = modes.into_iter().map(|(name, mode)| (name, of(mode.rate())));
+    let chosen = std::iter::once(("as asked", chosen.duration(indicators)));
+    presets.chain(chosen).filter_map(|(name, time)| Some((name, time?.as_secs_f64()))).collect()
+}
+
+/// The estimate for a person.
+pub(super) fn text(estimate: &Estimate, method: &Method) -> String {
+    let mut out = String::new();
+    let mut line = |name: &str, value: String| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "{name:<11}{value}");
+    };
+    line("rows", grouped(estimate.indicators));
+    line("known", match estimate.known {
+        Some(known) => format!("{} are answered already and cost nothing", grouped(known)),
+        None => "no cluster answers, so nobody knows".to_owned(),
+    });
+    if method.provider == HYBRID {
+        line("spared", format!("{} need no model: the rules are sure", grouped(estimate.spared)));
+    }
+    if let Some(model) = &method.model {
+        line("requests", format!("{} to {model}, if none has to be repeated", grouped(estimate.requests)));
+        line(
+            "tokens",
+            format!("{} in (counted), about {} out", grouped(estimate.input_tokens), grouped(estimate.output_tokens)),
+        );
+        line("price", match estimate.cost_usd {
+            Some(cost) => format!("about {cost:.2} USD, less what the provider takes from its cache"),
+            None => format!("not known for {model}; give one with `--prices FILE`"),
+        });
+    } else {
+        line("price", "nothing: the rules are built in".to_owned());
+    }
+    for (mode, seconds) in &estimate.seconds {
+        line("time", format!("{} ({mode})", duration(Duration::from_secs_f64(*seconds))));
+    }
+    if let Some(sample) = &estimate.sample {
+        let _ = writeln!(out, "\n--- system, the same in every request ---\n{}", sample.system);
+        let _ = writeln!(out, "--- user ---\n{}", sample.user);
+    }
+    out
+}
+
+/// Cost of one indicator, for a limit on the cost of all.
+pub(super) fn expected_cost(estimate: &Estimate, method: &Method) -> Result<f64> {
+    estimate.cost_each.ok_or_else(|| {
+        let model = method.model.as_deref().unwrap_or(RULES);
+        Failure::usage(format!("`--max-cost` needs a price, and that of `{model}` is not known"))
+            .hint("give one with `--prices FILE`")
+    })
+}
