@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use classify::domain::indicator::Indicator;
 use classify::domain::outcome::FailureClass;
 use classify::llm::{
-    Access, Asked, Asker, Backoff, Client, Feedback, Model, ModelOptions, Provider, Throttle, Timeouts,
-    Usage, Verdict,
+    Access, Asked, Asker, Backoff, Client, Feedback, ModelOptions, Provider, Throttle, Timeouts, Usage,
+    Verdict,
 };
 use classify::taxonomy::{Kind, Taxonomy};
 use futures_util::{StreamExt as _, stream};
@@ -69,8 +69,7 @@ fn asker_at(url: &str, provider: Provider, items_per_call: usize) -> Asker<NoThr
         attempts: NonZeroU32::new(4).unwrap(),
         patience: Duration::from_secs(10),
     };
-    let model = Model { provider, name: "stub-1".into() };
-    Asker::new(client, model, options, Taxonomy::economic(), backoff, NoThrottle::default())
+    Asker::new(client, "stub-1", options, Taxonomy::economic(), backoff, NoThrottle::default())
 }
 
 fn url(stub: &Stub, provider: Provider) -> String {
@@ -137,6 +136,7 @@ async fn every_provider_answers_and_every_token_is_counted() {
             assert!((answer.confidence - 0.5).abs() < 1e-9);
         }
         reconcile(&got, &stub);
+        assert_eq!(got[1].model.as_deref(), Some("stub-1"));
         let seen = stub.seen();
         assert_eq!(seen[1].ids, ["row-1"]);
         let planned = asker.prompt().tokens(&asker.prompt().user(&rows(2)[1..], None));
@@ -267,6 +267,15 @@ async fn a_bad_answer_is_asked_again_once_with_the_complaint() {
 }
 
 #[tokio::test]
+async fn a_slow_answer_is_waited_for() {
+    let (got, stub, _) =
+        one(Provider::OpenAi, Plan::always(Fault::SlowBody(Duration::from_millis(60)))).await;
+    assert!(got.answer.is_ok(), "600 ms in all, 60 between two bytes: {got:?}");
+    assert_eq!(got.usage.requests, 1);
+    reconcile(&[got], &stub);
+}
+
+#[tokio::test]
 async fn a_refusal_is_final() {
     for provider in Provider::ALL {
         let (got, stub, _) = one(provider, Plan::always(Fault::Refusal)).await;
@@ -291,7 +300,7 @@ async fn several_indicators_share_a_request() {
 
 #[tokio::test]
 async fn what_a_list_leaves_open_is_asked_singly() {
-    // Who is got about in which request, and whether with a complaint.
+    // Who is asked about in which request, and whether with a complaint.
     for (fault, expected) in [
         (Fault::Missing, vec![(vec!["row-0", "row-1", "row-2"], false), (vec!["row-2"], false)]),
         (
@@ -301,6 +310,15 @@ async fn what_a_list_leaves_open_is_asked_singly() {
                 (vec!["row-0"], true),
                 (vec!["row-1"], true),
                 (vec!["row-2"], true),
+            ],
+        ),
+        (
+            Fault::Truncated,
+            vec![
+                (vec!["row-0", "row-1", "row-2"], false),
+                (vec!["row-0"], false),
+                (vec!["row-1"], false),
+                (vec!["row-2"], false),
             ],
         ),
         (
@@ -363,9 +381,8 @@ async fn keys_are_never_shown() {
     for provider in [Provider::OpenAi, Provider::Anthropic] {
         let stub = Stub::start(Plan::healthy()).await;
         let client = Client::new(access(provider, &stub.url(), WRONG), Timeouts::default()).unwrap();
-        let model = Model { provider, name: "m".into() };
         let (options, backoff) = (ModelOptions::default(), Backoff::default());
-        let asker = Asker::new(client, model, options, Taxonomy::economic(), backoff, NoThrottle::default());
+        let asker = Asker::new(client, "m", options, Taxonomy::economic(), backoff, NoThrottle::default());
         let got = asker.ask(&rows(1)).await.remove(0);
         let error = got.answer.as_ref().unwrap_err();
         assert!(error.locked_out, "{error:?}");
