@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use classify::domain::indicator::Indicator;
 use classify::domain::outcome::FailureClass;
 use classify::llm::{
-    Access, Asked, Asker, Backoff, Client, Feedback, Model, ModelOptions, Provider, Throttle, Timeouts,
-    Usage, Verdict,
+    Access, Asked, Asker, Backoff, Client, Feedback, ModelOptions, Provider, Throttle, Timeouts, Usage,
+    Verdict,
 };
 use classify::taxonomy::{Kind, Taxonomy};
 use futures_util::{StreamExt as _, stream};
@@ -56,7 +56,7 @@ fn access(provider: Provider, url: &str, key: &str) -> Access {
 
 fn asker_at(url: &str, provider: Provider, items_per_call: usize) -> Asker<NoThrottle> {
     let millis = Duration::from_millis;
-    let timeouts = Timeouts { connect: millis(1_000), read: millis(400), total: millis(1_500) };
+    let timeouts = Timeouts { connect: millis(2_000), read: millis(1_000), total: millis(3_000) };
     let client = Client::new(access(provider, url, KEY), timeouts).unwrap();
     let options = ModelOptions {
         max_output_tokens: NonZeroU32::new(MAX_OUTPUT).unwrap(),
@@ -69,8 +69,7 @@ fn asker_at(url: &str, provider: Provider, items_per_call: usize) -> Asker<NoThr
         attempts: NonZeroU32::new(4).unwrap(),
         patience: Duration::from_secs(10),
     };
-    let model = Model { provider, name: "stub-1".into() };
-    Asker::new(client, model, options, Taxonomy::economic(), backoff, NoThrottle::default())
+    Asker::new(client, "stub-1", options, Taxonomy::economic(), backoff, NoThrottle::default())
 }
 
 fn url(stub: &Stub, provider: Provider) -> String {
@@ -137,6 +136,7 @@ async fn every_provider_answers_and_every_token_is_counted() {
             assert!((answer.confidence - 0.5).abs() < 1e-9);
         }
         reconcile(&got, &stub);
+        assert_eq!(got[1].model.as_deref(), Some("stub-1"));
         let seen = stub.seen();
         assert_eq!(seen[1].ids, ["row-1"]);
         let planned = asker.prompt().tokens(&asker.prompt().user(&rows(2)[1..], None));
@@ -154,6 +154,8 @@ async fn every_provider_answers_and_every_token_is_counted() {
 async fn what_passes_is_asked_again() {
     let limited = |retry_after| Verdict::RateLimited { retry_after };
     let trouble = Verdict::Overloaded { retry_after: None };
+    // All at once: most of them wait for something.
+    let mut checks = Vec::new();
     for provider in Provider::ALL {
         for (fault, verdict) in [
             (Fault::RateLimited(RetryAfter::Silent), limited(None)),
@@ -166,17 +168,20 @@ async fn what_passes_is_asked_again() {
             (Fault::Overloaded, trouble),
             (Fault::Hang, trouble),
             (Fault::Disconnect, trouble),
-            (Fault::SlowBody(Duration::from_millis(500)), trouble),
+            (Fault::SlowBody(Duration::from_millis(1_300)), trouble),
             (Fault::MalformedJson, Verdict::Served),
         ] {
-            let (got, stub, asker) = one(provider, Plan::script([Some(fault)])).await;
-            assert!(got.answer.is_ok(), "{provider} {fault:?}: {got:?}");
-            assert_eq!(got.usage.requests, 2, "{provider} {fault:?}");
-            assert_eq!(stub.counts()["served"], 1, "{provider} {fault:?}");
-            assert_eq!(asker.throttle().verdicts(), [verdict, Verdict::Served], "{provider} {fault:?}");
-            assert_eq!(stub.seen()[0].user, stub.seen()[1].user, "the same question");
+            checks.push(async move {
+                let (got, stub, asker) = one(provider, Plan::script([Some(fault)])).await;
+                assert!(got.answer.is_ok(), "{provider} {fault:?}: {got:?}");
+                assert_eq!(got.usage.requests, 2, "{provider} {fault:?}");
+                assert_eq!(stub.counts()["served"], 1, "{provider} {fault:?}");
+                assert_eq!(asker.throttle().verdicts(), [verdict, Verdict::Served], "{provider} {fault:?}");
+                assert_eq!(stub.seen()[0].user, stub.seen()[1].user, "the same question");
+            });
         }
     }
+    futures_util::future::join_all(checks).await;
 }
 
 #[tokio::test]
@@ -189,7 +194,7 @@ async fn what_does_not_pass_fails_with_its_class() {
         ),
         (Fault::Status(500), FailureClass::Provider, "500 Internal Server Error: Scripted"),
         (Fault::Overloaded, FailureClass::Provider, "529"),
-        (Fault::Hang, FailureClass::Timeout, "no answer (0.4 s between two bytes, 1.5 s in all)"),
+        (Fault::Hang, FailureClass::Timeout, "no answer (1 s between two bytes, 3 s in all)"),
         (Fault::Disconnect, FailureClass::Provider, "the connection broke"),
         (Fault::MalformedJson, FailureClass::Provider, "the reply is not what the API promises"),
     ] {
@@ -267,6 +272,15 @@ async fn a_bad_answer_is_asked_again_once_with_the_complaint() {
 }
 
 #[tokio::test]
+async fn a_slow_answer_is_waited_for() {
+    let (got, stub, _) =
+        one(Provider::OpenAi, Plan::always(Fault::SlowBody(Duration::from_millis(60)))).await;
+    assert!(got.answer.is_ok(), "600 ms in all, 60 between two bytes: {got:?}");
+    assert_eq!(got.usage.requests, 1);
+    reconcile(&[got], &stub);
+}
+
+#[tokio::test]
 async fn a_refusal_is_final() {
     for provider in Provider::ALL {
         let (got, stub, _) = one(provider, Plan::always(Fault::Refusal)).await;
@@ -291,7 +305,7 @@ async fn several_indicators_share_a_request() {
 
 #[tokio::test]
 async fn what_a_list_leaves_open_is_asked_singly() {
-    // Who is got about in which request, and whether with a complaint.
+    // Who is asked about in which request, and whether with a complaint.
     for (fault, expected) in [
         (Fault::Missing, vec![(vec!["row-0", "row-1", "row-2"], false), (vec!["row-2"], false)]),
         (
@@ -301,6 +315,15 @@ async fn what_a_list_leaves_open_is_asked_singly() {
                 (vec!["row-0"], true),
                 (vec!["row-1"], true),
                 (vec!["row-2"], true),
+            ],
+        ),
+        (
+            Fault::Truncated,
+            vec![
+                (vec!["row-0", "row-1", "row-2"], false),
+                (vec!["row-0"], false),
+                (vec!["row-1"], false),
+                (vec!["row-2"], false),
             ],
         ),
         (
@@ -363,9 +386,8 @@ async fn keys_are_never_shown() {
     for provider in [Provider::OpenAi, Provider::Anthropic] {
         let stub = Stub::start(Plan::healthy()).await;
         let client = Client::new(access(provider, &stub.url(), WRONG), Timeouts::default()).unwrap();
-        let model = Model { provider, name: "m".into() };
         let (options, backoff) = (ModelOptions::default(), Backoff::default());
-        let asker = Asker::new(client, model, options, Taxonomy::economic(), backoff, NoThrottle::default());
+        let asker = Asker::new(client, "m", options, Taxonomy::economic(), backoff, NoThrottle::default());
         let got = asker.ask(&rows(1)).await.remove(0);
         let error = got.answer.as_ref().unwrap_err();
         assert!(error.locked_out, "{error:?}");

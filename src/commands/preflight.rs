@@ -4,7 +4,7 @@ use crate::domain::event::Trouble;
 use crate::domain::method::Method;
 use crate::engine::diagnosis::{Checkup, conclude, examine};
 use crate::error::{Failure, Result};
-use crate::llm::access;
+use crate::llm::key_variable;
 use crate::restate::ingress::Ingress;
 use crate::restate::names::ServiceInfo;
 use crate::taxonomy::Taxonomy;
@@ -50,7 +50,7 @@ fn fits(info: &ServiceInfo, wanted: &Wanted<'_>) -> Result<()> {
         if !info.providers.iter().any(|known| known == name) {
             let failure = Failure::usage(format!("the service has no provider `{name}`"))
                 .detail(format!("it has: {}", info.providers.join(", ")));
-            return Err(match name.parse().map(access::key_variable) {
+            return Err(match name.parse().map(key_variable) {
                 Ok(variable) => failure
                     .hint(format!("export {variable}=… where `classify serve` runs, and start it again")),
                 Err(_) => failure,

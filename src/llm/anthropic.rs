@@ -3,7 +3,7 @@
 //! <https://platform.claude.com/docs/en/api/messages>. The answer's form is asked for with `output_config.format`,
 //! which is generally available without a beta header
 //! (<https://platform.claude.com/docs/en/build-with-claude/structured-outputs>); forcing a tool is refused by models
-//! that always think. The system prompt is marked for the cache, which takes hold from 1,024 to 4,096 tokens on,
+//! that always think. The system prompt is marked for the cache, which takes hold from 512 to 4,096 tokens on,
 //! depending on the model (<https://platform.claude.com/docs/en/build-with-claude/prompt-caching>).
 
 use serde_json::{Value, json};

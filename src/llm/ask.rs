@@ -37,6 +37,8 @@ pub struct Asked {
     pub answer: Result<Answer, Unanswered>,
     /// What that took. Requests with several indicators are shared between them, so that sums are exact.
     pub usage: Usage,
+    /// Model that answered last, as it calls itself.
+    pub model: Option<String>,
 }
 
 /// Why an indicator has no labels.
@@ -57,6 +59,7 @@ pub struct Unanswered {
 struct Round {
     result: Result<Vec<Found>, Unanswered>,
     usage: Usage,
+    model: Option<String>,
 }
 
 /// One indicator on its way to an answer.
@@ -66,18 +69,30 @@ struct Asking<'a> {
     attempts: u32,
 }
 
+impl Asking<'_> {
+    fn ended(&self, answer: Result<Answer, Unanswered>, model: Option<String>) -> Asked {
+        Asked { answer, usage: self.usage, model }
+    }
+}
+
 impl<T: Throttle> Asker<T> {
-    /// An asker for `model`, which `client`'s provider must have.
+    /// An asker for the model that `client`'s provider calls `model`.
     pub fn new(
         client: Client,
-        model: Model,
+        model: &str,
         options: ModelOptions,
         taxonomy: &Taxonomy,
         backoff: Backoff,
         throttle: T,
     ) -> Self {
+        let model = Model { provider: client.provider(), name: model.to_owned() };
         let prompt = Prompt::new(taxonomy, options.items_per_call);
         Self { client, model, options, prompt, fields: taxonomy.fields().to_vec(), backoff, throttle }
+    }
+
+    /// Whom it asks.
+    pub fn model(&self) -> &Model {
+        &self.model
     }
 
     /// What it says to the model.
@@ -115,14 +130,14 @@ impl<T: Throttle> Asker<T> {
             Err(error) if error.class == FailureClass::Refused => vec![Found::Missing; group.len()],
             Err(error) => {
                 let all = round.usage.shared(group.len()).into_iter();
-                return all.map(|usage| Asked { answer: Err(error.clone()), usage }).collect();
+                return all.map(|usage| Asked { answer: Err(error.clone()), usage, model: None }).collect();
             }
         };
         let mut asked = Vec::with_capacity(group.len());
         for ((indicator, found), usage) in group.iter().zip(found).zip(round.usage.shared(group.len())) {
             let asking = Asking { indicator, usage, attempts };
             asked.push(match found {
-                Found::Valid(answer) => Asked { answer: Ok(answer), usage },
+                Found::Valid(answer) => Asked { answer: Ok(answer), usage, model: round.model.clone() },
                 Found::Invalid(complaint) => self.one(asking, Some(complaint)).await,
                 Found::Missing => self.one(asking, None).await,
             });
@@ -138,12 +153,12 @@ impl<T: Throttle> Asker<T> {
             asking.usage += round.usage;
             asking.attempts += attempts(&round.usage);
             let wrong = match round.result.map(|mut found| found.pop().unwrap_or(Found::Missing)) {
-                Ok(Found::Valid(answer)) => return Asked { answer: Ok(answer), usage: asking.usage },
+                Ok(Found::Valid(answer)) => return asking.ended(Ok(answer), round.model),
                 Ok(Found::Invalid(wrong)) => wrong,
                 Ok(Found::Missing) => "the item was not answered".to_owned(),
                 Err(error) => {
                     let error = Unanswered { attempts: asking.attempts, ..error };
-                    return Asked { answer: Err(error), usage: asking.usage };
+                    return asking.ended(Err(error), round.model);
                 }
             };
             if complaint.is_some() {
@@ -153,7 +168,7 @@ impl<T: Throttle> Asker<T> {
                     attempts: asking.attempts,
                     locked_out: false,
                 };
-                return Asked { answer: Err(error), usage: asking.usage };
+                return asking.ended(Err(error), round.model);
             }
             complaint = Some(wrong);
         }
@@ -182,7 +197,10 @@ impl<T: Throttle> Asker<T> {
             usage += consumed(&exchange);
             self.throttle.settle(permit, feedback(&exchange));
             let error = match exchange.result {
-                Ok(reply) => return Round { result: self.judge(&reply, &question), usage },
+                Ok(reply) => {
+                    let model = reply.model.as_deref().map(|name| safe::message(name, None));
+                    return Round { result: self.judge(&reply, &question), usage, model };
+                }
                 Err(error) => error,
             };
             let wait = error
@@ -190,7 +208,7 @@ impl<T: Throttle> Asker<T> {
                 .then(|| self.backoff.wait(attempts(&usage), spent, error.retry_after, fastrand::f64()))
                 .flatten();
             let Some(wait) = wait else {
-                return Round { result: Err(unanswered(error, &usage)), usage };
+                return Round { result: Err(unanswered(error, &usage)), usage, model: None };
             };
             tokio::time::sleep(wait).await;
             spent += wait;
@@ -201,10 +219,11 @@ impl<T: Throttle> Asker<T> {
         let items = question.items;
         match &reply.stop {
             Stop::Finished => Ok(check(&reply.content, &self.fields, self.prompt.schema().is_list(), items)),
-            Stop::Empty => Ok(vec![Found::Invalid("the answer was empty".into()); items]),
+            Stop::Empty | Stop::Truncated if items > 1 => Ok(vec![Found::Missing; items]),
+            Stop::Empty => Ok(vec![Found::Invalid("the answer was empty".into())]),
             Stop::Truncated => {
                 let limit = question.max_output_tokens();
-                Ok(vec![Found::Invalid(format!("the answer was cut off at {limit} tokens")); items])
+                Ok(vec![Found::Invalid(format!("the answer was cut off at {limit} tokens"))])
             }
             Stop::Refused(said) => Err(Unanswered {
                 class: FailureClass::Refused,

@@ -56,19 +56,19 @@ pub struct Client {
 /// Why a request got no reply to use.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
-pub struct CallError {
+pub(super) struct CallError {
     /// What an indicator fails as when this was the last attempt.
-    pub class: FailureClass,
+    pub(super) class: FailureClass,
     /// The provider's words, or ours; safe to show and to store.
-    pub message: String,
+    pub(super) message: String,
     /// Whether the same request may succeed later.
-    pub retryable: bool,
+    pub(super) retryable: bool,
     /// How long the provider wants to be left alone, where it says so.
-    pub retry_after: Option<Duration>,
+    pub(super) retry_after: Option<Duration>,
     /// Whether the provider refuses this key or account, and so would refuse every other request.
-    pub locked_out: bool,
+    pub(super) locked_out: bool,
     /// What it means for the limit.
-    pub verdict: Verdict,
+    pub(super) verdict: Verdict,
 }
 
 /// One HTTP request and what came of it.

@@ -4,38 +4,39 @@
 //! no cluster and no run. Limits are somebody else's: [`Throttle`] is asked before every HTTP request. Keys are
 //! given to it from the environment and never shown.
 
-pub mod access;
+mod access;
 mod anthropic;
-pub mod ask;
-pub mod client;
-pub mod estimate;
+mod ask;
+mod client;
+mod estimate;
 mod fit;
 mod openai;
-pub mod prices;
-pub mod prompt;
-pub mod rates;
-pub mod retry;
+mod prices;
+mod prompt;
+mod rates;
+mod retry;
 mod safe;
-pub mod schema;
+mod schema;
 mod strict;
-pub mod throttle;
+mod throttle;
 pub mod tokens;
-pub mod usage;
-pub mod validate;
+mod usage;
+mod validate;
 mod wire;
 
 use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::str::FromStr;
 
-pub use access::{Access, Secret};
+pub use access::{Access, Secret, key_variable};
 pub use ask::{Asked, Asker, Unanswered};
+pub use client::{Client, Timeouts};
 pub use estimate::{Estimator, cost_each};
-pub use client::{CallError, Client, Timeouts};
 pub use prices::{Price, Prices};
-pub use prompt::Prompt;
+pub use prompt::{PROMPT_VERSION, Prompt};
 pub use rates::RateHeaders;
 pub use retry::Backoff;
+pub use schema::Schema;
 pub use throttle::{Feedback, Throttle, Verdict};
 pub use usage::Usage;
 

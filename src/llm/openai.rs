@@ -1,6 +1,6 @@
 //! OpenAI's Chat Completions, also as spoken by compatible servers: request bodies and replies. Pure.
 //!
-//! <https://developers.openai.com/api/docs/api-reference/chat/create>. Chat Completions rather than Responses,
+//! <https://platform.openai.com/docs/api-reference/chat/create>. Chat Completions rather than Responses,
 //! because it is what Ollama, LM Studio, vLLM, llama.cpp and gateways speak, and one format is enough. All of these
 //! take `response_format` with a `json_schema`.
 

@@ -54,7 +54,7 @@ struct List {
 impl Prices {
     /// The list that comes with this program.
     pub fn embedded() -> Self {
-        let list = parse(include_str!("prices.toml"));
+        let list = parse(include_str!("../../prices.toml"));
         Self { prices: list.unwrap_or_else(|error| unreachable!("a test reads the same list: {error}")) }
     }
 
@@ -66,7 +66,7 @@ impl Prices {
         let refuse = |why: String| {
             Failure::usage(format!("price list {}", path.display()))
                 .detail(why)
-                .hint("the form is that of src/llm/prices.toml in the source of `classify`")
+                .hint("the form is that of prices.toml in the source of `classify`")
         };
         let text = fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
         let mut prices = parse(&text).map_err(refuse)?;

@@ -13,7 +13,7 @@ pub struct Backoff {
     pub cap: Duration,
     /// Most attempts, the first included.
     pub attempts: NonZeroU32,
-    /// No attempt starts later than this after the first.
+    /// Most time spent on attempts and waits before another attempt starts.
     pub patience: Duration,
 }
 
@@ -29,12 +29,12 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// How long to wait after the failure of attempt `made` (from 1), `elapsed` after the first one began; `None`:
+    /// How long to wait after the failure of attempt `made` (from 1) when `spent` has gone into attempts and waits; `None`:
     /// give up. What the provider asks for wins over our own wait. `jitter` is drawn evenly from 0 to 1.
     pub fn wait(
         &self,
         made: u32,
-        elapsed: Duration,
+        spent: Duration,
         retry_after: Option<Duration>,
         jitter: f64,
     ) -> Option<Duration> {
@@ -45,7 +45,7 @@ impl Backoff {
         let bound = self.base.saturating_mul(factor).min(self.cap);
         let drawn = bound.as_secs_f64() * jitter.clamp(0.0, 1.0);
         let wait = retry_after.unwrap_or_else(|| Duration::try_from_secs_f64(drawn).unwrap_or(bound));
-        (elapsed.saturating_add(wait) <= self.patience).then_some(wait)
+        (spent.saturating_add(wait) <= self.patience).then_some(wait)
     }
 }
 
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn patience_ends() {
-        let wait = |elapsed| BACKOFF.wait(1, Duration::from_secs(elapsed), None, 1.0);
+        let wait = |spent| BACKOFF.wait(1, Duration::from_secs(spent), None, 1.0);
         assert_eq!(wait(59), Some(Duration::from_secs(1)));
         assert_eq!(wait(60), None);
     }

@@ -18,7 +18,7 @@ const READ: usize = 4_000;
 static KEY: LazyLock<Regex> = LazyLock::new(|| {
     let prefixed = r"(?i)\b(?:sk|pk|rk|gsk|xai|hf|ghp)[-_][\w*-]{4,}|\bAIza[\w-]{10,}";
     let bearer = r"(?i)\bbearer\s+[\w.*~+/=-]+";
-    let run = r"\b[A-Za-z0-9_+/=*]{24,}";
+    let run = r"\b(?<run>[A-Za-z0-9_+/=*]{24,})";
     Regex::new(&format!("{prefixed}|{bearer}|{run}"))
         .unwrap_or_else(|error| unreachable!("the pattern is a constant: {error}"))
 });
@@ -27,14 +27,16 @@ static KEY: LazyLock<Regex> = LazyLock::new(|| {
 pub(super) fn message(message: &str, key: Option<&Secret>) -> String {
     let read: String = message.chars().take(READ).collect();
     let read = key.map_or_else(|| read.clone(), |key| key.removed_from(&read));
-    let shown = KEY.replace_all(&read, |found: &Captures<'_>| redact(&found[0]));
+    let shown = KEY.replace_all(&read, |found: &Captures<'_>| {
+        let word = found.name("run").map(|run| run.as_str()).filter(|run| is_word(run));
+        word.unwrap_or("[redacted]").to_owned()
+    });
     shorten(printable(&shown).trim(), LONGEST)
 }
 
-/// A long word without a digit is a word: `invalid_request_error_of_some_kind`.
-fn redact(found: &str) -> String {
-    let is_word = found.len() >= 24 && found.chars().all(|c| c.is_ascii_alphabetic() || c == '_');
-    if is_word { found.to_owned() } else { "[redacted]".to_owned() }
+/// A long run without a digit is a name or a path: `invalid_request_error_of_some_kind`.
+fn is_word(run: &str) -> bool {
+    run.chars().all(|c| c.is_ascii_alphabetic() || c == '_' || c == '/')
 }
 
 #[cfg(test)]
@@ -51,6 +53,7 @@ mod tests {
             ),
             ("got Bearer abc.DEF, no", "got [redacted], no"),
             ("x-api-key sk-ant-api03-AAAA_bb", "x-api-key [redacted]"),
+            ("key sk_abcdefghijklmnopqrstuvwxyz", "key [redacted]"),
             ("token 0123456789abcdef0123456789abcdef", "token [redacted]"),
         ] {
             assert_eq!(message(said, None), shown);

@@ -1,8 +1,7 @@
 //! How many tokens a text is: OpenAI's `o200k_base`, which is exact for its models up to GPT-5 and an estimate for
 //! everybody else's.
 //!
-//! Anthropic and open models do not publish a tokenizer that agrees with what they bill; for English text and JSON
-//! theirs count up to a third more or less. What a request really took is in the usage of its answer.
+//! Other providers do not publish the tokenizer they bill by. What a request really took is in the usage of its answer.
 
 /// Tokens around each message of a chat, by OpenAI's account
 /// (<https://cookbook.openai.com/examples/how_to_count_tokens_with_tiktoken>).

@@ -21,7 +21,7 @@ const MOST_PROBLEMS: usize = 5;
 
 /// What an answer says about one indicator.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Found {
+pub(super) enum Found {
     /// A valid answer.
     Valid(Answer),
     /// One that breaks the rules; the complaint says which, in words a model can act on.
@@ -32,7 +32,7 @@ pub enum Found {
 
 /// Reads the answer to a request with `count` indicators, in their order. With `is_list`, each answer says by its
 /// number whose it is; numbers nobody asked about are ignored.
-pub fn check(text: &str, fields: &[Field], is_list: bool, count: usize) -> Vec<Found> {
+pub(super) fn check(text: &str, fields: &[Field], is_list: bool, count: usize) -> Vec<Found> {
     let whole = |complaint: &str| vec![Found::Invalid(bounded(complaint)); count];
     if text.len() > LONGEST_ANSWER.saturating_mul(count) {
         return whole("the answer is far too long");

@@ -30,6 +30,13 @@ pub fn summary(report: &RunReport) -> Vec<String> {
         });
         lines.push(format!("failed     {}", classes.collect::<Vec<_>>().join(", ")));
     }
+    if report.llm.requests > 0 {
+        lines.push(format!("models     {}", llm(&report.llm)));
+    }
+    if report.llm.spared > 0 {
+        let spared = count(report.llm.spared, "indicator");
+        lines.push(format!("spared     {spared} needed no model: the rules were sure"));
+    }
     if let Some(output) = &report.output {
         let so_far = if totals.pending > 0 { " (so far)" } else { "" };
         lines.push(format!("results    {}{so_far}", printable(&output.display().to_string())));
@@ -38,6 +45,21 @@ pub fn summary(report: &RunReport) -> Vec<String> {
         lines.push(format!("failures   {}", printable(&failures.display().to_string())));
     }
     lines
+}
+
+fn llm(llm: &super::Llm) -> String {
+    let cost = match llm.cost_usd {
+        Some(cost) => format!("{cost:.4} USD"),
+        None => "price not known".to_owned(),
+    };
+    format!(
+        "{} ({} repeated), {} tokens in ({} cached), {} out; {cost}",
+        count(llm.requests, "request"),
+        grouped(llm.retries),
+        grouped(llm.input_tokens),
+        grouped(llm.cached_tokens),
+        grouped(llm.output_tokens),
+    )
 }
 
 fn node(node: &super::Node) -> String {

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::http::{Error, Origin, status_error, transport};
 use super::names::{
-    BATCH_RUN, BATCH_WORKFLOW, CLASSIFIER, CLASSIFIER_INFO, LeaseRequest, MODEL_LIMITS, MODEL_LIMITS_LEASE,
+    BATCH_RUN, BATCH_WORKFLOW, CLASSIFIER, CLASSIFIER_CLASSIFY, CLASSIFIER_INFO, LeaseRequest, MODEL_LIMITS, MODEL_LIMITS_LEASE,
     MODEL_LIMITS_SET, MODEL_LIMITS_SHOW, ModelLimits, ServiceInfo,
 };
 use crate::domain::batch::BatchKey;
@@ -127,6 +127,25 @@ impl Ingress {
             return Err(status_error(&url, response).await);
         }
         decode(&url, read(&url, response, timeout).await?.as_ref())
+    }
+
+    /// Whether the answer to this fingerprint is known: a read that starts nothing.
+    ///
+    /// # Errors
+    /// When the node gave no answer.
+    pub async fn has_answer(&self, fingerprint: &str, timeout: Duration) -> Result<bool, Error> {
+        let url = format!("{}/restate/output", self.url);
+        let target = serde_json::json!({
+            "target": "idempotentInvocation", "service": CLASSIFIER, "handler": CLASSIFIER_CLASSIFY,
+            "idempotencyKey": fingerprint,
+        });
+        let response = exchange(&url, self.http.post(&url).json(&target), timeout).await?;
+        match response.status() {
+            StatusCode::OK => Ok(true),
+            StatusCode::NOT_FOUND => Ok(false),
+            status if status.as_u16() == NOT_READY => Ok(false),
+            _ => Err(status_error(&url, response).await),
+        }
     }
 
     /// Asks for a lease of `model`'s limits.

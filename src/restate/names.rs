@@ -6,6 +6,8 @@ pub const BATCH_WORKFLOW: &str = "ClassifyBatch";
 pub const BATCH_RUN: &str = "run";
 /// The service that classifies one indicator.
 pub const CLASSIFIER: &str = "Classifier";
+/// Classifies an indicator; called with its fingerprint as idempotency key.
+pub const CLASSIFIER_CLASSIFY: &str = "classify";
 /// Answers with what the service is, see [`ServiceInfo`].
 pub const CLASSIFIER_INFO: &str = "info";
 /// The virtual object that leases a model's limits.

@@ -105,7 +105,7 @@ impl Models {
             Client::new(access.clone(), *timeouts).map_err(|failure| failure.message().to_owned())?;
         let options = ModelOptions { items_per_call: group, ..ModelOptions::default() };
         let limiter = self.limiter(model);
-        let asker = Asker::new(client, model.clone(), options, &self.taxonomy, *backoff, limiter);
+        let asker = Asker::new(client, &model.name, options, &self.taxonomy, *backoff, limiter);
         let price = prices.of(model).cloned();
         let desk = Arc::new(Desk { asker, price, group: group.get(), gathering: Mutex::default() });
         desks.insert((model.clone(), group), Arc::clone(&desk));

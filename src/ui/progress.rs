@@ -75,14 +75,15 @@ impl Progress {
         let rate = self.rate(stats.finished(), elapsed);
         let left = time_left(stats.pending(), rate, self.target);
         let line = format!(
-            "{} / {}   {} %   {rate:.0}/min   {left}{}",
+            "{} / {}   {} %   {rate:.0}/min   {left}{}{}",
             grouped(stats.finished()),
             grouped(stats.indicators),
             stats.finished() * 100 / stats.indicators.max(1),
             match stats.failures() {
                 0 => String::new(),
                 failed => format!("   {} failed", grouped(failed)),
-            }
+            },
+            bought(stats, elapsed)
         );
         if let Some(bars) = &self.bars {
             bars.total.set_position(stats.finished());
@@ -178,6 +179,23 @@ fn node_line(node: &NodeStats) -> String {
         grouped(node.succeeded),
         grouped(node.failed)
     )
+}
+
+/// Money and tokens, where any are spent.
+fn bought(stats: &RunStats, elapsed: Duration) -> String {
+    let usage = &stats.usage;
+    if usage.requests == 0 {
+        return String::new();
+    }
+    let tokens = crate::report::per_minute(usage.input_tokens + usage.output_tokens, elapsed);
+    let cost = usage.cost_usd.map(|cost| {
+        #[expect(clippy::cast_precision_loss, reason = "a projection to show")]
+        let share = stats.finished() as f64 / stats.indicators.max(1) as f64;
+        format!("   {cost:.2} of about {:.2} USD", cost / share.max(f64::MIN_POSITIVE))
+    });
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number to show")]
+    let tokens = grouped(tokens as u64);
+    format!("{}   {tokens} tokens/min", cost.unwrap_or_default())
 }
 
 /// Time until `pending` are finished: at the present rate, but never sooner than the pace allows.

@@ -13,7 +13,7 @@ use crate::domain::indicator::Indicator;
 use crate::domain::method::{HYBRID, Method, RULES};
 use crate::error::{Failure, Result};
 use crate::input::{Checked, Row};
-use crate::llm::{Estimator, Model, Price, Prices, Usage, cost_each};
+use crate::llm::{Estimator, Model, Price, Prices, cost_each};
 use crate::restate::ingress::Ingress;
 use crate::taxonomy::{Rules, Taxonomy};
 use crate::text::{duration, grouped};
@@ -90,7 +90,7 @@ pub(super) async fn estimate(
     let mut answered = known.take().unwrap_or_default().into_iter();
     let mut to_ask = 0_u64;
     for row in checked.rows() {
-        let Row::Indicator(indicator) = row? else { continue };
+        let Row::Valid(indicator) = row? else { continue };
         if asked_of_cluster && answered.next().unwrap_or(false) {
             continue;
         }
@@ -103,7 +103,7 @@ pub(super) async fn estimate(
             let (system, user) = estimator.sample(std::slice::from_ref(&indicator));
             total.sample = Some(Sample { system, user });
         }
-        estimator.add(*indicator);
+        estimator.add(indicator);
     }
     let usage = estimator.finish();
     let price = price(args, method)?;
@@ -132,7 +132,7 @@ async fn known(checked: &Checked, options: &RunOptions, nodes: &[Ingress]) -> Re
     let Some(node) = nodes.first() else { return Ok(None) };
     let mut fingerprints = Vec::new();
     for row in checked.rows() {
-        if let Row::Indicator(indicator) = row? {
+        if let Row::Valid(indicator) = row? {
             fingerprints.push(fingerprint(&indicator, options));
         }
     }

@@ -1,6 +1,7 @@
 //! `classify [run] INPUT…`: the main job.
 
 mod describe;
+mod estimate;
 mod places;
 
 use std::num::NonZeroU32;
@@ -45,6 +46,9 @@ struct Job {
 
 pub(super) fn run(global: &Global, args: &RunArgs, ui: Ui) -> Result<ExitStatus> {
     let taxonomy = load_taxonomy(args.taxonomy.as_deref())?;
+    if args.plan {
+        return block_on(show_plan(global, args, &taxonomy, ui));
+    }
     let job = plan(global, args, &taxonomy, ui)?;
     block_on(async {
         let stop = signals::listen()?;
@@ -66,10 +70,7 @@ pub(super) fn run(global: &Global, args: &RunArgs, ui: Ui) -> Result<ExitStatus>
 fn plan(global: &Global, args: &RunArgs, taxonomy: &Taxonomy, ui: Ui) -> Result<Job> {
     let method = args.method()?;
     let places = Places::new(args)?;
-    let sources: Vec<Source> = args.input.iter().cloned().map(Source::from).collect();
-    let options = input::Options { format: args.input_format, skip_invalid: args.skip_invalid };
-    let checked = input::check(&sources, &options).map_err(|failure| or_a_command(failure, &args.input))?;
-    describe::input(&args.input, checked.summary(), ui);
+    let checked = read(args, ui)?;
 
     let fields: Vec<String> = taxonomy.fields().iter().map(|field| field.name.clone()).collect();
     let sink = Sink::create(&places.results, places.format, fields, &places.failures)?;
@@ -79,11 +80,41 @@ fn plan(global: &Global, args: &RunArgs, taxonomy: &Taxonomy, ui: Ui) -> Result<
         taxonomy: taxonomy.digest().to_owned(),
         nonce: args.force.then(|| run_id.clone()),
     };
-    let brakes =
-        Brakes { max_failures: args.max_failures, max_cost_usd: args.max_cost, expected_cost_usd: 0.0 };
     let pace = pace(global, args)?;
+    let expected_cost_usd = match args.max_cost {
+        Some(_) => expected_cost(args, &options, taxonomy, &checked, &pace)?,
+        None => 0.0,
+    };
+    let brakes = Brakes { max_failures: args.max_failures, max_cost_usd: args.max_cost, expected_cost_usd };
     check_sizes(&checked, &pace, &options)?;
     Ok(Job { engine: Engine { run_id, options, pace, grace: GRACE, brakes }, checked, sink })
+}
+
+/// Reads and checks the whole input.
+fn read(args: &RunArgs, ui: Ui) -> Result<Checked> {
+    let sources: Vec<Source> = args.input.iter().cloned().map(Source::from).collect();
+    let options = input::Options { format: args.input_format, skip_invalid: args.skip_invalid };
+    let checked = input::check(&sources, &options).map_err(|failure| or_a_command(failure, &args.input))?;
+    describe::input(&args.input, checked.summary(), ui);
+    Ok(checked)
+}
+
+/// `--plan`: nothing is started, sent or written.
+async fn show_plan(global: &Global, args: &RunArgs, taxonomy: &Taxonomy, ui: Ui) -> Result<ExitStatus> {
+    let method = args.method()?;
+    let checked = read(args, ui)?;
+    let options = RunOptions { method, taxonomy: taxonomy.digest().to_owned(), nonce: None };
+    let nodes = target::ingress(global, &args.cluster, &args.ingress).unwrap_or_default();
+    let nodes: Vec<Ingress> = nodes.into_iter().map(|(_, node)| node).collect();
+    let known = if args.force { &[][..] } else { &nodes[..] };
+    let estimate = estimate::estimate(args, &options, taxonomy, &checked, &pace(global, args)?, known).await?;
+    let text = if args.json {
+        serde_json::to_string_pretty(&estimate).map_err(anyhow::Error::from)?
+    } else {
+        estimate::text(&estimate, &options.method)
+    };
+    print(&text, ui)?;
+    Ok(ExitStatus::Success)
 }
 
 /// How fast, over the nodes there are or, with `--up`, will be.
@@ -96,6 +127,18 @@ fn pace(global: &Global, args: &RunArgs) -> Result<Pace> {
     let nodes = u32::try_from(nodes).ok().and_then(NonZeroU32::new);
     let nodes = nodes.ok_or_else(|| Failure::usage("no node to submit to"))?;
     Ok(Pace::new(args.rate(), nodes, args.batch_size, args.max_in_flight))
+}
+
+/// What an indicator is expected to cost, in US dollars.
+fn expected_cost(
+    args: &RunArgs,
+    options: &RunOptions,
+    taxonomy: &Taxonomy,
+    checked: &Checked,
+    pace: &Pace,
+) -> Result<f64> {
+    let estimate = block_on(estimate::estimate(args, options, taxonomy, checked, pace, &[]))?;
+    estimate::expected_cost(&estimate, &options.method)
 }
 
 /// Nodes that serve what the run wants; with `--up` made to, and then the command that undoes it.

@@ -51,7 +51,7 @@ pub(crate) struct Seen {
     pub(crate) input_tokens: u64,
     /// Output tokens it was told about; none where the answer had no usage.
     pub(crate) output_tokens: u64,
-    /// Whether the answer told the usage, so that a client can have counted it.
+    /// Whether the answer told the usage, so that a client that waited for all of it has counted it.
     pub(crate) billed: bool,
     /// What was done to it: `served`, `rejected`, `limited` or the name of a fault.
     pub(crate) what: &'static str,

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use super::dialect::{Asked, Count, Dialect, Refused};
 use super::fault::{Fault, RetryAfter};
-use super::{Seen, Shared, answer, tokens};
+use super::{Log, Seen, Shared, answer, tokens};
 
 type Body = BoxBody<Bytes, io::Error>;
 
@@ -80,9 +80,8 @@ fn enter(
     asked: Result<(Asked, Vec<Value>), Refused>,
 ) -> Todo {
     let mut log = shared.log();
-    let at = Instant::now();
     let mut seen = Seen {
-        at,
+        at: Instant::now(),
         path,
         model: String::new(),
         ids: Vec::new(),
@@ -109,45 +108,61 @@ fn enter(
     seen.input_tokens = prefix + tokens(&asked.user) + FRAME;
     (seen.model, seen.system, seen.user) = (asked.model.clone(), asked.system.clone(), asked.user.clone());
     seen.ids = items.iter().map(id).collect();
-    let mut fault = shared.plan.fault(log.seen.len());
+    let fault = fault(shared, &log, &mut seen);
+    let todo = todo(&mut log, dialect, &asked, &items, prefix, fault, &mut seen);
+    log.seen.push(seen);
+    todo
+}
+
+/// What goes wrong with a request: the limit's doing, or the plan's.
+fn fault(shared: &Shared, log: &Log, seen: &mut Seen) -> Option<Fault> {
     if let Some(limit) = shared.plan.limit() {
-        let recent = log.seen.iter().rev().take_while(|seen| at - seen.at < limit.window);
-        if recent.filter(|seen| seen.what != "limited").count() >= limit.requests {
-            fault = Some(Fault::RateLimited(RetryAfter::Seconds(limit.window.as_secs_f64())));
+        let recent = log.seen.iter().rev().take_while(|earlier| seen.at - earlier.at < limit.window);
+        if recent.filter(|earlier| earlier.what != "limited").count() >= limit.requests {
             seen.what = "limited";
+            return Some(Fault::RateLimited(RetryAfter::Seconds(limit.window.as_secs_f64())));
         }
     }
-    if let (Some(fault), "served") = (fault, seen.what) {
-        seen.what = fault.name();
-    }
+    let fault = shared.plan.fault(log.seen.len())?;
+    seen.what = fault.name();
+    Some(fault)
+}
+
+/// What to answer to a good request whose static beginning has `prefix` tokens.
+fn todo(
+    log: &mut Log,
+    dialect: Dialect,
+    asked: &Asked,
+    items: &[Value],
+    prefix: u64,
+    fault: Option<Fault>,
+    seen: &mut Seen,
+) -> Todo {
     let error = |status: u16, message: &str, retry_after| {
         let body = dialect.error(status, message).to_string();
         Todo::Say { status, body, retry_after }
     };
-    let todo = match fault {
-        Some(Fault::RateLimited(after)) => error(429, "Rate limit reached", after),
-        Some(Fault::Overloaded) => error(529, "Overloaded", RetryAfter::Silent),
-        Some(Fault::Status(status)) => error(status, "Scripted", RetryAfter::Silent),
-        Some(Fault::Hang) => Todo::Hang,
-        Some(Fault::MalformedJson) => {
-            Todo::Say { status: 200, body: "{\"choices\": [".into(), retry_after: RetryAfter::Silent }
-        }
-        _ => {
-            let text = answer::text(&asked.schema, &items, fault);
-            let known = !log.cached.insert(format!("{}\n{}\n{schema}", asked.model, asked.system));
-            let (cached, written) = if known { (prefix, 0) } else { (0, prefix) };
-            let count = Count { input: seen.input_tokens, cached, written, output: tokens(&text) };
-            let body = dialect.reply(&asked, &text, count, fault).to_string();
-            (seen.output_tokens, seen.billed) = (count.output, fault != Some(Fault::Disconnect));
-            match fault {
-                Some(Fault::SlowBody(pause)) => Todo::Trickle { body, pause },
-                Some(Fault::Disconnect) => Todo::BreakOff { body },
-                _ => Todo::Say { status: 200, body, retry_after: RetryAfter::Silent },
-            }
-        }
-    };
-    log.seen.push(seen);
-    todo
+    let said = |body: String| Todo::Say { status: 200, body, retry_after: RetryAfter::Silent };
+    match fault {
+        Some(Fault::RateLimited(after)) => return error(429, "Rate limit reached", after),
+        Some(Fault::Overloaded) => return error(529, "Overloaded", RetryAfter::Silent),
+        Some(Fault::Status(status)) => return error(status, "Scripted", RetryAfter::Silent),
+        Some(Fault::Hang) => return Todo::Hang,
+        Some(Fault::MalformedJson) => return said("{\"choices\": [".into()),
+        _ => {}
+    }
+    let text = answer::text(&asked.schema, items, fault);
+    let known = !log.cached.insert(format!("{}\n{}\n{}", asked.model, asked.system, asked.schema));
+    let (cached, written) = if known { (prefix, 0) } else { (0, prefix) };
+    let count = Count { input: seen.input_tokens, cached, written, output: tokens(&text) };
+    let body = dialect.reply(asked, &text, count, fault).to_string();
+    seen.output_tokens = count.output;
+    seen.billed = fault != Some(Fault::Disconnect);
+    match fault {
+        Some(Fault::SlowBody(pause)) => Todo::Trickle { body, pause },
+        Some(Fault::Disconnect) => Todo::BreakOff { body },
+        _ => said(body),
+    }
 }
 
 async fn respond(todo: Todo) -> Response<Body> {
