@@ -25,11 +25,8 @@ pub(super) async fn run(global: &Global, args: LimitsArgs, ui: Ui) -> Result<Exi
 
 async fn show(global: &Global, args: &ShowArgs, ui: Ui) -> Result<ExitStatus> {
     let limits = look(global, &args.target).await?;
-    let text = if args.json {
-        serde_json::to_string(&limits).map_err(anyhow::Error::from)?
-    } else {
-        table(&limits)
-    };
+    let text =
+        if args.json { serde_json::to_string(&limits).map_err(anyhow::Error::from)? } else { table(&limits) };
     print(&text, ui)?;
     Ok(ExitStatus::Success)
 }
@@ -88,10 +85,16 @@ fn table(limits: &ModelLimits) -> String {
         line("at once", concurrency, used.map(|used| used.in_flight)),
     ];
     if let Some(used) = used.filter(|used| used.pace < 1.0) {
-        lines.push(format!("pace         {:.0} % of the limits: the provider refused requests", used.pace * 100.0));
+        lines.push(format!(
+            "pace         {:.0} % of the limits: the provider refused requests",
+            used.pace * 100.0
+        ));
     }
     if let Some(used) = used.filter(|used| used.shut_for_ms > 0) {
-        lines.push(format!("paused       for {:.1} s more, as the provider asked", millis(used.shut_for_ms) / 1e3));
+        lines.push(format!(
+            "paused       for {:.1} s more, as the provider asked",
+            millis(used.shut_for_ms) / 1e3
+        ));
     }
     let by = if limits.set_by_hand { "`classify limits set`" } else { "the services' own settings" };
     lines.push(format!("set by       {by}"));

@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use super::http::{Error, Origin, status_error, transport};
 use super::names::{
-    BATCH_RUN, BATCH_WORKFLOW, CLASSIFIER, CLASSIFIER_CLASSIFY, CLASSIFIER_INFO, LeaseRequest, MODEL_LIMITS, MODEL_LIMITS_LEASE,
-    MODEL_LIMITS_SET, MODEL_LIMITS_SHOW, ModelLimits, ServiceInfo,
+    BATCH_RUN, BATCH_WORKFLOW, CLASSIFIER, CLASSIFIER_CLASSIFY, CLASSIFIER_INFO, LeaseRequest, MODEL_LIMITS,
+    MODEL_LIMITS_LEASE, MODEL_LIMITS_SET, MODEL_LIMITS_SHOW, ModelLimits, ServiceInfo,
 };
 use crate::domain::batch::BatchKey;
 use crate::throttle::budget::{Lease, Limits};

@@ -86,7 +86,8 @@ pub(super) async fn estimate(
         seconds: Vec::new(),
         sample: None,
     };
-    let mut estimator = Estimator::new(taxonomy, method.items_per_call.unwrap_or(std::num::NonZeroUsize::MIN));
+    let mut estimator =
+        Estimator::new(taxonomy, method.items_per_call.unwrap_or(std::num::NonZeroUsize::MIN));
     let mut answered = known.take().unwrap_or_default().into_iter();
     let mut to_ask = 0_u64;
     for row in checked.rows() {
@@ -158,10 +159,13 @@ pub(super) fn text(estimate: &Estimate, method: &Method) -> String {
         let _ = writeln!(out, "{name:<11}{value}");
     };
     line("rows", grouped(estimate.indicators));
-    line("known", match estimate.known {
-        Some(known) => format!("{} are answered already and cost nothing", grouped(known)),
-        None => "no cluster answers, so nobody knows".to_owned(),
-    });
+    line(
+        "known",
+        match estimate.known {
+            Some(known) => format!("{} are answered already and cost nothing", grouped(known)),
+            None => "no cluster answers, so nobody knows".to_owned(),
+        },
+    );
     if method.provider == HYBRID {
         line("spared", format!("{} need no model: the rules are sure", grouped(estimate.spared)));
     }
@@ -169,12 +173,19 @@ pub(super) fn text(estimate: &Estimate, method: &Method) -> String {
         line("requests", format!("{} to {model}, if none has to be repeated", grouped(estimate.requests)));
         line(
             "tokens",
-            format!("{} in (counted), about {} out", grouped(estimate.input_tokens), grouped(estimate.output_tokens)),
+            format!(
+                "{} in (counted), about {} out",
+                grouped(estimate.input_tokens),
+                grouped(estimate.output_tokens)
+            ),
         );
-        line("price", match estimate.cost_usd {
-            Some(cost) => format!("about {cost:.2} USD, less what the provider takes from its cache"),
-            None => format!("not known for {model}; give one with `--prices FILE`"),
-        });
+        line(
+            "price",
+            match estimate.cost_usd {
+                Some(cost) => format!("about {cost:.2} USD, less what the provider takes from its cache"),
+                None => format!("not known for {model}; give one with `--prices FILE`"),
+            },
+        );
     } else {
         line("price", "nothing: the rules are built in".to_owned());
     }

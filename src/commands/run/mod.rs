@@ -107,7 +107,8 @@ async fn show_plan(global: &Global, args: &RunArgs, taxonomy: &Taxonomy, ui: Ui)
     let nodes = target::ingress(global, &args.cluster, &args.ingress).unwrap_or_default();
     let nodes: Vec<Ingress> = nodes.into_iter().map(|(_, node)| node).collect();
     let known = if args.force { &[][..] } else { &nodes[..] };
-    let estimate = estimate::estimate(args, &options, taxonomy, &checked, &pace(global, args)?, known).await?;
+    let estimate =
+        estimate::estimate(args, &options, taxonomy, &checked, &pace(global, args)?, known).await?;
     let text = if args.json {
         serde_json::to_string_pretty(&estimate).map_err(anyhow::Error::from)?
     } else {
