@@ -385,7 +385,9 @@ async fn keys_are_never_shown() {
     const WRONG: &str = "wrong-key-that-must-not-appear";
     for provider in [Provider::OpenAi, Provider::Anthropic] {
         let stub = Stub::start(Plan::healthy()).await;
-        let client = Client::new(access(provider, &stub.url(), WRONG), Timeouts::default()).unwrap();
+        let client =
+            Client::new(access(provider, &stub.url(), WRONG), Timeouts::within(Duration::from_secs(5)))
+                .unwrap();
         let (options, backoff) = (ModelOptions::default(), Backoff::default());
         let asker = Asker::new(client, "m", options, Taxonomy::economic(), backoff, NoThrottle::default());
         let got = asker.ask(&rows(1)).await.remove(0);

@@ -45,6 +45,15 @@ pub struct ServeArgs {
         help_heading = "Limits of each model"
     )]
     pub llm_concurrency: NonZeroU32,
+    /// Seconds a model may take for one answer
+    #[arg(
+        long,
+        value_name = "SECS",
+        default_value = "180",
+        env = "CLASSIFY_LLM_TIMEOUT",
+        help_heading = "Limits of each model"
+    )]
+    pub llm_timeout: NonZeroU32,
     /// Prices to count with, before the built-in ones
     #[arg(long, value_name = "FILE", env = "CLASSIFY_PRICES", help_heading = "Limits of each model")]
     pub prices: Option<PathBuf>,

@@ -12,12 +12,15 @@ use crate::cli::serve::ServeArgs;
 use crate::cluster::{self, Folder};
 use crate::error::{ExitStatus, Failure, Result};
 use crate::llm::{Access, Backoff, Prices, Provider, Timeouts};
+use crate::restate::ingress::Ingress;
 use crate::service::{self, AuditLog, ModelSettings, Shared};
 use crate::shutdown::{Level, Shutdown};
 use crate::taxonomy::Rules;
 use crate::throttle::budget::Limits;
 use crate::ui::Ui;
 
+/// Patience with one question to a node.
+const ASK: Duration = Duration::from_secs(2);
 /// How long the nodes may take to know the service.
 const REGISTER_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -30,12 +33,14 @@ pub(super) async fn run(global: &Global, args: ServeArgs, ui: Ui) -> Result<Exit
     };
     let audit = args.audit_log.as_ref().map(open).transpose()?;
     let models = models(global, &args)?;
+    let nodes = models.nodes.clone();
     let listener = TcpListener::bind(args.bind).await.map_err(|error| cannot_listen(&args, &error))?;
     let address = listener.local_addr().map_err(|error| cannot_listen(&args, &error))?;
     let shutdown = signals::listen()?;
     ui.note(&format!("service    http://{} serves {}; Ctrl-C drains and stops", address, taxonomy.id()));
 
     let shared = Shared::new(&taxonomy, rules, models, audit);
+    tokio::spawn(async move { warn_without_leases(&nodes, ui).await });
     let stop = shutdown.clone();
     let serving = service::serve(listener, shared, async move { stop.at_least(Level::Drain).await });
     let mut serving = pin!(serving);
@@ -75,8 +80,25 @@ fn models(global: &Global, args: &ServeArgs) -> Result<ModelSettings> {
         tokens: args.llm_tpm.map(|limit| limit.get().into()),
         concurrency: Some(args.llm_concurrency.get().into()),
     };
-    let (backoff, timeouts) = (Backoff::default(), Timeouts::default());
-    Ok(ModelSettings { access, limits, nodes, prices, backoff, timeouts })
+    let timeouts = Timeouts::within(Duration::from_secs(args.llm_timeout.get().into()));
+    Ok(ModelSettings { access, limits, nodes, prices, backoff: Backoff::default(), timeouts })
+}
+
+/// Says so when models cannot be asked: their limits are kept by the cluster, and none of its nodes answers.
+async fn warn_without_leases(nodes: &[Ingress], ui: Ui) {
+    let mut urls = Vec::new();
+    for node in nodes {
+        if node.alive(ASK).await.is_ok() {
+            return;
+        }
+        urls.push(node.url());
+    }
+    if !urls.is_empty() {
+        ui.warn(&format!(
+            "no Restate node answers at {}: requests to models wait until one does (`--cluster NAME` or `--ingress URL` name others)",
+            urls.join(", ")
+        ));
+    }
 }
 
 /// Registers the service that is starting next to this, if that was asked for.

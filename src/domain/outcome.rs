@@ -53,9 +53,87 @@ pub struct Usage {
     pub cached_tokens: u64,
     /// Tokens received.
     pub output_tokens: u64,
+    /// Of the requests, those that repeated another.
+    #[serde(default, skip_serializing_if = "Retries::is_none")]
+    pub retries: Retries,
     /// Price in US dollars; absent where the model's price is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
+}
+
+/// Requests that repeated another, by what was wrong with the one before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Retries {
+    /// The provider said "too many".
+    #[serde(skip_serializing_if = "is_zero")]
+    pub rate_limited: u64,
+    /// It took too long.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub timeout: u64,
+    /// It failed, or the connection did.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub provider: u64,
+    /// The answer was missing, cut off or not valid.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub schema: u64,
+    /// The model would not speak about several indicators at once.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub refused: u64,
+}
+
+impl Retries {
+    /// Counts one repetition because of `class`.
+    pub fn count(&mut self, class: FailureClass) {
+        *match class {
+            FailureClass::RateLimited => &mut self.rate_limited,
+            FailureClass::Timeout => &mut self.timeout,
+            FailureClass::Schema => &mut self.schema,
+            FailureClass::Refused => &mut self.refused,
+            FailureClass::Provider | FailureClass::InvalidInput | FailureClass::Cancelled => {
+                &mut self.provider
+            }
+        } += 1;
+    }
+
+    /// Each number combined with another's, or changed.
+    #[must_use]
+    pub fn zip(self, other: Self, with: impl Fn(u64, u64) -> u64) -> Self {
+        Self {
+            rate_limited: with(self.rate_limited, other.rate_limited),
+            timeout: with(self.timeout, other.timeout),
+            provider: with(self.provider, other.provider),
+            schema: with(self.schema, other.schema),
+            refused: with(self.refused, other.refused),
+        }
+    }
+
+    /// Class and number, where there is one.
+    pub fn by_class(&self) -> impl Iterator<Item = (FailureClass, u64)> {
+        [
+            (FailureClass::RateLimited, self.rate_limited),
+            (FailureClass::Timeout, self.timeout),
+            (FailureClass::Provider, self.provider),
+            (FailureClass::Schema, self.schema),
+            (FailureClass::Refused, self.refused),
+        ]
+        .into_iter()
+        .filter(|(_, number)| *number > 0)
+    }
+
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.by_class().map(|(_, number)| number).sum()
+    }
+
+    fn is_none(&self) -> bool {
+        self.total() == 0
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// An indicator that could not be classified.

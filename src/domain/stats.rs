@@ -188,6 +188,7 @@ impl Usage {
         self.input_tokens += other.input_tokens;
         self.cached_tokens += other.cached_tokens;
         self.output_tokens += other.output_tokens;
+        self.retries = self.retries.zip(other.retries, |ours, theirs| ours + theirs);
         self.cost_usd = self.cost_usd.zip(other.cost_usd).map(|(ours, theirs)| ours + theirs);
     }
 }

@@ -124,10 +124,14 @@ impl<T: Throttle> Asker<T> {
     async fn several(&self, group: &[Indicator]) -> Vec<Asked> {
         let round = self.request(group, None).await;
         let attempts = attempts(&round.usage);
+        let mut why = FailureClass::Schema;
         let found = match round.result {
             Ok(found) => found,
             // One of them may be what the model will not speak about; the others should not suffer for it.
-            Err(error) if error.class == FailureClass::Refused => vec![Found::Missing; group.len()],
+            Err(error) if error.class == FailureClass::Refused => {
+                why = FailureClass::Refused;
+                vec![Found::Missing; group.len()]
+            }
             Err(error) => {
                 let all = round.usage.shared(group.len()).into_iter();
                 return all.map(|usage| Asked { answer: Err(error.clone()), usage, model: None }).collect();
@@ -135,12 +139,17 @@ impl<T: Throttle> Asker<T> {
         };
         let mut asked = Vec::with_capacity(group.len());
         for ((indicator, found), usage) in group.iter().zip(found).zip(round.usage.shared(group.len())) {
-            let asking = Asking { indicator, usage, attempts };
-            asked.push(match found {
-                Found::Valid(answer) => Asked { answer: Ok(answer), usage, model: round.model.clone() },
-                Found::Invalid(complaint) => self.one(asking, Some(complaint)).await,
-                Found::Missing => self.one(asking, None).await,
-            });
+            let mut asking = Asking { indicator, usage, attempts };
+            let complaint = match found {
+                Found::Valid(answer) => {
+                    asked.push(asking.ended(Ok(answer), round.model.clone()));
+                    continue;
+                }
+                Found::Invalid(complaint) => Some(complaint),
+                Found::Missing => None,
+            };
+            asking.usage.retries.count(why);
+            asked.push(self.one(asking, complaint).await);
         }
         asked
     }
@@ -171,6 +180,7 @@ impl<T: Throttle> Asker<T> {
                 return asking.ended(Err(error), round.model);
             }
             complaint = Some(wrong);
+            asking.usage.retries.count(FailureClass::Schema);
         }
     }
 
@@ -210,6 +220,7 @@ impl<T: Throttle> Asker<T> {
             let Some(wait) = wait else {
                 return Round { result: Err(unanswered(error, &usage)), usage, model: None };
             };
+            usage.retries.count(error.class);
             tokio::time::sleep(wait).await;
             spent += wait;
         }
@@ -252,6 +263,7 @@ fn consumed(exchange: &Exchange) -> Usage {
         cached_tokens: tokens.cached,
         written_tokens: tokens.written,
         output_tokens: tokens.output,
+        ..Usage::default()
     }
 }
 

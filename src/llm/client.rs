@@ -39,9 +39,15 @@ pub struct Timeouts {
     pub total: Duration,
 }
 
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self { connect: Duration::from_secs(10), read: Duration::from_mins(2), total: Duration::from_mins(3) }
+/// A connection that has not come about by then will not.
+const LONGEST_CONNECT: Duration = Duration::from_secs(10);
+/// Models that think for long are silent for as long, but a connection that is silent for longer is dead.
+const LONGEST_SILENCE: Duration = Duration::from_mins(2);
+
+impl Timeouts {
+    /// At most `total` for an exchange, and less for its parts.
+    pub fn within(total: Duration) -> Self {
+        Self { connect: total.min(LONGEST_CONNECT), read: total.min(LONGEST_SILENCE), total }
     }
 }
 
@@ -271,7 +277,7 @@ mod tests {
         let access = Access::from_env(provider, |name| {
             Some(if name.ends_with("URL") { "http://127.0.0.1:1" } else { "hunter-two" }.to_owned())
         });
-        Client::new(access.unwrap(), Timeouts::default()).unwrap()
+        Client::new(access.unwrap(), Timeouts::within(Duration::from_secs(1))).unwrap()
     }
 
     fn status(code: u16, body: &str) -> CallError {

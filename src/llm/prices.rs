@@ -161,6 +161,7 @@ mod tests {
             cached_tokens: 400_000,
             written_tokens: 100_000,
             output_tokens: 50_000,
+            ..Usage::default()
         };
         assert!((price.cost(&usage) - (1.0 + 0.2 + 0.3 + 0.5)).abs() < 1e-12);
         let nonsense = Usage { input_tokens: 1, cached_tokens: u64::MAX, ..usage };

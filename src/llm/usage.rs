@@ -18,6 +18,8 @@ pub struct Usage {
     pub written_tokens: u64,
     /// Tokens received, those a model thought with included.
     pub output_tokens: u64,
+    /// Of the requests, those that repeated another.
+    pub retries: outcome::Retries,
 }
 
 impl Usage {
@@ -28,6 +30,7 @@ impl Usage {
             input_tokens: self.input_tokens,
             cached_tokens: self.cached_tokens,
             output_tokens: self.output_tokens,
+            retries: self.retries,
             cost_usd: price.map(|price| price.cost(self)),
         }
     }
@@ -43,6 +46,7 @@ impl Usage {
             cached_tokens: share(self.cached_tokens, index),
             written_tokens: share(self.written_tokens, index),
             output_tokens: share(self.output_tokens, index),
+            retries: self.retries.zip(self.retries, |whole, _| share(whole, index)),
         };
         (0..parts).map(of).collect()
     }
@@ -56,6 +60,7 @@ impl AddAssign for Usage {
         self.cached_tokens = self.cached_tokens.saturating_add(other.cached_tokens);
         self.written_tokens = self.written_tokens.saturating_add(other.written_tokens);
         self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
+        self.retries = self.retries.zip(other.retries, u64::saturating_add);
     }
 }
 
@@ -71,10 +76,12 @@ mod tests {
             cached_tokens: 11,
             written_tokens: 0,
             output_tokens: 5,
+            retries: outcome::Retries { timeout: 4, ..outcome::Retries::default() },
         };
         let shares = whole.shared(3);
         assert_eq!(shares.iter().map(|share| share.input_tokens).collect::<Vec<_>>(), [567, 567, 566]);
         assert_eq!(shares.iter().map(|share| share.requests).collect::<Vec<_>>(), [1, 0, 0]);
+        assert_eq!(shares.iter().map(|share| share.retries.timeout).collect::<Vec<_>>(), [2, 1, 1]);
         let mut sum = Usage::default();
         for share in shares {
             sum += share;

@@ -1,8 +1,10 @@
 //! The summary for a person.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::RunReport;
+use crate::domain::outcome::FailureClass;
 use crate::text::{count, duration, grouped, printable};
 
 /// The lines of the summary.
@@ -24,11 +26,7 @@ pub fn summary(report: &RunReport) -> Vec<String> {
     let mut lines: Vec<String> = report.nodes.iter().map(node).collect();
     lines.push(headline);
     if !report.failed_by_class.is_empty() {
-        let classes = report.failed_by_class.iter().map(|(class, number)| {
-            let name = serde_json::to_value(class).unwrap_or_default();
-            format!("{} {}", grouped(*number), name.as_str().unwrap_or_default())
-        });
-        lines.push(format!("failed     {}", classes.collect::<Vec<_>>().join(", ")));
+        lines.push(format!("failed     {}", classes(&report.failed_by_class)));
     }
     if report.llm.requests > 0 {
         lines.push(format!("models     {}", llm(&report.llm)));
@@ -47,13 +45,22 @@ pub fn summary(report: &RunReport) -> Vec<String> {
     lines
 }
 
+fn classes(counts: &BTreeMap<FailureClass, u64>) -> String {
+    let one = |(class, number): (&FailureClass, &u64)| {
+        let name = serde_json::to_value(class).unwrap_or_default();
+        format!("{} {}", grouped(*number), name.as_str().unwrap_or_default())
+    };
+    counts.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
 fn llm(llm: &super::Llm) -> String {
+    let why = if llm.retries > 0 { format!(": {}", classes(&llm.retries_by_class)) } else { String::new() };
     let cost = match llm.cost_usd {
         Some(cost) => format!("{cost:.4} USD"),
         None => "price not known".to_owned(),
     };
     format!(
-        "{} ({} repeated), {} tokens in ({} cached), {} out; {cost}",
+        "{} ({} repeated{why}), {} tokens in ({} cached), {} out; {cost}",
         count(llm.requests, "request"),
         grouped(llm.retries),
         grouped(llm.input_tokens),

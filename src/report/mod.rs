@@ -110,6 +110,8 @@ pub struct Llm {
     pub requests: u64,
     /// Of these, repeated ones.
     pub retries: u64,
+    /// Those by what was wrong with the request before.
+    pub retries_by_class: BTreeMap<FailureClass, u64>,
     /// Tokens sent, cached ones included.
     pub input_tokens: u64,
     /// Tokens sent that the provider had cached.
@@ -171,7 +173,8 @@ impl RunReport {
             nodes: stats.nodes.iter().map(node).collect(),
             llm: Llm {
                 requests: stats.usage.requests,
-                retries: stats.usage.requests.saturating_sub(stats.succeeded - stats.reused),
+                retries: stats.usage.retries.total(),
+                retries_by_class: stats.usage.retries.by_class().collect(),
                 input_tokens: stats.usage.input_tokens,
                 cached_tokens: stats.usage.cached_tokens,
                 output_tokens: stats.usage.output_tokens,

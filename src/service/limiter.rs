@@ -20,16 +20,16 @@ use crate::throttle::budget::{Amount, Ask, Lease, Limits};
 /// How long a lease is good for, from the moment it was asked for. Longer costs a share of the limit (see `budget`), shorter
 /// wastes what a slow answer brought.
 const TTL: Duration = Duration::from_millis(250);
-/// Leases are asked for no more often: what waits meanwhile shares one.
-const PAUSE: Duration = Duration::from_millis(50);
+/// Leases are asked for no more often: what waits meanwhile shares one, and each costs some ten kilobytes of the cluster's log.
+const PAUSE: Duration = Duration::from_millis(100);
 /// A process with calls under way says so this often, or its share of the calls at once goes to others.
 const HEARTBEAT: Duration = Duration::from_secs(3);
 /// An answer later than this is of no use.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// After this many failures in a row it is worth a warning: about every ten seconds.
 const WARN_EVERY: u32 = 10;
-/// Waiting requests of which the sizes are sent along; more than one lease ever grants.
-const SIZES_SENT: usize = 1_000;
+/// Waiting requests of which the sizes are sent along: as many as leave between two leases at 120,000 a minute.
+const SIZES_SENT: usize = 200;
 
 /// Holds the requests of this process to a model's limits.
 #[derive(Debug, Clone)]

@@ -12,6 +12,8 @@
 //! the pace falls by a factor and grows back by a fixed amount per second (additive increase, multiplicative decrease: Chiu and Jain,
 //! "Analysis of the increase and decrease algorithms for congestion avoidance in computer networks", 1989).
 
+mod compact;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -120,6 +122,7 @@ pub struct Lease {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Budget {
     /// Grants by the time at which they stop to count.
+    #[serde(with = "compact")]
     grants: BTreeMap<u64, Amount>,
     /// When the bucket of requests would be full of nothing: GCRA's theoretical arrival time.
     requests_due: f64,

@@ -4,6 +4,9 @@
 mod faults;
 mod interrupt;
 mod job;
+#[path = "../support/llm_stub/mod.rs"]
+mod llm_stub;
+mod models;
 mod queue;
 mod rate;
 mod service;
@@ -40,6 +43,25 @@ const TESTS: &[(&str, Test)] = &[
     ("faults::lost_quorum_is_told_and_outlived", faults::lost_quorum_is_told_and_outlived),
     ("interrupt::once_drains", interrupt::once_drains),
     ("interrupt::twice_stops_at_once", interrupt::twice_stops_at_once),
+    ("models::faults_end_in_labels_or_a_class", models::faults_end_in_labels_or_a_class),
+    ("models::two_services_share_one_limit", models::two_services_share_one_limit),
+    (
+        "models::a_killed_service_repeats_only_calls_in_flight",
+        models::a_killed_service_repeats_only_calls_in_flight,
+    ),
+    ("models::a_refused_key_stops_the_run", models::a_refused_key_stops_the_run),
+    ("models::too_many_failures_stop_the_run", models::too_many_failures_stop_the_run),
+    (
+        "models::spent_money_stops_the_run_and_is_not_spent_twice",
+        models::spent_money_stops_the_run_and_is_not_spent_twice,
+    ),
+    (
+        "models::hybrid_asks_only_where_the_rules_are_not_sure",
+        models::hybrid_asks_only_where_the_rules_are_not_sure,
+    ),
+    ("models::several_indicators_share_a_request", models::several_indicators_share_a_request),
+    ("models::the_plan_is_what_the_provider_then_counts", models::the_plan_is_what_the_provider_then_counts),
+    ("models::the_key_is_nowhere", models::the_key_is_nowhere),
 ];
 
 fn main() -> ExitCode {

@@ -17,6 +17,8 @@ const CLUSTER: &str = "e2e";
 pub(crate) struct World {
     home: tempfile::TempDir,
     service: Option<Child>,
+    /// The service is not the one that tests expect to find.
+    special: bool,
     service_port: u16,
     rows_made: usize,
 }
@@ -34,12 +36,22 @@ pub(crate) struct Running {
     stderr: PathBuf,
 }
 
+/// A process that does not outlive the test.
+pub(crate) struct Guarded(pub(crate) Child);
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        let _ended = self.0.kill();
+        let _status = self.0.wait();
+    }
+}
+
 impl World {
     pub(crate) fn start() -> Self {
         let home = tempfile::tempdir().expect("a temporary folder");
         let service_port =
             TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
-        let world = Self { home, service: None, service_port, rows_made: 0 };
+        let world = Self { home, service: None, special: false, service_port, rows_made: 0 };
         world.classify(&["cluster", "start", "--ports", "auto", "--name", CLUSTER]).expect_code(0);
         world
     }
@@ -47,6 +59,9 @@ impl World {
     /// Three nodes and the service, whatever an earlier test left behind.
     pub(crate) fn make_whole(&mut self) {
         self.start_nodes();
+        if self.special && self.service.is_some() {
+            self.end_service(Signal::SIGKILL);
+        }
         if self.service.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None))) {
             self.start_service();
         }
@@ -58,17 +73,42 @@ impl World {
 
     /// Starts the service with an audit log and waits until it can be called through every node.
     pub(crate) fn start_service(&mut self) {
-        let bind = format!("127.0.0.1:{}", self.service_port);
-        let audit = self.audit_path();
-        let log = fs::File::create(self.path("service.log")).expect("a log");
-        let child = self
-            .command(&["serve", "--bind", &bind, "--audit-log"])
-            .arg(&audit)
-            .stderr(log)
-            .spawn()
-            .expect("the service");
-        self.service = Some(child);
-        let uri = format!("http://{bind}");
+        let service = self.spawn_service(self.service_port, "service.log", "audit.jsonl", |_| {});
+        self.service = Some(service);
+        self.special = false;
+        self.register();
+    }
+
+    /// Puts another service in the place of the one that runs, made different by `change`.
+    pub(crate) fn replace_service(&mut self, change: impl FnOnce(&mut Command)) {
+        if self.service.is_some() {
+            self.end_service(Signal::SIGKILL);
+        }
+        let service = self.spawn_service(self.service_port, "service.log", "audit.jsonl", change);
+        self.service = Some(service);
+        self.special = true;
+        self.register();
+    }
+
+    /// Starts a service that nobody knows yet.
+    pub(crate) fn spawn_service(
+        &self,
+        port: u16,
+        log: &str,
+        audit: &str,
+        change: impl FnOnce(&mut Command),
+    ) -> Child {
+        let bind = format!("127.0.0.1:{port}");
+        let log = fs::File::options().create(true).append(true).open(self.path(log)).expect("a log");
+        let mut command = self.command(&["serve", "--bind", &bind, "--audit-log"]);
+        command.arg(self.path(audit)).stderr(log);
+        change(&mut command);
+        command.spawn().expect("the service")
+    }
+
+    /// Makes what listens on the service's port known to the cluster, and waits until every node can call it.
+    pub(crate) fn register(&self) {
+        let uri = format!("http://127.0.0.1:{}", self.service_port);
         wait_for("the service to be registered", Duration::from_mins(1), || {
             self.classify(&["cluster", "register", &uri, "--name", CLUSTER]).code == Some(0)
         });
@@ -97,6 +137,7 @@ impl World {
             .env("CLASSIFY_HOME", self.path("state"))
             .env("CLASSIFY_CLUSTER", CLUSTER)
             .env("CLASSIFY_CACHE", cache)
+            .env("XDG_CONFIG_HOME", self.home.path())
             .current_dir(self.home.path())
             .stdin(Stdio::null());
         command
@@ -147,13 +188,9 @@ impl World {
         assert_eq!(asked, got, "ids in {results}");
     }
 
-    fn audit_path(&self) -> PathBuf {
-        self.path("audit.jsonl")
-    }
-
     /// Classifications really executed so far, by the service's own record: id and time.
     pub(crate) fn executed(&self) -> Vec<(String, jiff::Timestamp)> {
-        let text = fs::read_to_string(self.audit_path()).unwrap_or_default();
+        let text = fs::read_to_string(self.path("audit.jsonl")).unwrap_or_default();
         // A line that is being written has no end yet.
         let complete = text.rfind('\n').map_or("", |end| &text[..end]);
         complete

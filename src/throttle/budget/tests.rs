@@ -228,3 +228,15 @@ proptest! {
         prop_assert!(most_tokens <= tpm, "{} of {}", most_tokens, tpm);
     }
 }
+
+#[test]
+fn a_minute_of_grants_is_small_and_comes_back_as_it_was() {
+    let limits = limits(5_000, 0, 0);
+    let mut budget = Budget::new(1_795_000_000_000);
+    for step in 0..700 {
+        budget.lease(&limits, &ask("a", 500), 1_795_000_000_000 + step * 100);
+    }
+    let text = serde_json::to_string(&budget).unwrap();
+    assert!(budget.grants.len() > 500 && text.len() < 8_000, "{} bytes", text.len());
+    assert_eq!(serde_json::from_str::<Budget>(&text).unwrap(), budget);
+}

@@ -1,0 +1,79 @@
+//! What is asked, and what it is counted as: by the plan, by the provider, in the report.
+
+use std::fs;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Provider, with_model};
+use crate::llm_stub::Plan;
+use crate::support::World;
+
+/// Indicators of the example in the repository, to `name`; returns how many.
+fn example(world: &World, name: &str) -> usize {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/indicators.csv");
+    fs::copy(file, world.path(name)).expect("the example");
+    world.classify(&["--mode", "max", "--json", "-o", "rules.jsonl", name]).expect_code(0);
+    world.rows("rules.jsonl").len()
+}
+
+pub(crate) fn the_plan_is_what_the_provider_then_counts(world: &mut World) {
+    let provider = Provider::start(Plan::healthy());
+    provider.serve(world, &[]);
+    let rows = example(world, "plan.csv");
+    let plan = |world: &World| world.classify(&with_model("stub-plan", &["--plan", "plan.csv"])).json();
+
+    let before = plan(world);
+    assert_eq!((&before["indicators"], &before["known"]), (&rows.into(), &0.into()), "{before:#}");
+    assert_eq!(provider.stub.totals().requests, 0, "a plan sends nothing");
+    assert_eq!(before["cost_usd"], Value::Null, "no price is made up");
+    let sample = before["sample"]["user"].as_str().expect("a sample");
+
+    let ran = world.classify(&with_model("stub-plan", &["-o", "plan.jsonl", "plan.csv"])).expect_code(0);
+    let counted = provider.stub.totals();
+    assert_eq!(before["requests"].as_u64(), Some(counted.requests));
+    assert_eq!(before["input_tokens"].as_u64(), Some(counted.input_tokens));
+    assert!(provider.stub.seen().iter().any(|seen| seen.user == sample), "the sample was sent");
+    provider.expect_same_counts(&ran.json());
+
+    let after = plan(world);
+    assert_eq!((&after["known"], &after["requests"]), (&rows.into(), &0.into()), "{after:#}");
+    let again = world.classify(&with_model("stub-plan", &["-o", "plan2.jsonl", "plan.csv"])).expect_code(0);
+    assert_eq!(again.json()["totals"]["reused"], rows);
+    assert_eq!(provider.stub.totals(), counted, "nothing is paid for twice");
+}
+
+pub(crate) fn hybrid_asks_only_where_the_rules_are_not_sure(world: &mut World) {
+    let provider = Provider::start(Plan::healthy());
+    provider.serve(world, &[]);
+    let rows = example(world, "hybrid.csv");
+    let sure = |row: &&Value| row["confidence"].as_f64().expect("a confidence") >= 0.85;
+    let sure = world.rows("rules.jsonl").iter().filter(sure).count();
+    assert!(sure > 0 && sure < rows, "{sure} of {rows}: the threshold divides nothing");
+
+    let method = ["--provider", "hybrid", "--model", "openai/stub-hybrid", "--threshold", "0.85"];
+    let run = [&method[..], &["--mode", "max", "--json", "-o", "hybrid.jsonl", "hybrid.csv"]].concat();
+    let ran = world.classify(&run).expect_code(0);
+    let report = ran.json();
+    assert_eq!(provider.stub.seen().len(), rows - sure);
+    assert_eq!(report["llm"]["spared"], sure);
+    assert!(ran.stderr.contains("needed no model"), "{}", ran.stderr);
+    provider.expect_same_counts(&report);
+    let by = |name| world.rows("hybrid.jsonl").iter().filter(|row| row["provider"] == name).count();
+    assert_eq!((by("rules"), by("openai")), (sure, rows - sure), "a row says who answered");
+}
+
+pub(crate) fn several_indicators_share_a_request(world: &mut World) {
+    let provider = Provider::start(Plan::healthy().slowed(Duration::from_millis(50)));
+    provider.serve(world, &[]);
+    let table = world.table(200);
+    let options = ["--items-per-call", "5", "--batch-size", "25", "-o", "shared.jsonl", &table];
+    let ran = world.classify(&with_model("stub-shared", &options)).expect_code(0);
+    world.expect_each_once(&table, "shared.jsonl");
+    let (seen, report) = (provider.stub.seen(), ran.json());
+    assert!(seen.iter().all(|seen| seen.ids.len() <= 5));
+    // 40 at best. Calls that arrive late make groups of their own.
+    assert!((40..=80).contains(&seen.len()), "{} requests", seen.len());
+    provider.expect_same_counts(&report);
+    assert_eq!(report["llm"]["retries"], 0, "{report:#}");
+}

@@ -1,0 +1,82 @@
+//! Classification by models: the real service on the real cluster, and in place of the provider a stub that speaks HTTP.
+
+mod counts;
+mod limits;
+mod secrets;
+mod stops;
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use crate::llm_stub::{KEY, Plan, Stub};
+use crate::support::World;
+
+pub(crate) use counts::{
+    hybrid_asks_only_where_the_rules_are_not_sure, several_indicators_share_a_request,
+    the_plan_is_what_the_provider_then_counts,
+};
+pub(crate) use limits::{
+    a_killed_service_repeats_only_calls_in_flight, faults_end_in_labels_or_a_class,
+    two_services_share_one_limit,
+};
+pub(crate) use secrets::the_key_is_nowhere;
+pub(crate) use stops::{
+    a_refused_key_stops_the_run, spent_money_stops_the_run_and_is_not_spent_twice,
+    too_many_failures_stop_the_run,
+};
+
+/// A provider and the threads it runs on.
+struct Provider {
+    stub: Stub,
+    runtime: Runtime,
+}
+
+impl Provider {
+    fn start(plan: Plan) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let stub = runtime.block_on(Stub::start(plan));
+        Self { stub, runtime }
+    }
+
+    /// Where a service finds it.
+    fn is_known_to(&self, service: &mut Command) {
+        service.env("CLASSIFY_OPENAI_URL", self.stub.url()).env("OPENAI_API_KEY", KEY);
+    }
+
+    /// Puts a service that knows it in the place of the world's.
+    fn serve(&self, world: &mut World, args: &[&str]) {
+        world.replace_service(|service| {
+            self.is_known_to(service);
+            service.args(args);
+        });
+    }
+
+    /// Checks that a run counted what the provider counted, to the unit.
+    fn expect_same_counts(&self, report: &Value) {
+        let totals = self.stub.totals();
+        let ours = ["requests", "input_tokens", "output_tokens"].map(|name| report["llm"][name].as_u64());
+        let theirs = [totals.requests, totals.input_tokens, totals.output_tokens].map(Some);
+        assert_eq!(ours, theirs, "{report:#}\n{:?}", self.stub.counts());
+    }
+}
+
+/// `classify` with the provider's model, in a hurry, with the report on stdout.
+fn with_model<'a>(model: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
+    [&["--provider", "openai", "--model", model, "--mode", "max", "--json"], rest].concat()
+}
+
+/// Ids in a table, sorted.
+fn ids(world: &World, table: &str) -> Vec<String> {
+    let text = fs::read_to_string(world.path(table)).expect("the table");
+    let mut ids: Vec<String> =
+        text.lines().skip(1).filter_map(|line| Some(line.split_once(',')?.0.to_owned())).collect();
+    ids.sort_unstable();
+    ids
+}

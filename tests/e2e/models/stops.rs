@@ -1,0 +1,84 @@
+//! Runs that end early because going on would be of no use, or too dear.
+
+use std::fs;
+
+use super::{Provider, ids, with_model};
+use crate::llm_stub::{Fault, Plan};
+use crate::support::World;
+
+pub(crate) fn a_refused_key_stops_the_run(world: &mut World) {
+    const WRONG: &str = "stub-wrong-9876543210zyxwvutsrq";
+    let provider = Provider::start(Plan::healthy());
+    world.replace_service(|service| {
+        provider.is_known_to(service);
+        service.env("OPENAI_API_KEY", WRONG);
+    });
+    let table = world.table(1_000);
+    let options = ["--provider", "openai", "--model", "stub-key", "--rpm", "6000", "-o", "key.jsonl", &table];
+    let ran = world.classify(&options).expect_code(2);
+    assert!(ran.stderr.contains("every further call would fail"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("401") && ran.stderr.contains("hint: put the right key"), "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches("error: ").count(), 1, "{}", ran.stderr);
+    let calls = provider.stub.seen().len();
+    assert!((1..=300).contains(&calls), "{calls} calls for nothing");
+    // The provider's words, in which the key was.
+    let failures = fs::read_to_string(world.path("key.failures.jsonl")).expect("failures");
+    assert!(failures.contains("Incorrect API key provided: [redacted]"), "{failures}");
+    assert!(!failures.contains(WRONG) && !ran.stderr.contains(WRONG));
+
+    // With the right key the same command does the rest: what failed is no answer.
+    provider.serve(world, &[]);
+    world.classify(&with_model("stub-key", &["-o", "key.jsonl", &table])).expect_code(0);
+    world.expect_each_once(&table, "key.jsonl");
+}
+
+pub(crate) fn too_many_failures_stop_the_run(world: &mut World) {
+    let provider = Provider::start(Plan::shares(3, [(Fault::Refusal, 0.5)]));
+    provider.serve(world, &[]);
+    for (most, said) in [("5", "more than 5"), ("20%", "more than 20% of")] {
+        let table = world.table(2_000);
+        let before = provider.stub.seen().len();
+        let options =
+            ["--provider", "openai", "--model", "stub-bad", "--rpm", "6000", "--max-failures", most, &table];
+        let ran = world.classify(&options).expect_code(3);
+        assert!(ran.stderr.contains(said) && ran.stderr.contains("--max-failures"), "{}", ran.stderr);
+        let calls = provider.stub.seen().len() - before;
+        assert!(calls < 1_000, "{calls} calls");
+    }
+}
+
+pub(crate) fn spent_money_stops_the_run_and_is_not_spent_twice(world: &mut World) {
+    let prices = r#"version = 1
+[[prices]]
+provider = "openai"
+models = ["stub-dear"]
+input = 1000.0
+output = 0.0
+date = "2026-11-22"
+source = "a test"
+"#;
+    fs::write(world.path("prices.toml"), prices).expect("prices");
+    let prices = world.path("prices.toml").display().to_string();
+    let provider = Provider::start(Plan::healthy());
+    provider.serve(world, &["--prices", &prices]);
+    let table = world.table(400);
+    let run = |most| {
+        let options = ["--prices", &prices, "--max-cost", most, "-o", "dear.jsonl", &table];
+        world.classify(&with_model("stub-dear", &options))
+    };
+    // An indicator takes some 1,500 tokens, and so 1.5 USD.
+    let first = run("200").expect_code(3);
+    assert!(first.stderr.contains("--max-cost"), "{}", first.stderr);
+    let report = first.json();
+    provider.expect_same_counts(&report);
+    let spent = report["llm"]["cost_usd"].as_f64().expect("a cost");
+    assert!((100.0..=200.0).contains(&spent), "{spent} USD");
+    let asked = provider.stub.seen().len();
+
+    let second = run("2000").expect_code(0);
+    world.expect_each_once(&table, "dear.jsonl");
+    assert_eq!(second.json()["totals"]["reused"], asked);
+    let mut seen: Vec<String> = provider.stub.seen().into_iter().flat_map(|seen| seen.ids).collect();
+    seen.sort_unstable();
+    assert_eq!(seen, ids(world, &table), "each was paid for once");
+}
