@@ -24,6 +24,8 @@ pub mod service;
 
 pub mod ui;
 
+pub mod config;
+
 pub mod cli;
 pub mod commands;
 
@@ -33,9 +35,13 @@ use std::process::ExitCode;
 /// Runs the program on `args` (the first is the program's own name) and returns its exit code.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     // Parsing and its errors come before any runtime exists: `--help` must not wait for one.
-    let cli = match cli::Cli::parse_from_os(args) {
+    let cli = match cli::Cli::parse_with_settings(args) {
         Ok(cli) => cli,
-        Err(error) => return cli::usage::report(&error),
+        Err(cli::Unparsed::Typed(error)) => return cli::usage::report(&error),
+        Err(cli::Unparsed::Settings(failure)) => {
+            ui::Ui::new(false).failure(&failure);
+            return ExitCode::from(failure.status().code());
+        }
     };
     ui::log::start(cli.global.verbose);
     let ui = ui::Ui::new(cli.global.quiet);

@@ -2,10 +2,12 @@
 
 pub mod cluster;
 pub mod completions;
+pub mod config;
 pub mod limits;
 pub mod queue;
 pub mod run;
 pub mod serve;
+pub mod taxonomy;
 pub mod usage;
 
 use std::ffi::OsString;
@@ -15,6 +17,9 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use strsim::damerau_levenshtein;
+
+use crate::config::{File, Sections, Setting, apply, list, settings, with_environment};
+use crate::error::Failure;
 
 /// Label a large table through a Restate cluster without losing, repeating or overpaying for a call
 #[derive(Debug, Parser)]
@@ -33,13 +38,68 @@ pub struct Cli {
 
 const GLOBAL: &str = "Global options";
 
+/// Commands whose options are settings.
+pub const SECTIONS: &Sections = &[&["run"], &["serve"], &["cluster", "start"], &["queue", "status"]];
+/// Typed options that make others pointless wherever those come from: another provider has other models.
+const REPLACES: &[(&str, &[&str])] = &[("provider", &["model", "threshold", "items_per_call"])];
+
+/// Why there is nothing to do.
+#[derive(Debug)]
+pub enum Unparsed {
+    /// What is wrong with the command line, or the text of `--help` and `--version`.
+    Typed(clap::Error),
+    /// What is wrong with the settings.
+    Settings(Failure),
+}
+
+impl From<clap::Error> for Unparsed {
+    fn from(error: clap::Error) -> Self {
+        Self::Typed(error)
+    }
+}
+
 impl Cli {
-    /// Parses `args`, of which the first is the program's own name.
+    /// All that can be typed or set.
+    pub fn definition() -> clap::Command {
+        with_environment(Self::command(), SECTIONS)
+    }
+
+    /// Parses `args`, of which the first is the program's own name, with the settings of the file they or the environment name, or that is in
+    /// its place.
     ///
     /// # Errors
-    /// What is wrong with them, or the text of `--help` and `--version`.
+    /// What is wrong with either.
+    pub fn parse_with_settings(args: impl IntoIterator<Item = OsString>) -> Result<Self, Unparsed> {
+        let args: Vec<OsString> = args.into_iter().collect();
+        // What is wrong is found the second time; this is to see what was typed.
+        let typed = Self::definition().ignore_errors(true).try_get_matches_from(&args)?;
+        let given = typed.get_one::<PathBuf>("config");
+        let settings = settings(&Self::definition(), SECTIONS);
+        let file = File::find(given.map(PathBuf::as_path)).map_err(Unparsed::Settings)?;
+        if let Some(file) = &file {
+            file.check(&settings).map_err(Unparsed::Settings)?;
+        }
+        let command = apply(&Self::definition(), &typed, file.as_ref(), SECTIONS, REPLACES)
+            .map_err(Unparsed::Settings)?;
+        let mut cli = Self::parse(command, args)?;
+        if let Some(Command::Config(config)) = &mut cli.command {
+            config.list = list(&settings, file.as_ref(), |setting| flag(&typed, setting), variable);
+        }
+        Ok(cli)
+    }
+
+    /// Parses `args` alone.
+    ///
+    /// # Errors
+    /// As [`Cli::parse_with_settings`].
     pub fn parse_from_os(args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
-        let mut command = Self::command();
+        Self::parse(Self::definition(), args)
+    }
+
+    fn parse(
+        mut command: clap::Command,
+        args: impl IntoIterator<Item = OsString>,
+    ) -> Result<Self, clap::Error> {
         let matches = command.try_get_matches_from_mut(args)?;
         // clap could refuse this itself, but then it refuses `classify --quiet cluster stop` too.
         if let Some(name) = matches.subcommand_name()
@@ -50,6 +110,21 @@ impl Cli {
         }
         Self::from_arg_matches(&matches)
     }
+}
+
+/// The value of an option of every command, if it was typed.
+fn flag(typed: &ArgMatches, setting: &Setting) -> Option<String> {
+    let id = setting.arg.get_id().as_str();
+    if !setting.section.is_empty() || typed.value_source(id) != Some(ValueSource::CommandLine) {
+        return None;
+    }
+    let raw = typed.get_raw(id).into_iter().flatten().map(|value| value.to_string_lossy().into_owned());
+    Some(raw.collect::<Vec<_>>().join(",")).filter(|text| !text.is_empty()).or_else(|| Some("true".into()))
+}
+
+fn variable(name: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "to tell where a setting comes from")]
+    std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 /// An option of the default command that was typed, if any.
@@ -67,6 +142,9 @@ pub struct Global {
     /// Folder for all local state [default: the XDG state folder, ~/.local/state/classify]
     #[arg(long, global = true, value_name = "DIR", env = "CLASSIFY_HOME", help_heading = GLOBAL)]
     pub home: Option<PathBuf>,
+    /// Settings to use [default: ./classify.toml, else classify/classify.toml in the XDG configuration folder]
+    #[arg(long, global = true, value_name = "FILE", env = "CLASSIFY_CONFIG", help_heading = GLOBAL)]
+    pub config: Option<PathBuf>,
     /// Say only what went wrong
     #[arg(short, long, global = true, help_heading = GLOBAL)]
     pub quiet: bool,
@@ -88,6 +166,10 @@ pub enum Command {
     Queue(queue::QueueArgs),
     /// Show or change what a model may be asked
     Limits(limits::LimitsArgs),
+    /// Look at the label set
+    Taxonomy(taxonomy::TaxonomyArgs),
+    /// Look at the settings
+    Config(config::ConfigArgs),
     /// Write a script for shell completion to stdout
     Completions(completions::CompletionsArgs),
 }

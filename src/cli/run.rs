@@ -214,7 +214,7 @@ fn dollars(text: &str) -> Result<f64, String> {
 /// Answers to more in one request get worse before they get cheaper.
 const MOST_ITEMS: usize = 50;
 
-fn items(text: &str) -> Result<NonZeroUsize, String> {
+pub(super) fn items(text: &str) -> Result<NonZeroUsize, String> {
     match text.parse::<NonZeroUsize>() {
         Ok(number) if number.get() <= MOST_ITEMS => Ok(number),
         _ => Err(format!("must be a whole number from 1 to {MOST_ITEMS}")),

@@ -1,6 +1,7 @@
 //! One module per command: wiring between the command line and the parts that do the work.
 
 mod cluster;
+mod config;
 mod home;
 mod limits;
 mod preflight;
@@ -9,6 +10,7 @@ mod run;
 mod serve;
 mod signals;
 mod target;
+mod taxonomy;
 mod up;
 
 use std::borrow::Cow;
@@ -34,6 +36,8 @@ pub fn dispatch(cli: Cli, ui: Ui) -> Result<ExitStatus> {
         Some(Command::Serve(args)) => block_on(serve::run(&global, args, ui)),
         Some(Command::Queue(args)) => block_on(queue::run(&global, args, ui)),
         Some(Command::Limits(args)) => block_on(limits::run(&global, args, ui)),
+        Some(Command::Taxonomy(args)) => taxonomy::run(args.command, ui),
+        Some(Command::Config(args)) => config::run(&args, ui),
         Some(Command::Completions(args)) => {
             print(&completions::script(args.shell), ui)?;
             Ok(ExitStatus::Success)

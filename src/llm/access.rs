@@ -97,6 +97,11 @@ pub fn key_variable(provider: Provider) -> &'static str {
     if names.default_url.is_some() { names.key } else { names.url }
 }
 
+/// All variables of the environment that tell where providers are and what their keys are.
+pub fn variables() -> Vec<&'static str> {
+    Provider::ALL.into_iter().map(names).flat_map(|names| [names.key, names.url]).collect()
+}
+
 impl Access {
     /// Reads what `provider` needs from the environment, of which `variable` gives one value. Empty ones count as
     /// absent. URLs may end in `/v1`, or not.

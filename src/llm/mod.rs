@@ -28,7 +28,7 @@ use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::str::FromStr;
 
-pub use access::{Access, Secret, key_variable};
+pub use access::{Access, Secret, key_variable, variables};
 pub use ask::{Asked, Asker, Unanswered};
 pub use client::{Client, Timeouts};
 pub use estimate::{Estimator, cost_each};
@@ -36,6 +36,7 @@ pub use prices::{Price, Prices};
 pub use prompt::{PROMPT_VERSION, Prompt};
 pub use rates::RateHeaders;
 pub use retry::Backoff;
+pub use safe::looks_like_key;
 pub use schema::Schema;
 pub use throttle::{Feedback, Throttle, Verdict};
 pub use usage::Usage;

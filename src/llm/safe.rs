@@ -13,15 +13,29 @@ const LONGEST: usize = 300;
 /// Characters of a message that are looked at. More than are kept, so that no key is cut in two by the bound.
 const READ: usize = 4_000;
 
+/// Prefixes that providers give their keys, with what follows.
+const PREFIXED: &str = r"(?i)\b(?:sk|pk|rk|gsk|xai|hf|ghp)[-_][\w*-]{4,}|\bAIza[\w-]{10,}";
+
 /// What a key looks like: a prefix providers use, a bearer token, or a long run of letters and digits without a hyphen
 /// (model names have hyphens). Some request ids go with them, which costs less than one key that is shown.
 static KEY: LazyLock<Regex> = LazyLock::new(|| {
-    let prefixed = r"(?i)\b(?:sk|pk|rk|gsk|xai|hf|ghp)[-_][\w*-]{4,}|\bAIza[\w-]{10,}";
     let bearer = r"(?i)\bbearer\s+[\w.*~+/=-]+";
     let run = r"\b(?<run>[A-Za-z0-9_+/=*]{24,})";
-    Regex::new(&format!("{prefixed}|{bearer}|{run}"))
-        .unwrap_or_else(|error| unreachable!("the pattern is a constant: {error}"))
+    pattern(&format!("{PREFIXED}|{bearer}|{run}"))
 });
+
+/// A setting that is a key: no path, URL or name of a model looks like this.
+static KEY_ALONE: LazyLock<Regex> =
+    LazyLock::new(|| pattern(&format!(r"^(?:{PREFIXED}|[A-Za-z0-9_]{{32,}})$")));
+
+fn pattern(text: &str) -> Regex {
+    Regex::new(text).unwrap_or_else(|error| unreachable!("the pattern is a constant: {error}"))
+}
+
+/// Whether `text` is a key by its looks.
+pub fn looks_like_key(text: &str) -> bool {
+    KEY_ALONE.is_match(text.trim())
+}
 
 /// `message` as it may be shown. `key` is the one in use, which goes whatever it looks like.
 pub(super) fn message(message: &str, key: Option<&Secret>) -> String {

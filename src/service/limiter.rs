@@ -223,6 +223,7 @@ impl Lessee {
             match self.lease(&ask).await {
                 Ok(lease) => {
                     failures = 0;
+                    tracing::trace!(model = self.model, granted = lease.granted.requests, took = ?asked.elapsed(), "lease");
                     shared.grant(&lease, asked.elapsed() < TTL);
                     let wait =
                         if hungry { Duration::from_millis(lease.ask_again_ms) } else { Duration::ZERO };

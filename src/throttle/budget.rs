@@ -8,7 +8,7 @@
 //! was made, and no window of 60 s of arrivals holds more than the limit. The price is `(ttl + SPREAD) / 60 s` of the
 //! limit: under 1 % for the times to live in use.
 //!
-//! Within the minute, grants are paced by a token bucket (GCRA) half a second deep. When the provider says "too many",
+//! Within the minute, grants are paced by a token bucket (GCRA) a second deep. When the provider says "too many",
 //! the pace falls by a factor and grows back by a fixed amount per second (additive increase, multiplicative decrease: Chiu and Jain,
 //! "Analysis of the increase and decrease algorithms for congestion avoidance in computer networks", 1989).
 
@@ -24,8 +24,8 @@ const WINDOW: u64 = 60_000;
 const SPREAD: u64 = 150;
 /// Grants are remembered to this many milliseconds, always as later than they were.
 const GRAIN: u64 = 100;
-/// How much of a pause can be caught up, in milliseconds.
-const DEPTH: u64 = 500;
+/// How much of a pause can be caught up, in milliseconds: a busy machine's hiccups must not cost a share of the limit.
+const DEPTH: u64 = 1_000;
 /// What is left of the pace after "too many requests".
 const DECREASE: f64 = 0.7;
 /// What the pace gains per second, as a share of the limit.
@@ -181,7 +181,7 @@ impl Budget {
     pub fn lease(&mut self, limits: &Limits, ask: &Ask, now: u64) -> Lease {
         // A clock that was set back would lift the limits for as long.
         let now = now.max(self.last_ask);
-        self.settle(ask);
+        self.settle(limits, ask);
         self.adapt(ask, now);
         self.last_ask = now;
         self.grants = self.grants.split_off(&(now + 1));
@@ -230,18 +230,28 @@ impl Budget {
         self.grants.values().copied().fold(Amount::default(), plus)
     }
 
-    /// Takes back what was not needed and adds what was used beyond.
-    fn settle(&mut self, ask: &Ask) {
+    /// Takes back what was not needed and adds what was used beyond; both also change when the next may leave. A model rarely says as
+    /// much as it may, so without that half of a limit on tokens would never be used.
+    fn settle(&mut self, limits: &Limits, ask: &Ask) {
         for (id, amount) in &ask.returned {
             if let Some(grant) = self.grants.get_mut(id) {
                 grant.requests = grant.requests.saturating_sub(amount.requests);
                 grant.tokens = grant.tokens.saturating_sub(amount.tokens);
             }
+            if let Some(limit) = limits.requests {
+                self.requests_due -= self.cost(limit, amount.requests);
+            }
+            if let Some(limit) = limits.tokens {
+                self.tokens_due -= self.cost(limit, amount.tokens);
+            }
         }
-        if ask.overdrawn > 0
-            && let Some(mut latest) = self.grants.last_entry()
-        {
-            latest.get_mut().tokens += ask.overdrawn;
+        if ask.overdrawn > 0 {
+            if let Some(mut latest) = self.grants.last_entry() {
+                latest.get_mut().tokens += ask.overdrawn;
+            }
+            if let Some(limit) = limits.tokens {
+                self.tokens_due += self.cost(limit, ask.overdrawn);
+            }
         }
     }
 

@@ -25,22 +25,22 @@ pub(crate) fn the_plan_is_what_the_provider_then_counts(world: &mut World) {
 
     let before = plan(world);
     assert_eq!((&before["indicators"], &before["known"]), (&rows.into(), &0.into()), "{before:#}");
-    assert_eq!(provider.stub.totals().requests, 0, "a plan sends nothing");
+    assert_eq!(provider.totals("stub-plan")[0], 0, "a plan sends nothing");
     assert_eq!(before["cost_usd"], Value::Null, "no price is made up");
     let sample = before["sample"]["user"].as_str().expect("a sample");
 
     let ran = world.classify(&with_model("stub-plan", &["-o", "plan.jsonl", "plan.csv"])).expect_code(0);
-    let counted = provider.stub.totals();
-    assert_eq!(before["requests"].as_u64(), Some(counted.requests));
-    assert_eq!(before["input_tokens"].as_u64(), Some(counted.input_tokens));
-    assert!(provider.stub.seen().iter().any(|seen| seen.user == sample), "the sample was sent");
-    provider.expect_same_counts(&ran.json());
+    let counted = provider.totals("stub-plan");
+    assert_eq!(before["requests"].as_u64(), Some(counted[0]));
+    assert_eq!(before["input_tokens"].as_u64(), Some(counted[1]));
+    assert!(provider.seen("stub-plan").iter().any(|seen| seen.user == sample), "the sample was sent");
+    provider.expect_same_counts("stub-plan", &ran.json());
 
     let after = plan(world);
     assert_eq!((&after["known"], &after["requests"]), (&rows.into(), &0.into()), "{after:#}");
     let again = world.classify(&with_model("stub-plan", &["-o", "plan2.jsonl", "plan.csv"])).expect_code(0);
     assert_eq!(again.json()["totals"]["reused"], rows);
-    assert_eq!(provider.stub.totals(), counted, "nothing is paid for twice");
+    assert_eq!(provider.totals("stub-plan"), counted, "nothing is paid for twice");
 }
 
 pub(crate) fn hybrid_asks_only_where_the_rules_are_not_sure(world: &mut World) {
@@ -55,10 +55,10 @@ pub(crate) fn hybrid_asks_only_where_the_rules_are_not_sure(world: &mut World) {
     let run = [&method[..], &["--mode", "max", "--json", "-o", "hybrid.jsonl", "hybrid.csv"]].concat();
     let ran = world.classify(&run).expect_code(0);
     let report = ran.json();
-    assert_eq!(provider.stub.seen().len(), rows - sure);
+    assert_eq!(provider.seen("stub-hybrid").len(), rows - sure);
     assert_eq!(report["llm"]["spared"], sure);
     assert!(ran.stderr.contains("needed no model"), "{}", ran.stderr);
-    provider.expect_same_counts(&report);
+    provider.expect_same_counts("stub-hybrid", &report);
     let by = |name| world.rows("hybrid.jsonl").iter().filter(|row| row["provider"] == name).count();
     assert_eq!((by("rules"), by("openai")), (sure, rows - sure), "a row says who answered");
 }
@@ -70,10 +70,10 @@ pub(crate) fn several_indicators_share_a_request(world: &mut World) {
     let options = ["--items-per-call", "5", "--batch-size", "25", "-o", "shared.jsonl", &table];
     let ran = world.classify(&with_model("stub-shared", &options)).expect_code(0);
     world.expect_each_once(&table, "shared.jsonl");
-    let (seen, report) = (provider.stub.seen(), ran.json());
+    let (seen, report) = (provider.seen("stub-shared"), ran.json());
     assert!(seen.iter().all(|seen| seen.ids.len() <= 5));
     // 40 at best. Calls that arrive late make groups of their own.
     assert!((40..=80).contains(&seen.len()), "{} requests", seen.len());
-    provider.expect_same_counts(&report);
+    provider.expect_same_counts("stub-shared", &report);
     assert_eq!(report["llm"]["retries"], 0, "{report:#}");
 }

@@ -19,7 +19,7 @@ pub(crate) fn the_key_is_nowhere(world: &mut World) {
     let options = with_model("stub-secret", &["-vv", "-o", "secret.jsonl", &table]);
     let run = world.begin(&options);
     // Journals are kept as long as work is under way.
-    wait_for("calls under way", Duration::from_secs(30), || provider.stub.seen().len() > 30);
+    wait_for("calls under way", Duration::from_secs(30), || provider.seen("stub-secret").len() > 30);
     let mut texts = vec![restate(world)];
     let ran = run.finish().expect_code(0);
     texts.extend([ran.stdout, ran.stderr]);
@@ -43,7 +43,7 @@ pub(crate) fn the_key_is_nowhere(world: &mut World) {
         assert!(having >= least, "`{part}` in {having} files");
     }
     for key in [KEY, WRONG] {
-        let hex: String = key.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let hex = classify::domain::fingerprint::hex(key.as_bytes());
         for needle in [key, &hex, &key[..20]] {
             for text in &texts {
                 assert!(!text.contains(needle), "the key is in {text}");

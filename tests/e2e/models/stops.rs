@@ -19,10 +19,10 @@ pub(crate) fn a_refused_key_stops_the_run(world: &mut World) {
     assert!(ran.stderr.contains("every further call would fail"), "{}", ran.stderr);
     assert!(ran.stderr.contains("401") && ran.stderr.contains("hint: put the right key"), "{}", ran.stderr);
     assert_eq!(ran.stderr.matches("error: ").count(), 1, "{}", ran.stderr);
-    let calls = provider.stub.seen().len();
+    let calls = provider.seen("stub-key").len();
     assert!((1..=300).contains(&calls), "{calls} calls for nothing");
     // The provider's words, in which the key was.
-    let failures = fs::read_to_string(world.path("key.failures.jsonl")).expect("failures");
+    let failures = fs::read_to_string(world.path("key.failures.jsonl.partial")).expect("failures");
     assert!(failures.contains("Incorrect API key provided: [redacted]"), "{failures}");
     assert!(!failures.contains(WRONG) && !ran.stderr.contains(WRONG));
 
@@ -37,12 +37,12 @@ pub(crate) fn too_many_failures_stop_the_run(world: &mut World) {
     provider.serve(world, &[]);
     for (most, said) in [("5", "more than 5"), ("20%", "more than 20% of")] {
         let table = world.table(2_000);
-        let before = provider.stub.seen().len();
+        let before = provider.seen("stub-bad").len();
         let options =
             ["--provider", "openai", "--model", "stub-bad", "--rpm", "6000", "--max-failures", most, &table];
         let ran = world.classify(&options).expect_code(3);
         assert!(ran.stderr.contains(said) && ran.stderr.contains("--max-failures"), "{}", ran.stderr);
-        let calls = provider.stub.seen().len() - before;
+        let calls = provider.seen("stub-bad").len() - before;
         assert!(calls < 1_000, "{calls} calls");
     }
 }
@@ -70,15 +70,15 @@ source = "a test"
     let first = run("200").expect_code(3);
     assert!(first.stderr.contains("--max-cost"), "{}", first.stderr);
     let report = first.json();
-    provider.expect_same_counts(&report);
+    provider.expect_same_counts("stub-dear", &report);
     let spent = report["llm"]["cost_usd"].as_f64().expect("a cost");
     assert!((100.0..=200.0).contains(&spent), "{spent} USD");
-    let asked = provider.stub.seen().len();
+    let asked = provider.seen("stub-dear").len();
 
     let second = run("2000").expect_code(0);
     world.expect_each_once(&table, "dear.jsonl");
     assert_eq!(second.json()["totals"]["reused"], asked);
-    let mut seen: Vec<String> = provider.stub.seen().into_iter().flat_map(|seen| seen.ids).collect();
+    let mut seen: Vec<String> = provider.seen("stub-dear").into_iter().flat_map(|seen| seen.ids).collect();
     seen.sort_unstable();
     assert_eq!(seen, ids(world, &table), "each was paid for once");
 }
