@@ -59,6 +59,11 @@ pub fn duration(length: std::time::Duration) -> String {
     }
 }
 
+/// The line of `text`, from 1, in which the byte at `offset` stands.
+pub fn line_at(text: &str, offset: usize) -> usize {
+    text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

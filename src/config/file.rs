@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 use super::setting::Setting;
 use crate::error::{Failure, Result};
 use crate::llm::looks_like_key;
+use crate::text::line_at;
 
 /// What the file is called, wherever it is looked for.
 const NAME: &str = "classify.toml";
@@ -187,8 +188,4 @@ fn values(value: &DeValue<'_>) -> Option<Vec<String>> {
         _ => return None,
     };
     Some(vec![one])
-}
-
-fn line_at(text: &str, offset: usize) -> usize {
-    text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count() + 1
 }

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::usage::Usage;
 use super::{Model, Provider};
 use crate::error::Failure;
+use crate::text::line_at;
 
 /// Form of the file this program reads.
 const VERSION: u32 = 1;
@@ -108,7 +109,10 @@ impl Price {
 }
 
 fn parse(text: &str) -> Result<Vec<Price>, String> {
-    let list: List = toml::from_str(text).map_err(|error| error.to_string())?;
+    let list: List = toml::from_str(text).map_err(|error| {
+        let line = line_at(text, error.span().unwrap_or_default().start);
+        format!("line {line}: {}", error.message())
+    })?;
     if list.version != VERSION {
         return Err(format!("version {} is not {VERSION}", list.version));
     }

@@ -123,7 +123,7 @@ pub(crate) fn two_services_share_one_limit(world: &mut World) {
     let (full, shares) = (seen(), providers.each_ref().map(|provider| provider.seen("stub-pair").len()));
     let used = between(&full, first, MINUTE);
     let most = fullest_minute(&full);
-    measured(&format!("pair: {most} in the fullest minute, {used} in the first, {shares:?} by process");
+    measured(&format!("pair: {most} in the fullest minute, {used} in the first, {shares:?} by process"));
     assert!(most <= LIMIT, "{most} requests in a minute");
     assert!(used * 100 >= LIMIT * 99, "only {used} requests in a saturated minute");
     assert!(shares.iter().all(|share| share * 5 > full.len()), "{shares:?}: one of them got next to nothing");
@@ -138,7 +138,7 @@ pub(crate) fn two_services_share_one_limit(world: &mut World) {
         let before = between(&seen, first + Duration::from_secs(20), span);
         (before, between(&seen, changed + Duration::from_secs(1), span))
     });
-    measured(&format!("pair: calls in {span:?} before and after by process: {speeds:?}");
+    measured(&format!("pair: calls in {span:?} before and after by process: {speeds:?}"));
     assert!(speeds.iter().all(|(before, after)| after * 10 >= before * 15), "{speeds:?}");
     run.finish().expect_code(0);
     world.expect_each_once(&table, "pair.jsonl");

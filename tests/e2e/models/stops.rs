@@ -53,6 +53,7 @@ pub(crate) fn spent_money_stops_the_run_and_is_not_spent_twice(world: &mut World
 provider = "openai"
 models = ["stub-dear"]
 input = 1000.0
+cached = 1000.0
 output = 0.0
 date = "2026-11-22"
 source = "a test"
