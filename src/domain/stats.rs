@@ -177,11 +177,12 @@ impl RunStats {
 impl Usage {
     /// Adds what another classification consumed. A price is known only where it is known for all.
     pub fn add(&mut self, other: &Self) {
-        if self.requests == 0 {
+        // An indicator that shared its request with others may have tokens without a request.
+        if *self == Self::default() {
             *self = *other;
             return;
         }
-        if other.requests == 0 {
+        if *other == Self::default() {
             return;
         }
         self.requests += other.requests;
@@ -259,6 +260,8 @@ mod tests {
         sum.add(&Usage::default());
         sum.add(&priced);
         assert_eq!(sum.cost_usd, Some(1.0));
+        sum.add(&Usage { requests: 0, input_tokens: 5, cost_usd: Some(0.25), ..Usage::default() });
+        assert_eq!((sum.input_tokens, sum.cost_usd), (5, Some(1.25)), "a share of another's request");
         sum.add(&unpriced);
         assert_eq!((sum.requests, sum.cost_usd), (3, None));
     }

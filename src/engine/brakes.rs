@@ -1,4 +1,4 @@
-//! When a run must not go on although it could: every call would fail, too many have failed, or the money is spent.
+//! When a run must not go on although it could: every call would fail, or too many have failed. The money is `purse`'s.
 //!
 //! Pure: looks at the counts after each event. Stopping is the owner's business.
 
@@ -61,10 +61,9 @@ impl Brakes {
                         ),
                     );
                 }
-                self.too_many_failures(stats).or_else(|| self.too_expensive(stats))
+                self.too_many_failures(stats)
             }
             RunEvent::Rejected => self.too_many_failures(stats),
-            RunEvent::Submitted { .. } => self.too_expensive(stats),
             _ => None,
         }
     }
@@ -85,24 +84,6 @@ impl Brakes {
             )
             .hint("the failures file says why each of them did"),
         )
-    }
-
-    fn too_expensive(&self, stats: &RunStats) -> Option<Failure> {
-        let most = self.max_cost_usd?;
-        let spent = stats.usage.cost_usd.unwrap_or_default();
-        let paid = stats.finished().saturating_sub(stats.reused + stats.spared);
-        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-        let each = if paid > 0 && spent > 0.0 { spent / paid as f64 } else { self.expected_cost_usd };
-        let under_way = stats.submitted.saturating_sub(stats.finished());
-        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-        let committed = spent + each * under_way as f64;
-        (committed > most).then(|| {
-            Failure::new(
-                ExitStatus::SomeFailed,
-                format!("stopped: {spent:.4} USD are spent and {:.4} are under way, more than {most} (`--max-cost`)", committed - spent),
-            )
-            .hint("the same command with a higher `--max-cost` goes on: what is classified is not paid for twice")
-        })
     }
 }
 
@@ -130,17 +111,13 @@ mod tests {
         })
     }
 
-    fn submitted(indicators: u64) -> RunEvent {
-        RunEvent::Submitted { node: 0, indicators, at: Duration::ZERO }
-    }
-
-    fn recorded(succeeded: u64, failed: u64, cost: f64) -> RunEvent {
+    fn recorded(succeeded: u64, failed: u64) -> RunEvent {
         RunEvent::Recorded(Recorded {
             node: 0,
             succeeded,
             reused: 0,
             failed: BTreeMap::from([(FailureClass::Schema, failed)]),
-            usage: Usage { requests: succeeded + failed, cost_usd: Some(cost), ..Usage::default() },
+            usage: Usage::default(),
             spared: 0,
             hopeless: None,
             took: Duration::ZERO,
@@ -150,30 +127,20 @@ mod tests {
     #[test]
     fn failures_are_counted_or_weighed() {
         let count = Brakes { max_failures: Some("3".parse().unwrap()), ..Brakes::default() };
-        assert_eq!(after(&[recorded(5, 3, 0.0)], count), None);
-        assert!(after(&[recorded(5, 3, 0.0), recorded(0, 1, 0.0)], count).unwrap().contains("more than 3"));
+        assert_eq!(after(&[recorded(5, 3)], count), None);
+        assert!(after(&[recorded(5, 3), recorded(0, 1)], count).unwrap().contains("more than 3"));
         let share = Brakes { max_failures: Some("10%".parse().unwrap()), ..Brakes::default() };
-        assert_eq!(after(&[recorded(0, 10, 0.0)], share), None, "too few to tell");
-        assert_eq!(after(&[recorded(90, 10, 0.0)], share), None);
-        assert!(after(&[recorded(89, 11, 0.0)], share).unwrap().contains("more than 10% of 100"));
+        assert_eq!(after(&[recorded(0, 10)], share), None, "too few to tell");
+        assert_eq!(after(&[recorded(90, 10)], share), None);
+        assert!(after(&[recorded(89, 11)], share).unwrap().contains("more than 10% of 100"));
         for wrong in ["", "-1", "101%", "x%", "1.5"] {
             assert!(wrong.parse::<MaxFailures>().is_err(), "{wrong}");
         }
     }
 
     #[test]
-    fn money_under_way_counts_as_spent() {
-        let brakes = Brakes { max_cost_usd: Some(1.0), expected_cost_usd: 0.01, ..Brakes::default() };
-        assert_eq!(after(&[submitted(100)], brakes), None);
-        assert!(after(&[submitted(101)], brakes).unwrap().contains("--max-cost"));
-        // It turns out cheaper than was expected, and then dearer.
-        assert_eq!(after(&[submitted(100), recorded(100, 0, 0.5), submitted(100)], brakes), None);
-        assert!(after(&[submitted(100), recorded(50, 0, 0.7)], brakes).is_some());
-    }
-
-    #[test]
     fn a_refused_key_stops_the_run() {
-        let RunEvent::Recorded(recorded) = recorded(0, 1, 0.0) else { unreachable!("made above") };
+        let RunEvent::Recorded(recorded) = recorded(0, 1) else { unreachable!("made above") };
         let refused = RunEvent::Recorded(Recorded { hopeless: Some("openai: 401".into()), ..recorded });
         assert!(after(&[refused], Brakes::default()).unwrap().ends_with("openai: 401"));
     }

@@ -9,6 +9,7 @@ mod courier;
 pub mod diagnosis;
 mod feed;
 mod pool;
+mod purse;
 mod record;
 mod rotation;
 mod watchdog;
@@ -36,6 +37,7 @@ use crate::throttle::Pace;
 use courier::{Courier, Parcel, Places, Pulse};
 use feed::{Prepared, Work};
 use pool::Pool;
+use purse::Purse;
 use record::Delivery;
 
 /// Batches read ahead: enough that the dispatcher never waits for a disk, few enough not to matter.
@@ -108,14 +110,16 @@ impl Engine {
         let stats = RunStats::new(indicators, nodes.iter().map(node_stats).collect());
         let (raise, shutdown) = shutdown::channel();
         let (events, inbox) = mpsc::channel(QUEUE);
-        let mut tasks = self.start(nodes, rows, sink, events, shutdown, start);
+        let purse = Arc::new(Purse::new(&self.brakes));
+        let mut tasks = self.start(nodes, rows, sink, events, shutdown, start, &purse);
 
-        let mut owner = Owner { stats, observer, start, brakes: self.brakes, failure: None };
+        let mut owner = Owner { stats, observer, start, brakes: self.brakes, purse, failure: None };
         let (sink, written) = owner.follow(inbox, &mut tasks, &raise, stop, self.grace).await?;
         if let Err(error) = written {
             owner.failure = Some(Failure::unexpected(format!("cannot write the results: {error}")));
         }
-        Ok(Finished { elapsed: start.elapsed(), stats: owner.stats, sink, failure: owner.failure })
+        let failure = owner.failure.or_else(|| owner.purse.failure());
+        Ok(Finished { elapsed: start.elapsed(), stats: owner.stats, sink, failure })
     }
 
     fn start(
@@ -126,6 +130,7 @@ impl Engine {
         events: mpsc::Sender<RunEvent>,
         shutdown: Shutdown,
         start: Instant,
+        purse: &Arc<Purse>,
     ) -> Tasks {
         let pool = Arc::new(Pool::new(nodes, &self.pace));
         let pulse = Arc::new(Pulse::default());
@@ -144,7 +149,12 @@ impl Engine {
         let recorder = spawn_blocking(move || record::record(sink, deliveries, &recorder_events));
 
         let courier = Arc::new(Courier { pool, events, finished, pulse, shutdown, start });
-        background.spawn(dispatch(to_dispatch, courier, Room::new(self.pace.max_in_flight.get())));
+        background.spawn(dispatch(
+            to_dispatch,
+            courier,
+            Room::new(self.pace.max_in_flight.get()),
+            Arc::clone(purse),
+        ));
         Tasks { feeder: Some(feeder), recorder, _background: background }
     }
 }
@@ -179,8 +189,8 @@ impl Room {
     }
 }
 
-/// Takes batches in order, waits for room and for a node's turn, and sends a courier off with each.
-async fn dispatch(mut work: mpsc::Receiver<Work>, courier: Arc<Courier>, room: Room) {
+/// Takes batches in order, waits for room, for money and for a node's turn, and sends a courier off with each.
+async fn dispatch(mut work: mpsc::Receiver<Work>, courier: Arc<Courier>, room: Room, purse: Arc<Purse>) {
     let couriers = TaskTracker::new();
     let drain = courier.shutdown.clone();
     let next = async {
@@ -193,6 +203,9 @@ async fn dispatch(mut work: mpsc::Receiver<Work>, courier: Arc<Courier>, room: R
                 }
             };
             let Some(places) = room.places(&batch).await else { return };
+            if !purse.take(batch.len().get()).await {
+                return;
+            }
             let node = courier.pool.turn(batch.len()).await;
             let courier = Arc::clone(&courier);
             couriers.spawn(async move { courier.carry(Parcel { batch, places }, node).await });
@@ -222,6 +235,7 @@ struct Owner<'a> {
     observer: &'a mut dyn Observer,
     start: Instant,
     brakes: Brakes,
+    purse: Arc<Purse>,
     failure: Option<Failure>,
 }
 
@@ -282,6 +296,9 @@ impl Owner<'_> {
 
     fn apply(&mut self, event: &RunEvent, raise: &Raise) {
         self.stats.apply(event);
+        if let RunEvent::Recorded(recorded) = event {
+            self.purse.recorded(recorded);
+        }
         self.observer.observe(event, &self.stats, self.start.elapsed());
         if self.failure.is_none()
             && let Some(reason) = self.brakes.check(event, &self.stats)

@@ -42,13 +42,22 @@ impl Folder {
 
     /// `classify ARGS`, without a terminal, settings of the machine or standard input.
     pub(crate) fn classify(&self, args: &[&str]) -> Ran {
+        self.classify_with(&[], args)
+    }
+
+    /// The same with these variables in its environment.
+    #[allow(dead_code, reason = "each target uses its own part")]
+    pub(crate) fn classify_with(&self, environment: &[(&str, &str)], args: &[&str]) -> Ran {
         let mut command = Command::new(env!("CARGO_BIN_EXE_classify"));
-        let names =
-            ["CLASSIFY_CLUSTER", "CLASSIFY_INGRESS", "CLASSIFY_ADMIN", "CLASSIFY_BIND", "CLASSIFY_CACHE"];
-        for name in names.into_iter().chain(["RESTATE_SERVER", "RUST_LOG"]) {
+        let ours = |name: &str| name.starts_with("CLASSIFY_") || name.ends_with("_API_KEY");
+        for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
+            command.env_remove(name);
+        }
+        for name in ["RESTATE_SERVER", "RUST_LOG"] {
             command.env_remove(name);
         }
         command.args(args).current_dir(self.0.path()).env("CLASSIFY_HOME", self.path("home"));
+        command.env("XDG_CONFIG_HOME", self.path("home")).envs(environment.iter().copied());
         let output = command.stdin(Stdio::null()).output().unwrap();
         Ran { command: format!("classify {}", args.join(" ")), ..Ran::from(output) }
     }

@@ -20,7 +20,11 @@ pub(crate) fn the_key_is_nowhere(world: &mut World) {
     let run = world.begin(&options);
     // Journals are kept as long as work is under way.
     wait_for("calls under way", Duration::from_secs(30), || provider.seen("stub-secret").len() > 30);
-    let mut texts = vec![restate(world)];
+    let live = restate(world);
+    for part in ["ModelLimits", "sys_journal", "ask", "clock"] {
+        assert!(live.contains(part), "no {part} in what is searched: {live}");
+    }
+    let mut texts = vec![live];
     let ran = run.finish().expect_code(0);
     texts.extend([ran.stdout, ran.stderr]);
 
@@ -33,7 +37,6 @@ pub(crate) fn the_key_is_nowhere(world: &mut World) {
     let ran = world.classify(&with_model("stub-secret", &["-o", "wrong.jsonl", &table])).expect_code(2);
     texts.extend([ran.stdout, ran.stderr, restate(world)]);
 
-    assert!(texts[0].contains("ModelLimits") && texts[0].contains("sys_journal"), "{}", texts[0]);
     let files = files(world.path("").as_path());
     let read: Vec<(PathBuf, Vec<u8>)> =
         files.into_iter().filter_map(|file| Some((file.clone(), fs::read(file).ok()?))).collect();
@@ -60,8 +63,6 @@ fn restate(world: &World) -> String {
     let url = format!("{}/query", world.admin_url());
     let all = |name: &str| {
         let answer = http("POST", &url, &json!({ "query": format!("SELECT * FROM {name}") }));
-        let rows = answer["rows"].as_array().map_or(0, Vec::len);
-        assert!(rows > 0, "{name} is empty: nothing was searched");
         (name.to_owned(), answer)
     };
     let tables = ["sys_journal", "sys_invocation", "state"].map(all);

@@ -19,7 +19,7 @@ pub(crate) fn a_refused_key_stops_the_run(world: &mut World) {
     assert!(ran.stderr.contains("every further call would fail"), "{}", ran.stderr);
     assert!(ran.stderr.contains("401") && ran.stderr.contains("hint: put the right key"), "{}", ran.stderr);
     assert_eq!(ran.stderr.matches("error: ").count(), 1, "{}", ran.stderr);
-    let calls = provider.seen("stub-key").len();
+    let calls = provider.stub.counts()["rejected"];
     assert!((1..=300).contains(&calls), "{calls} calls for nothing");
     // The provider's words, in which the key was.
     let failures = fs::read_to_string(world.path("key.failures.jsonl.partial")).expect("failures");
