@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use classify::domain::indicator::Indicator;
+use classify::domain::method::Effort;
 use classify::domain::outcome::FailureClass;
 use classify::llm::{
     Access, Asked, Asker, Backoff, Client, Feedback, ModelOptions, Provider, Throttle, Timeouts, Usage,
@@ -524,4 +525,23 @@ async fn the_stub_is_as_strict_as_the_providers() {
     body["output_format"] = json!({});
     let (status, said) = post("/v1/messages", &anthropic, &body).await;
     assert_eq!((status, &said["type"]), (400, &json!("error")), "{said}");
+}
+
+#[tokio::test]
+async fn a_model_thinks_as_long_as_it_is_told() {
+    for provider in Provider::ALL {
+        for (effort, known) in [(Effort::Low, true), (Effort::Max, provider == Provider::Anthropic)] {
+            let stub = Stub::start(Plan::healthy()).await;
+            let timeouts = Timeouts::within(Duration::from_secs(5));
+            let client = Client::new(access(provider, &url(&stub, provider), KEY), timeouts).unwrap();
+            let options = ModelOptions::new(NonZeroUsize::MIN, Some(effort));
+            let (taxonomy, backoff) = (Taxonomy::economic(), Backoff::default());
+            let asker = Asker::new(client, "stub-1", options, taxonomy, backoff, NoThrottle::default());
+            let got = asker.ask(&rows(1)).await.remove(0);
+            assert_eq!(got.answer.is_ok(), known, "{provider} {effort:?}: {:?}", got.answer);
+            if let Err(error) = got.answer {
+                assert!(error.message.contains("does not support"), "{error}");
+            }
+        }
+    }
 }

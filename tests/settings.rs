@@ -53,8 +53,9 @@ fn every_value_says_where_it_came_from() {
 
 /// The rate that a run announces with these settings: `--plan` says how long it takes "as asked".
 fn time(file: &str, environment: &[(&str, &str)], args: &[&str]) -> f64 {
-    let rows: String = (0..9_000).map(|row| format!("a{row},One {row}\n")).collect();
-    let folder = Folder::new().file("a.csv", format!("id,name\n{rows}")).file("classify.toml", file);
+    let rows: Vec<String> = (0..9_000).map(|row| format!("a{row},One {row}")).collect();
+    let folder =
+        Folder::new().file("a.csv", format!("id,name\n{}\n", rows.join("\n"))).file("classify.toml", file);
     let args = [args, &["--plan", "--json", "--force", "--ingress", "http://127.0.0.1:1", "a.csv"]].concat();
     let ran = folder.classify_with(environment, &args);
     assert_eq!(ran.code, Some(0), "{ran:#?}");
@@ -82,12 +83,12 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
 
 #[test]
 fn another_provider_has_another_model() {
-    let file = "[run]\nprovider = \"hybrid\"\nmodel = \"openai/gpt-5-mini\"\nthreshold = 0.6\n";
+    let file = "[run]\nprovider = \"hybrid\"\nmodel = \"openai/gpt-6-luna\"\nthreshold = 0.6\n";
     let folder = Folder::with_table().file("classify.toml", file);
     let plan = |args: &[&str]| {
         folder.classify(&[args, &["--plan", "--force", "--ingress", "http://127.0.0.1:1", "a.csv"]].concat())
     };
-    assert!(plan(&[]).stdout.contains("to openai/gpt-5-mini"), "{:#?}", plan(&[]));
+    assert!(plan(&[]).stdout.contains("to openai/gpt-6-luna"), "{:#?}", plan(&[]));
     assert!(plan(&["--provider", "rules"]).stdout.contains("nothing: the rules are built in"));
     plan(&["--provider", "anthropic"]).failed(2).mentioned(&["`--provider anthropic` needs a model"]);
     assert!(plan(&["--model", "openai/other"]).stdout.contains("to openai/other"));

@@ -41,7 +41,8 @@ const GLOBAL: &str = "Global options";
 /// Commands whose options are settings.
 pub const SECTIONS: &Sections = &[&["run"], &["serve"], &["cluster", "start"], &["queue", "status"]];
 /// Typed options that make others pointless wherever those come from: another provider has other models.
-const REPLACES: &[(&str, &[&str])] = &[("provider", &["model", "threshold", "items_per_call"])];
+const REPLACES: &[(&str, &[&str])] =
+    &[("provider", &["model", "threshold", "items_per_call", "reasoning_effort"])];
 
 /// Why there is nothing to do.
 #[derive(Debug)]

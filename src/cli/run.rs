@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 
 use super::cluster::ServerArgs;
 use crate::cluster::DEFAULT_NAME;
-use crate::domain::method::{HYBRID, Method, RULES};
+use crate::domain::method::{Effort, HYBRID, Method, RULES};
 use crate::engine::MaxFailures;
 use crate::error::Failure;
 use crate::input;
@@ -76,6 +76,10 @@ pub struct RunArgs {
     /// Most indicators in one request to the model [default: 1]
     #[arg(long, value_name = "N", value_parser = items, allow_negative_numbers = true, help_heading = "Classification")]
     pub items_per_call: Option<NonZeroUsize>,
+    /// How long the model shall think: none, minimal, low, medium, high, xhigh, max, as far as it knows them [default: up
+    /// to the model]
+    #[arg(long, value_name = "EFFORT", value_parser = effort, help_heading = "Classification")]
+    pub reasoning_effort: Option<Effort>,
     /// Label set the service shall be using [default: the built-in `economic`]
     #[arg(long, value_name = "FILE", help_heading = "Classification")]
     pub taxonomy: Option<PathBuf>,
@@ -163,14 +167,18 @@ impl RunArgs {
             return stray("--threshold", "only `--provider hybrid` has one");
         }
         if self.provider == RULES {
-            return match (&self.model, self.items_per_call) {
-                (Some(_), _) => stray("--model", "`--provider rules` asks no model"),
-                (_, Some(_)) => stray("--items-per-call", "`--provider rules` asks no model"),
-                _ => Ok(Method::rules()),
+            let idle = [
+                ("--model", self.model.is_some()),
+                ("--items-per-call", self.items_per_call.is_some()),
+                ("--reasoning-effort", self.reasoning_effort.is_some()),
+            ];
+            return match idle.iter().find(|(_, given)| *given) {
+                Some((flag, _)) => stray(flag, "`--provider rules` asks no model"),
+                None => Ok(Method::rules()),
             };
         }
         let Some(name) = self.model.as_deref().filter(|name| !name.is_empty()) else {
-            let example = if self.provider == HYBRID { "openai/gpt-5-mini" } else { "gpt-5-mini" };
+            let example = if self.provider == HYBRID { "openai/gpt-6-luna" } else { "gpt-6-luna" };
             return Err(Failure::usage(format!("`--provider {}` needs a model", self.provider))
                 .hint(format!("for instance `--model {example}`")));
         };
@@ -186,6 +194,7 @@ impl RunArgs {
             model: Some(model),
             threshold: (self.provider == HYBRID).then(|| self.threshold.unwrap_or(DEFAULT_THRESHOLD)),
             items_per_call: self.items_per_call,
+            effort: self.reasoning_effort,
         })
     }
 }
@@ -197,6 +206,11 @@ fn provider(name: &str) -> Result<String, String> {
     }
     let near = all().min_by_key(|known| strsim::damerau_levenshtein(known, name)).unwrap_or(RULES);
     Err(format!("no such provider; did you mean `{near}`? ({})", all().collect::<Vec<_>>().join(", ")))
+}
+
+fn effort(name: &str) -> Result<Effort, String> {
+    let found = Effort::ALL.into_iter().find(|effort| effort.name() == name);
+    found.ok_or_else(|| format!("use one of: {}", Effort::ALL.map(Effort::name).join(", ")))
 }
 
 fn share(text: &str) -> Result<f64, String> {

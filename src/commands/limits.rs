@@ -117,14 +117,14 @@ mod tests {
         let granted = Amount { requests: 1_200, tokens: 2_400_000 };
         let usage = Usage { granted, pace: 0.7, processes: 2, in_flight: 12, shut_for_ms: 1_500 };
         let shown = table(&ModelLimits { limits, set_by_hand: true, usage: Some(usage) });
-        let expected = "\
-                     limit       in use
+        let expected = "
+                    limit       in use
 requests/min        5,000        1,200
 tokens/min       no limit    2,400,000
 at once                64           12
 pace         70 % of the limits: the provider refused requests
 paused       for 1.5 s more, as the provider asked
 set by       `classify limits set`";
-        assert_eq!(shown, expected);
+        assert_eq!(format!("\n{shown}"), expected);
     }
 }

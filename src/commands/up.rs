@@ -40,7 +40,7 @@ pub(super) async fn up(global: &Global, args: &RunArgs, ui: Ui) -> Result<Option
         trouble = look(global, args).await?;
     }
     if trouble.is_some() {
-        let uri = service(&folder, args, ui).await?;
+        let uri = service(&folder, &home, global, args, ui).await?;
         let registered = cluster::register(&folder, Some(&uri), TIMEOUT, &|_| {}).await?;
         ui.note(&format!("service    {}, registered on all nodes", registered.uri));
     }
@@ -56,7 +56,7 @@ async fn look(global: &Global, args: &RunArgs) -> Result<Option<Trouble>> {
 }
 
 /// Where a service answers: one that runs already, or a new one that belongs to the cluster.
-async fn service(folder: &Folder, args: &RunArgs, ui: Ui) -> Result<String> {
+async fn service(folder: &Folder, home: &Path, global: &Global, args: &RunArgs, ui: Ui) -> Result<String> {
     let state = State::load(folder)?.ok_or_else(|| {
         Failure::usage("the nodes that answer were not started here, so no service can be added to them")
             .hint("start one with `classify serve --register`")
@@ -78,19 +78,28 @@ async fn service(folder: &Folder, args: &RunArgs, ui: Ui) -> Result<String> {
     let program = std::env::current_exe()
         .map_err(|error| Failure::unexpected(format!("cannot find this program: {error}")))?;
     let command =
-        ServiceCommand { program, args: serve_args(port, args.taxonomy.as_deref()), port, timeout: TIMEOUT };
+        ServiceCommand { program, args: serve_args(port, home, global, args), port, timeout: TIMEOUT };
     let begun = std::time::Instant::now();
     let started = cluster::start_service(folder, &command, &cluster_command::say(ui)).await?;
     tracing::debug!(uri = started.uri, took = duration(begun.elapsed()), "service started");
     Ok(started.uri)
 }
 
-fn serve_args(port: u16, taxonomy: Option<&Path>) -> Vec<String> {
-    let mut args = vec!["serve".to_owned(), "--bind".to_owned(), format!("{}:{port}", Ipv4Addr::LOCALHOST)];
-    if let Some(file) = taxonomy {
-        args.extend(["--taxonomy".to_owned(), file.display().to_string()]);
+/// How the service is started: with the run's own settings, and for this cluster, which keeps the models' limits.
+fn serve_args(port: u16, home: &Path, global: &Global, args: &RunArgs) -> Vec<String> {
+    let bind = format!("{}:{port}", Ipv4Addr::LOCALHOST);
+    let mut words = vec!["serve".to_owned(), "--bind".to_owned(), bind];
+    let mut add = |flag: &str, value: String| words.extend([flag.to_owned(), value]);
+    add("--cluster", args.cluster.clone());
+    add("--home", home.display().to_string());
+    for (flag, file) in
+        [("--config", &global.config), ("--taxonomy", &args.taxonomy), ("--prices", &args.prices)]
+    {
+        if let Some(file) = file {
+            add(flag, file.display().to_string());
+        }
     }
-    args
+    words
 }
 
 /// The port of a URI on this machine's loopback.

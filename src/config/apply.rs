@@ -17,12 +17,14 @@ const NOBODY: &str = "";
 /// `root`, of which every setting can be given in the environment, too.
 #[must_use]
 pub fn with_environment(root: Command, sections: &Sections) -> Command {
+    let default = sections.first().map(|words| words.join(".")).unwrap_or_default();
     settings(&root, sections).into_iter().fold(root, |root, setting| {
         let change = |arg: Arg| {
             let arg = arg.env(setting.variable.clone());
             if setting.is_switch() { arg.value_parser(BoolishValueParser::new()) } else { arg }
         };
-        change_in(root, &words(&setting, sections), setting.id(), change)
+        let changed = change_in(root, &words(&setting, sections), setting.id(), &change);
+        if setting.section == default { change_in(changed, &[], setting.id(), &change) } else { changed }
     })
 }
 
@@ -57,42 +59,43 @@ pub fn apply(
     let mut changed = root.clone();
     let mut used: Vec<(&Setting, &Entry)> = Vec::new();
     for setting in &all {
-        let rivals = rivals(root, sections, setting, &all, replaces);
+        let excluded = excluded(root, sections, setting, &all);
+        let replaced = all.iter().filter(|other| {
+            let by = |(by, those): &(&str, &[&str])| *by == other.id() && those.contains(&setting.id());
+            other.section == setting.section && replaces.iter().any(by)
+        });
+        let rivals: Vec<&Setting> = excluded.iter().copied().chain(replaced).collect();
         let at = if setting.section.is_empty() || words.is_empty() { Vec::new() } else { words.clone() };
         let typed = |rival: &&Setting| given(rival) == Some(ValueSource::CommandLine);
-        if given(setting) != Some(ValueSource::CommandLine) && rivals.iter().any(typed) {
+        if !typed(&setting) && rivals.iter().any(typed) {
             // Typed options win, also over what stands in the environment.
-            changed = change_in(changed, &at, setting.id(), |arg| arg.env(NOBODY));
+            changed = change_in(changed, &at, setting.id(), &|arg| arg.env(NOBODY));
             continue;
         }
         let Some((file, entry)) = file.and_then(|file| Some((file, file.entry(setting)?))) else { continue };
         if given(setting).is_some() || rivals.iter().any(|rival| given(rival).is_some()) {
             continue;
         }
-        if let Some((other, line)) = rivals.iter().find_map(|rival| {
-            used.iter()
-                .find(|(used, _)| used.id() == rival.id())
-                .map(|(used, entry)| (used.name(), entry.line))
-        }) {
-            let at = format!("{}:{}", file.path.display(), entry.line);
-            return Err(Failure::usage(format!(
-                "{at}: `{}` and `{other}` in line {line} exclude each other",
-                setting.name()
-            )));
+        let earlier = used.iter().find(|(used, _)| excluded.iter().any(|other| other.id() == used.id()));
+        if let Some((other, earlier)) = earlier {
+            let (path, line) = (file.path.display(), entry.line);
+            let (one, other) = (setting.name(), other.name());
+            let message =
+                format!("{path}:{line}: `{one}` and `{other}` in line {} exclude each other", earlier.line);
+            return Err(Failure::usage(message));
         }
         used.push((setting, entry));
-        changed = change_in(changed, &at, setting.id(), |arg| arg.default_values(entry.values.clone()));
+        changed = change_in(changed, &at, setting.id(), &|arg| arg.default_values(entry.values.clone()));
     }
     Ok(changed)
 }
 
-/// Settings that have no meaning beside this one.
-fn rivals<'a>(
+/// Settings that clap takes only without this one.
+fn excluded<'a>(
     root: &Command,
     sections: &Sections,
     setting: &Setting,
     all: &'a [Setting],
-    replaces: &[(&str, &[&str])],
 ) -> Vec<&'a Setting> {
     let Some(own) = command(root, &words(setting, sections)) else { return Vec::new() };
     let excludes = |one: &Arg, other: &Arg| {
@@ -101,10 +104,6 @@ fn rivals<'a>(
     all.iter()
         .filter(|other| other.section == setting.section && other.id() != setting.id())
         .filter(|other| excludes(&setting.arg, &other.arg) || excludes(&other.arg, &setting.arg))
-        .chain(all.iter().filter(|other| {
-            other.section == setting.section
-                && replaces.iter().any(|(by, those)| *by == other.id() && those.contains(&setting.id()))
-        }))
         .collect()
 }
 
@@ -122,10 +121,13 @@ fn words(setting: &Setting, sections: &Sections) -> Vec<&'static str> {
         .unwrap_or_default()
 }
 
-fn change_in(root: Command, words: &[&str], id: &str, change: impl FnOnce(Arg) -> Arg) -> Command {
+/// Changes one option and leaves the order of options and commands as it is, which `mut_arg` and `mut_subcommand` do not.
+fn change_in(root: Command, words: &[&str], id: &str, change: &dyn Fn(Arg) -> Arg) -> Command {
     match words.split_first() {
-        None => root.mut_arg(id, change),
-        Some((word, rest)) => root.mut_subcommand(word, |inner| change_in(inner, rest, id, change)),
+        None => root.mut_args(|arg| if arg.get_id() == id { change(arg) } else { arg }),
+        Some((word, rest)) => root.mut_subcommands(|inner| {
+            if inner.get_name() == *word { change_in(inner, rest, id, change) } else { inner }
+        }),
     }
 }
 

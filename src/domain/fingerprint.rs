@@ -19,6 +19,7 @@ pub fn fingerprint(indicator: &Indicator, options: &RunOptions) -> String {
         &method.provider,
         &method.model,
         method.threshold,
+        method.effort,
         &options.nonce,
     );
     // JSON quotes and escapes, so no two different (settings, indicator) pairs have the same text.

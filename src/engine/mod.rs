@@ -110,8 +110,8 @@ impl Engine {
         let stats = RunStats::new(indicators, nodes.iter().map(node_stats).collect());
         let (raise, shutdown) = shutdown::channel();
         let (events, inbox) = mpsc::channel(QUEUE);
-        let purse = Arc::new(Purse::new(&self.brakes));
-        let mut tasks = self.start(nodes, rows, sink, events, shutdown, start, &purse);
+        let mut tasks = self.start(nodes, rows, sink, events, shutdown, start);
+        let purse = Arc::clone(&tasks.money);
 
         let mut owner = Owner { stats, observer, start, brakes: self.brakes, purse, failure: None };
         let (sink, written) = owner.follow(inbox, &mut tasks, &raise, stop, self.grace).await?;
@@ -130,7 +130,6 @@ impl Engine {
         events: mpsc::Sender<RunEvent>,
         shutdown: Shutdown,
         start: Instant,
-        purse: &Arc<Purse>,
     ) -> Tasks {
         let pool = Arc::new(Pool::new(nodes, &self.pace));
         let pulse = Arc::new(Pulse::default());
@@ -149,13 +148,9 @@ impl Engine {
         let recorder = spawn_blocking(move || record::record(sink, deliveries, &recorder_events));
 
         let courier = Arc::new(Courier { pool, events, finished, pulse, shutdown, start });
-        background.spawn(dispatch(
-            to_dispatch,
-            courier,
-            Room::new(self.pace.max_in_flight.get()),
-            Arc::clone(purse),
-        ));
-        Tasks { feeder: Some(feeder), recorder, _background: background }
+        let (room, money) = (Room::new(self.pace.max_in_flight.get()), Arc::new(Purse::new(&self.brakes)));
+        background.spawn(dispatch(to_dispatch, courier, room, Arc::clone(&money)));
+        Tasks { feeder: Some(feeder), recorder, money, _background: background }
     }
 }
 
@@ -163,6 +158,7 @@ impl Engine {
 struct Tasks {
     feeder: Option<JoinHandle<Result<()>>>,
     recorder: JoinHandle<(Sink, std::io::Result<()>)>,
+    money: Arc<Purse>,
     _background: JoinSet<()>,
 }
 

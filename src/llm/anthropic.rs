@@ -25,6 +25,10 @@ pub(super) fn body(question: &Question<'_>) -> Value {
             "format": { "type": "json_schema", "schema": question.prompt.schema().value() },
         },
     });
+    // <https://platform.claude.com/docs/en/build-with-claude/effort>
+    if let Some(effort) = question.options.effort {
+        body["output_config"]["effort"] = effort.name().into();
+    }
     if let Some(temperature) = question.options.temperature {
         body["temperature"] = temperature.into();
     }

@@ -28,6 +28,8 @@ use std::fmt;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::str::FromStr;
 
+use crate::domain::method::Effort;
+
 pub use access::{Access, Secret, key_variable, variables};
 pub use ask::{Asked, Asker, Unanswered};
 pub use client::{Client, Timeouts};
@@ -109,7 +111,7 @@ impl fmt::Display for Model {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnknownModel {
     /// There is no provider in front.
-    #[error("a model is named PROVIDER/NAME, for instance `openai/gpt-5-mini`")]
+    #[error("a model is named PROVIDER/NAME, for instance `openai/gpt-6-luna`")]
     NoProvider,
     /// What stands in front is none.
     #[error(transparent)]
@@ -139,15 +141,28 @@ pub struct ModelOptions {
     pub max_output_tokens: NonZeroU32,
     /// Most indicators in one request.
     pub items_per_call: NonZeroUsize,
+    /// How long it shall think; left out of the request where this is absent.
+    pub effort: Option<Effort>,
+}
+
+impl ModelOptions {
+    /// Options for so many indicators per request and this much thought, for which there is room in the answer.
+    pub fn new(items_per_call: NonZeroUsize, effort: Option<Effort>) -> Self {
+        let more = match effort {
+            None | Some(Effort::None | Effort::Minimal | Effort::Low) => 1,
+            Some(Effort::Medium) => 2,
+            Some(Effort::High) => 4,
+            Some(Effort::Xhigh | Effort::Max) => 8,
+        };
+        let max_output_tokens =
+            DEFAULT_MAX_OUTPUT_TOKENS.saturating_mul(NonZeroU32::MIN.saturating_add(more - 1));
+        Self { temperature: None, max_output_tokens, items_per_call, effort }
+    }
 }
 
 impl Default for ModelOptions {
     fn default() -> Self {
-        Self {
-            temperature: None,
-            max_output_tokens: DEFAULT_MAX_OUTPUT_TOKENS,
-            items_per_call: NonZeroUsize::MIN,
-        }
+        Self::new(NonZeroUsize::MIN, None)
     }
 }
 

@@ -30,6 +30,9 @@ pub(super) fn body(question: &Question<'_>) -> Value {
         Provider::OpenAi | Provider::Anthropic => "max_completion_tokens",
     };
     body[limit] = question.max_output_tokens().into();
+    if let Some(effort) = question.options.effort {
+        body["reasoning_effort"] = effort.name().into();
+    }
     if let Some(temperature) = question.options.temperature {
         body["temperature"] = temperature.into();
     }

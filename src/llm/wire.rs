@@ -92,6 +92,7 @@ pub(super) mod tests {
             temperature: (items > 1).then_some(0.0),
             max_output_tokens: NonZeroU32::new(600).unwrap(),
             items_per_call: NonZeroUsize::new(items).unwrap(),
+            ..ModelOptions::default()
         };
         let indicator = |number: usize| Indicator {
             id: format!("row-{number}"),

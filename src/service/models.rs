@@ -1,6 +1,6 @@
 //! The models this process can ask, and what it takes to ask them: keys, limits, prices.
 //!
-//! Owns one limiter per model and one [`Desk`] per model and number of indicators per request, made when first asked for. Requests and
+//! Owns one limiter per model and one [`Desk`] per model and way of asking it, made when first asked for. Requests and
 //! answers are `llm`'s business, budgets are `limits`'.
 
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use super::limiter::Limiter;
 use crate::domain::indicator::Indicator;
-use crate::domain::method::Method;
+use crate::domain::method::{Effort, Method};
 use crate::domain::outcome::Usage;
 use crate::llm::{Access, Asked, Asker, Backoff, Client, Model, ModelOptions, Price, Prices, Timeouts};
 use crate::restate::ingress::Ingress;
@@ -46,8 +46,11 @@ pub(super) struct Models {
     settings: ModelSettings,
     taxonomy: Taxonomy,
     limiters: Mutex<HashMap<Model, Limiter>>,
-    desks: Mutex<HashMap<(Model, NonZeroUsize), Arc<Desk>>>,
+    desks: Mutex<HashMap<Way, Arc<Desk>>>,
 }
+
+/// A model, most indicators per request, and how long it shall think.
+type Way = (Model, NonZeroUsize, Option<Effort>);
 
 /// Where one model is asked, by as many indicators at once as fit into a request.
 #[derive(Debug)]
@@ -85,15 +88,15 @@ impl Models {
     pub(super) async fn ask(&self, method: &Method, indicator: Indicator) -> Result<Priced, String> {
         let model = method.model.as_deref().ok_or("the run names no model")?;
         let model: Model = model.parse().map_err(|error| format!("`{model}`: {error}"))?;
-        let desk = self.desk(&model, method.items_per_call.unwrap_or(NonZeroUsize::MIN))?;
+        let desk = self.desk(&model, method.items_per_call.unwrap_or(NonZeroUsize::MIN), method.effort)?;
         let asked = desk.ask(indicator).await?;
         let usage = asked.usage.priced(desk.price.as_ref());
         Ok(Priced { asked, usage })
     }
 
-    fn desk(&self, model: &Model, group: NonZeroUsize) -> Result<Arc<Desk>, String> {
+    fn desk(&self, model: &Model, group: NonZeroUsize, effort: Option<Effort>) -> Result<Arc<Desk>, String> {
         let mut desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(desk) = desks.get(&(model.clone(), group)) {
+        if let Some(desk) = desks.get(&(model.clone(), group, effort)) {
             return Ok(Arc::clone(desk));
         }
         let ModelSettings { access, prices, backoff, timeouts, .. } = &self.settings;
@@ -103,12 +106,12 @@ impl Models {
             .ok_or_else(|| format!("the service has no provider `{}`", model.provider))?;
         let client =
             Client::new(access.clone(), *timeouts).map_err(|failure| failure.message().to_owned())?;
-        let options = ModelOptions { items_per_call: group, ..ModelOptions::default() };
+        let options = ModelOptions::new(group, effort);
         let limiter = self.limiter(model);
         let asker = Asker::new(client, &model.name, options, &self.taxonomy, *backoff, limiter);
         let price = prices.of(model).cloned();
         let desk = Arc::new(Desk { asker, price, group: group.get(), gathering: Mutex::default() });
-        desks.insert((model.clone(), group), Arc::clone(&desk));
+        desks.insert((model.clone(), group, effort), Arc::clone(&desk));
         Ok(desk)
     }
 

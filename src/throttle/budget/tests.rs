@@ -78,8 +78,8 @@ fn tokens_are_a_limit_of_their_own() {
 fn the_first_request_waits_for_nothing_and_no_minute_leaves_at_once() {
     let mut budget = Budget::new(1_000_000);
     let lease = budget.lease(&limits(600, 0, 0), &ask("a", 100), 1_000_000);
-    assert_eq!(lease.granted.requests, 5, "half a second's worth");
-    assert_eq!(lease.ask_again_ms, 100, "the sixth is due a tenth of a second later");
+    assert_eq!(lease.granted.requests, 10, "a second's worth");
+    assert_eq!(lease.ask_again_ms, 100, "the eleventh is due a tenth of a second later");
 }
 
 #[test]
@@ -239,4 +239,23 @@ fn a_minute_of_grants_is_small_and_comes_back_as_it_was() {
     let text = serde_json::to_string(&budget).unwrap();
     assert!(budget.grants.len() > 500 && text.len() < 8_000, "{} bytes", text.len());
     assert_eq!(serde_json::from_str::<Budget>(&text).unwrap(), budget);
+}
+
+/// A request reserves what it may take and takes half of it, which is known a second later.
+#[test]
+fn tokens_that_were_not_used_are_used_by_others() {
+    let limits = limits(0, 90_000, 0);
+    let mut budget = Budget::new(0);
+    let (mut used, mut under_way) = (Vec::new(), Vec::<(u64, Lease)>::new());
+    for now in (1_000..301_000).step_by(100) {
+        let done = under_way.iter().take_while(|(at, _)| at + 1_000 <= now).count();
+        let half = |lease: Lease| (lease.id, Amount { requests: 0, tokens: lease.granted.tokens / 2 });
+        let returned = under_way.drain(..done).map(|(_, lease)| half(lease)).collect();
+        let lease = budget.lease(&limits, &Ask { returned, ..ask("a", 500) }, now);
+        used.push((now, lease.granted.tokens / 2));
+        under_way.push((now, lease));
+    }
+    let total: u64 = used.iter().map(|(_, tokens)| tokens).sum();
+    assert!(fullest_window(&mut used).1 <= 90_000);
+    assert!(total * 100 >= 90_000 * 5 * 96, "{total} tokens in 5 minutes");
 }

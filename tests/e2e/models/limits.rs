@@ -30,10 +30,10 @@ fn between(seen: &[Seen], from: Instant, length: Duration) -> usize {
 
 pub(crate) fn faults_end_in_labels_or_a_class(world: &mut World) {
     // Refusals at random hold the pace at a tenth of it.
-    const LIMIT: usize = 60_000;
+    const LIMIT: usize = 120_000;
     let shares = [
-        (Fault::RateLimited(RetryAfter::Silent), 0.10),
-        (Fault::RateLimited(RetryAfter::Seconds(0.05)), 0.10),
+        (Fault::RateLimited(RetryAfter::Silent), 0.16),
+        (Fault::RateLimited(RetryAfter::Seconds(0.05)), 0.04),
         (Fault::Status(500), 0.05),
         (Fault::MalformedJson, 0.01),
         (Fault::MalformedContent, 0.01),
@@ -42,7 +42,8 @@ pub(crate) fn faults_end_in_labels_or_a_class(world: &mut World) {
         (Fault::Refusal, 0.005),
     ];
     let provider = Provider::start(Plan::shares(11, shares).slowed(Duration::from_millis(50)));
-    provider.serve(world, &["--llm-rpm", &LIMIT.to_string(), "--llm-timeout", "2"]);
+    provider
+        .serve(world, &["--llm-rpm", &LIMIT.to_string(), "--llm-concurrency", "1000", "--llm-timeout", "2"]);
     let table = world.table(2_000);
     let options = ["-o", "faulty.jsonl", "--failures", "faulty.failed.jsonl", &table];
     let begun = Instant::now();

@@ -23,7 +23,7 @@ pub(crate) fn a_refused_key_stops_the_run(world: &mut World) {
     assert!((1..=300).contains(&calls), "{calls} calls for nothing");
     // The provider's words, in which the key was.
     let failures = fs::read_to_string(world.path("key.failures.jsonl.partial")).expect("failures");
-    assert!(failures.contains("Incorrect API key provided: [redacted]"), "{failures}");
+    assert!(failures.contains("Incorrect API key provided: Bearer [redacted]"), "{failures}");
     assert!(!failures.contains(WRONG) && !ran.stderr.contains(WRONG));
 
     // With the right key the same command does the rest: what failed is no answer.

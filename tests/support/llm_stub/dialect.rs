@@ -134,8 +134,9 @@ impl Dialect {
 
 fn openai(body: &Value, dialect: Dialect) -> Result<Asked, String> {
     let limit = if dialect == Dialect::Compatible { "max_tokens" } else { "max_completion_tokens" };
-    keys(body, &["model", "messages", "response_format", limit], &["temperature"])?;
+    keys(body, &["model", "messages", "response_format", limit], &["temperature", "reasoning_effort"])?;
     positive(body, limit)?;
+    effort(body, "reasoning_effort", &["none", "minimal", "low", "medium", "high", "xhigh"])?;
     let messages = body["messages"].as_array().ok_or("messages is not an array")?;
     for message in messages {
         keys(message, &["role", "content"], &[])?;
@@ -180,7 +181,8 @@ fn anthropic(body: &Value) -> Result<Asked, String> {
     };
     keys(user, &["role", "content"], &[])?;
     let config = &body["output_config"];
-    keys(config, &["format"], &[])?;
+    keys(config, &["format"], &["effort"])?;
+    effort(config, "effort", &["low", "medium", "high", "xhigh", "max"])?;
     keys(&config["format"], &["type", "schema"], &[])?;
     if !cached
         || system["type"] != "text"
@@ -207,6 +209,15 @@ fn keys(value: &Value, required: &[&str], optional: &[&str]) -> Result<(), Strin
     {
         Some(extra) => Err(format!("Unknown parameter: '{extra}'.")),
         None => Ok(()),
+    }
+}
+
+fn effort(body: &Value, name: &str, known: &[&str]) -> Result<(), String> {
+    match body.get(name) {
+        Some(effort) if !effort.as_str().is_some_and(|effort| known.contains(&effort)) => {
+            Err(format!("Unsupported value: '{name}' does not support {effort}."))
+        }
+        _ => Ok(()),
     }
 }
 
