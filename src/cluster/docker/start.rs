@@ -39,8 +39,16 @@ pub(in crate::cluster) async fn start(
     let clients = state.nodes.iter().map(Clients::new).collect::<Result<Vec<_>>>()?;
     let services = state.nodes.iter().map(|node| node.name.as_str()).chain([STORE]);
     let dead: Vec<String> = services.filter(|name| !is_live(&before, name)).map(str::to_owned).collect();
-    let mut attempt =
-        Attempt { folder, project, clients, timeout, deadline: begun + timeout, progress, told: None };
+    let mut attempt = Attempt {
+        folder,
+        project,
+        clients,
+        timeout,
+        deadline: begun + timeout,
+        progress,
+        is_new: false,
+        told: None,
+    };
     attempt.unpause(&before).await?;
 
     if dead.is_empty() {
@@ -66,13 +74,13 @@ pub(in crate::cluster) async fn start(
     // ones, is started as it is.
     let as_they_are =
         !all_dead || before.iter().any(|container| Path::new(&container.made_in) != folder.compose());
-    let is_new = !state.provisioned && before.is_empty() && attempt.project.volumes().await?.is_empty();
+    attempt.is_new = !state.provisioned && before.is_empty() && attempt.project.volumes().await?.is_empty();
     // The time for a download is not the nodes' fault.
     attempt.deadline = Instant::now() + timeout;
     match attempt.bring_up(compose, as_they_are).await {
         Ok(version) => finish(folder, state, &attempt.clients, outcome, version, begun).await,
         Err(failure) => {
-            attempt.undo(&dead, is_new).await?;
+            attempt.undo(&dead).await?;
             Err(failure)
         }
     }
@@ -146,6 +154,8 @@ struct Attempt<'a> {
     timeout: Duration,
     deadline: Instant,
     progress: Progress<'a>,
+    /// Nothing was there before, so a failure leaves nothing.
+    is_new: bool,
     /// What was said last of the containers' health.
     told: Option<Step>,
 }
@@ -175,6 +185,11 @@ impl Attempt<'_> {
         tokio::select! {
             up = up => match up {
                 Ok(_) => {}
+                Err(_) if Instant::now() >= self.deadline => {
+                    let seconds = self.timeout.as_secs();
+                    let failure = Failure::unreachable(format!("the containers are not up after {seconds} s"));
+                    return Err(self.explain(with_patience(failure), None).await);
+                }
                 Err(failure) => return Err(self.explain(failure, None).await),
             },
             never = self.tell_of_health() => match never {},
@@ -261,8 +276,12 @@ impl Attempt<'_> {
         };
         let Some(container) = containers.iter().find(to_blame) else { return failure };
         let Container { service, name, .. } = container;
+        let restarted = match container.restarts {
+            0 => String::new(),
+            times => format!(", restarted {}", crate::text::count(times, "time")),
+        };
         let state = container.state();
-        let failure = failure.detail(format!("{service} (container {name}): {state}"));
+        let failure = failure.detail(format!("{service} (container {name}): {state}{restarted}"));
         let lines = tail(&container.id).await;
         let failure = if lines.is_empty() {
             failure.detail("it said nothing")
@@ -270,16 +289,17 @@ impl Attempt<'_> {
             let failure = failure.detail(format!("last lines of {name}:"));
             lines.into_iter().fold(failure, |failure, line| failure.detail(format!("  {line}")))
         };
-        failure.hint(format!(
-            "more of it, while it is there: `{}`",
-            self.folder.command(&format!("logs {service}"))
-        ))
+        // Those of a cluster that never was are removed.
+        if self.is_new {
+            return failure;
+        }
+        failure.hint(format!("the whole log: `{}`", self.folder.command(&format!("logs {service}"))))
     }
 
     /// Stops what this attempt started; of a cluster that nobody ever saw serve, nothing is left.
-    async fn undo(&self, started: &[String], is_new: bool) -> Result<()> {
+    async fn undo(&self, started: &[String]) -> Result<()> {
         (self.progress)(&Step::Stopping(started.to_vec()));
-        if is_new {
+        if self.is_new {
             return self.project.remove().await;
         }
         let containers = self.project.containers().await?;
