@@ -22,9 +22,8 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates curl \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /src/target/release/classify /usr/local/bin/classify
-# Nobody in particular, by number, so that Kubernetes can tell it is not root. The service writes no file.
+# Nobody in particular, by number, so that Kubernetes can tell it is not root.
 USER 65532:65532
-ENV CLASSIFY_HOME=/tmp/classify
 EXPOSE 9080
 # The service drains: it takes nothing new, finishes what it has begun and ends.
 STOPSIGNAL SIGTERM
