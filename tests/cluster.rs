@@ -36,6 +36,8 @@ impl Home {
         // Downloaded once for all tests.
         let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/restate-cache");
         command.arg("cluster").args(args).env("CLASSIFY_HOME", self.dir.path()).env("CLASSIFY_CACHE", cache);
+        // Not the containers that the developer may be running.
+        command.env("CLASSIFY_RUNTIME", "native");
         command
     }
 
@@ -393,7 +395,7 @@ async fn a_service_that_dies_is_reported_with_its_last_words() {
     let mut command = ServiceCommand {
         program: "/bin/sh".into(),
         args: vec!["-c".into(), "echo no taxonomy; exit 2".into()],
-        port,
+        address: ([127, 0, 0, 1], port).into(),
         timeout: Duration::from_secs(10),
     };
     let failure = start_service(&folder, &command, &|_| {}).await.unwrap_err();

@@ -1,13 +1,15 @@
 //! Makes the classification service known to a cluster, to each of its nodes.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
+use super::docker;
 use super::folder::Folder;
 use super::ready::{Clients, PROBE_TIMEOUT};
-use super::state::State;
+use super::state::{Node, Runtime, State};
 use super::step::{Progress, Step};
 use crate::error::{Failure, Result};
 use crate::restate::admin::Deployment;
@@ -43,10 +45,13 @@ pub async fn register(
     progress: Progress<'_>,
 ) -> Result<Registered> {
     let state = State::require(folder)?;
-    let recorded = state.service.as_ref().map(|service| service.uri.as_str());
-    let uri = uri.or(recorded).unwrap_or(super::DEFAULT_SERVICE_URI);
+    let uri = match uri {
+        Some(uri) => uri.to_owned(),
+        None => default_uri(folder, &state).await?,
+    };
+    let uri = uri.as_str();
     let deadline = Instant::now() + timeout;
-    let nodes = state.live_nodes(folder);
+    let nodes = live_nodes(folder, &state).await?;
     if nodes.is_empty() {
         return Err(Failure::unreachable(format!("no node of cluster `{}` runs", folder.name()))
             .hint(format!("start it with `{}`", folder.command("start"))));
@@ -67,6 +72,36 @@ pub async fn register(
         nodes: clients.into_iter().map(|node| node.name).collect(),
         info,
     })
+}
+
+/// What the nodes must be told of a service that listens on `address` of this machine.
+///
+/// # Errors
+/// When there is no such cluster, or its nodes cannot reach that address.
+pub async fn uri_for_nodes(folder: &Folder, address: SocketAddr) -> Result<String> {
+    docker::uri_for_nodes(folder, &State::require(folder)?, address).await
+}
+
+/// Where the service is when nobody says where: started with the cluster, else where `serve` listens.
+async fn default_uri(folder: &Folder, state: &State) -> Result<String> {
+    let recorded = state.service.as_ref().map(|service| service.uri.as_str());
+    match state.runtime {
+        Runtime::Native => Ok(recorded.unwrap_or(super::DEFAULT_SERVICE_URI).to_owned()),
+        Runtime::Docker => {
+            let address = recorded.and_then(|uri| uri.strip_prefix("http://")?.parse().ok());
+            match address {
+                Some(address) => docker::uri_for_nodes(folder, state, address).await,
+                None => docker::default_uri(folder).await,
+            }
+        }
+    }
+}
+
+async fn live_nodes<'a>(folder: &Folder, state: &'a State) -> Result<Vec<&'a Node>> {
+    match state.runtime {
+        Runtime::Native => Ok(state.live_nodes(folder)),
+        Runtime::Docker => docker::live_nodes(folder, state).await,
+    }
 }
 
 /// Registers through the first node that answers.

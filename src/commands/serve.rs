@@ -59,7 +59,8 @@ async fn register(
         return Ok(());
     }
     let folder = Folder::new(&home::folder(global)?, &args.cluster)?;
-    let uri = format!("http://{address}");
+    cluster::adopt(&folder).await?;
+    let uri = cluster::uri_for_nodes(&folder, address).await?;
     let registered = tokio::select! {
         registered = cluster::register(&folder, Some(&uri), REGISTER_TIMEOUT, &|_| {}) => registered?,
         () = shutdown.at_least(Level::Drain) => return Ok(()),

@@ -1,6 +1,7 @@
 //! `classify cluster …`: asks, calls `crate::cluster`, and says what came of it.
 
 mod logs;
+mod render;
 mod status;
 
 use std::io::IsTerminal;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use super::{block_on, home};
 use crate::cli::Global;
 use crate::cli::cluster::{
-    CleanArgs, ClusterArgs, ClusterCommand, RegisterArgs, Runtime, ServerArgs, StartArgs, StopArgs,
+    CleanArgs, ClusterArgs, ClusterCommand, RegisterArgs, Runtime, ServerArgs, StartArgs, StopArgs, Target,
 };
 use crate::cluster::start::Outcome;
 use crate::cluster::stop::{Stopped, check_cleanable};
@@ -21,23 +22,34 @@ use crate::ui::Ui;
 
 pub(super) fn run(global: &Global, args: ClusterArgs, ui: Ui) -> Result<ExitStatus> {
     let home = home::folder(global)?;
-    let folder = |name: &str| Folder::new(&home, name);
+    let folder = |target: &Target| find(&home, target, ui);
     match args.command {
-        ClusterCommand::Start(args) => start(&folder(&args.target.name)?, &home, &args, ui),
-        ClusterCommand::Stop(args) => stop(&folder(&args.target.name)?, &args, ui),
-        ClusterCommand::Clean(args) => clean(&folder(&args.target.name)?, &args, ui),
-        ClusterCommand::Status(args) => status::run(&folder(&args.target.name)?, &args, ui),
-        ClusterCommand::Logs(args) => logs::run(&folder(&args.target.name)?, &args, ui),
-        ClusterCommand::Register(args) => register(&folder(&args.target.name)?, &args, ui),
+        ClusterCommand::Start(args) => start(&folder(&args.target)?, &home, &args, ui),
+        ClusterCommand::Stop(args) => stop(&folder(&args.target)?, &args, ui),
+        ClusterCommand::Clean(args) => clean(&folder(&args.target)?, &args, ui),
+        ClusterCommand::Status(args) => status::run(&folder(&args.target)?, &args, ui),
+        ClusterCommand::Logs(args) => logs::run(&folder(&args.target)?, &args, ui),
+        ClusterCommand::Register(args) => register(&folder(&args.target)?, &args, ui),
+        ClusterCommand::Render(args) => render::run(&args, ui),
     }
 }
 
-fn start(folder: &Folder, home: &Path, args: &StartArgs, ui: Ui) -> Result<ExitStatus> {
-    if args.runtime == Runtime::Docker {
-        return Err(Failure::usage("this version has no docker runtime")
-            .hint("`--runtime native` runs the same nodes as processes, without Docker"));
+/// The folder of the cluster that is meant. One that plain `docker compose` started gets a record first.
+fn find(home: &Path, target: &Target, ui: Ui) -> Result<Folder> {
+    let folder = Folder::new(home, &target.name)?;
+    if target.runtime != Runtime::Native && block_on(cluster::adopt(&folder))? {
+        ui.note(&adopted(&folder));
     }
+    Ok(folder)
+}
+
+pub(super) fn adopted(folder: &Folder) -> String {
+    format!("cluster    found in containers, now recorded as cluster `{}`", folder.name())
+}
+
+fn start(folder: &Folder, home: &Path, args: &StartArgs, ui: Ui) -> Result<ExitStatus> {
     let options = StartOptions {
+        runtime: args.target.runtime.into(),
         nodes: args.nodes,
         ports: args.ports.map(Into::into),
         timeout: seconds(args.timeout),

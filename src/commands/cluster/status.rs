@@ -52,6 +52,9 @@ fn render(status: &Status) -> String {
     let mut lines = align(&rows);
     lines.push(String::new());
     lines.push(format!("quorum     {}", if status.quorum { "yes" } else { "no" }));
+    if let Some(store) = &status.store {
+        lines.push(format!("store      {}   {}", store.state, store.container));
+    }
     lines.extend(service_lines(status));
     for deployment in status.deployments.iter().flatten() {
         let uri = deployment.uri.as_deref().unwrap_or("-");
