@@ -17,11 +17,6 @@ pub(crate) fn docker(args: &[&str]) -> String {
     String::from_utf8(output.stdout).expect("UTF-8").trim_end().to_owned()
 }
 
-/// The address at which containers reach this machine.
-pub(crate) fn gateway() -> String {
-    docker(&["network", "inspect", "bridge", "--format", "{{(index .IPAM.Config 0).Gateway}}"])
-}
-
 /// A compose project, found by its label only.
 #[derive(Clone, Copy)]
 pub(crate) struct Project(pub(crate) &'static str);
@@ -50,6 +45,12 @@ impl Project {
     /// stdout of a program in a service's container.
     pub(crate) fn exec(self, service: &str, args: &[&str]) -> String {
         docker(&[&["exec", &self.container(service)], args].concat())
+    }
+
+    /// The address of this machine, as its nodes know it.
+    pub(crate) fn gateway(self) -> String {
+        let entry = self.exec("restate-1", &["getent", "ahostsv4", "host.docker.internal"]);
+        entry.split_whitespace().next().expect("an address").to_owned()
     }
 
     /// Removes containers, networks and volumes. Says nothing: it is the last resort, after a failure or a signal.
