@@ -199,8 +199,8 @@ mod tests {
             assert_eq!(text.matches("AUTO_PROVISION: \"true\"").count(), 1);
             assert_eq!(text.contains("DEFAULT_REPLICATION"), nodes == 1);
         }
-        assert!(render(&layout(1)).starts_with("# One Restate node and"));
-        assert!(render(&layout(5)).starts_with("# 5 Restate nodes and"));
+        assert!(render(&layout(1)).starts_with("# One Restate node, and"));
+        assert!(render(&layout(5)).starts_with("# 5 Restate nodes, and"));
     }
 
     #[test]

@@ -46,7 +46,7 @@ pub async fn register(
 ) -> Result<Registered> {
     let state = State::require(folder)?;
     let uri = match uri {
-        Some(uri) => uri.to_owned(),
+        Some(uri) => for_nodes(folder, &state, uri).await?,
         None => default_uri(folder, &state).await?,
     };
     let uri = uri.as_str();
@@ -57,7 +57,12 @@ pub async fn register(
             .hint(format!("start it with `{}`", folder.command("start"))));
     }
     let clients = nodes.into_iter().map(Clients::new).collect::<Result<Vec<_>>>()?;
-    let deployment = tell(&clients, uri, timeout).await?;
+    let deployment = tell(&clients, uri, timeout).await.map_err(|failure| match state.runtime {
+        Runtime::Native => failure,
+        Runtime::Docker => {
+            failure.hint("where must it listen for nodes in containers? `classify serve --register` says it")
+        }
+    })?;
     if !deployment.services.iter().any(|service| service.name == CLASSIFIER) {
         let offered: Vec<&str> = deployment.services.iter().map(|service| service.name.as_str()).collect();
         return Err(Failure::unreachable(format!("{uri} offers no `{CLASSIFIER}` service"))
@@ -94,6 +99,17 @@ async fn default_uri(folder: &Folder, state: &State) -> Result<String> {
                 None => docker::default_uri(folder).await,
             }
         }
+    }
+}
+
+/// Loopback is another place for a node in a container than for who typed it.
+async fn for_nodes(folder: &Folder, state: &State, uri: &str) -> Result<String> {
+    let authority = uri.strip_prefix("http://").unwrap_or_default().trim_end_matches('/');
+    match authority.replace("localhost", "127.0.0.1").parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() && state.runtime == Runtime::Docker => {
+            docker::uri_for_nodes(folder, state, address).await
+        }
+        _ => Ok(uri.to_owned()),
     }
 }
 

@@ -264,24 +264,28 @@ pub(super) async fn finish(
 ) -> Result<Started> {
     state.provisioned = true;
     state.save(folder)?;
-    let service_problem = service_problem(clients).await;
+    let service_problem = service_problem(folder, &state, clients).await;
     let elapsed = begun.elapsed();
     Ok(Started { outcome, state, version, elapsed, service_problem })
 }
 
 /// Why the service cannot be called through some node, if it is registered at all.
-async fn service_problem(clients: &[Clients]) -> Option<String> {
+async fn service_problem(folder: &Folder, state: &State, clients: &[Clients]) -> Option<String> {
     let deployments = match clients.first()?.admin.deployments(PROBE_TIMEOUT).await {
         Ok(deployments) => deployments,
         Err(error) => return Some(error.to_string()),
     };
     let deployment = ready::classifier(&deployments)?;
+    let place = match docker::service_place(folder, state).await {
+        Ok(place) => place,
+        Err(failure) => return Some(failure.to_string()),
+    };
     let deadline = Instant::now() + SERVICE_WAIT;
     loop {
-        if let Err(nobody_there) = ready::knock(deployment).await {
+        if let Err(nobody_there) = ready::knock(deployment, &place).await {
             return Some(nobody_there);
         }
-        let answers = ready::call_service(clients, deployment).await;
+        let answers = ready::call_service(clients, deployment, &place).await;
         let problem = answers.into_iter().find_map(std::result::Result::err)?;
         if Instant::now() >= deadline {
             return Some(problem);

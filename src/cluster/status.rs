@@ -135,7 +135,8 @@ pub async fn status(folder: &Folder) -> Result<Status> {
     if quorum && let Some(deployment) = deployments.as_deref().and_then(ready::classifier) {
         let ready: Vec<usize> = (0..nodes.len()).filter(|index| nodes[*index].ready).collect();
         let asked: Vec<Clients> = ready.iter().map(|index| clients[*index].clone()).collect();
-        for (index, answer) in ready.into_iter().zip(ready::call_service(&asked, deployment).await) {
+        let place = docker::service_place(folder, &state).await?;
+        for (index, answer) in ready.into_iter().zip(ready::call_service(&asked, deployment, &place).await) {
             let (info, problem) = match answer {
                 Ok(info) => (Some(info), None),
                 Err(problem) => (None, Some(problem)),

@@ -88,7 +88,8 @@ pub(super) async fn docker(args: &[&str]) -> Result<String> {
 pub(super) async fn call(program: &str, args: &[&str], timeout: Duration) -> Result<String> {
     let line = format!("`{program} {}`", args.join(" "));
     let mut command = Command::new(program);
-    command.args(args).stdin(Stdio::null()).kill_on_drop(true);
+    // Ctrl-C is for us: who is waiting here decides what comes of it.
+    command.args(args).stdin(Stdio::null()).process_group(0).kill_on_drop(true);
     let output = match tokio::time::timeout(timeout, command.output()).await {
         Ok(Ok(output)) => output,
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {

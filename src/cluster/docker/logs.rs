@@ -70,6 +70,8 @@ impl ContainerLog {
                 .arg(&self.container)
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped())
+                // Ctrl-C is for us.
+                .process_group(0)
                 .kill_on_drop(true)
                 .spawn()
                 .map_err(|error| failed(&error.to_string()))?;

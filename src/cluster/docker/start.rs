@@ -1,5 +1,6 @@
 //! Brings the containers of a cluster up, whatever state they are in, and waits until the nodes serve.
 
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -38,14 +39,23 @@ pub(in crate::cluster) async fn start(
     let clients = state.nodes.iter().map(Clients::new).collect::<Result<Vec<_>>>()?;
     let services = state.nodes.iter().map(|node| node.name.as_str()).chain([STORE]);
     let dead: Vec<String> = services.filter(|name| !is_live(&before, name)).map(str::to_owned).collect();
-    let attempt = Attempt { folder, project, clients, timeout, deadline: begun + timeout };
+    let mut attempt = Attempt {
+        folder,
+        project,
+        clients,
+        timeout,
+        deadline: begun + timeout,
+        progress,
+        is_new: false,
+        told: None,
+    };
     attempt.unpause(&before).await?;
 
     if dead.is_empty() {
         if let Ok(version) = ready::wait_until_ready(&attempt.clients, Instant::now()).await {
             return finish(folder, state, &attempt.clients, Outcome::AlreadyUp, version, begun).await;
         }
-        let version = attempt.wait(progress).await?;
+        let version = attempt.wait().await?;
         return finish(folder, state, &attempt.clients, Outcome::BecameReady, version, begun).await;
     }
 
@@ -64,13 +74,13 @@ pub(in crate::cluster) async fn start(
     // ones, is started as it is.
     let as_they_are =
         !all_dead || before.iter().any(|container| Path::new(&container.made_in) != folder.compose());
-    let is_new = !state.provisioned && before.is_empty() && attempt.project.volumes().await?.is_empty();
+    attempt.is_new = !state.provisioned && before.is_empty() && attempt.project.volumes().await?.is_empty();
     // The time for a download is not the nodes' fault.
-    let attempt = Attempt { deadline: Instant::now() + timeout, ..attempt };
-    match attempt.bring_up(compose, as_they_are, progress).await {
+    attempt.deadline = Instant::now() + timeout;
+    match attempt.bring_up(compose, as_they_are).await {
         Ok(version) => finish(folder, state, &attempt.clients, outcome, version, begun).await,
         Err(failure) => {
-            attempt.undo(&dead, is_new, progress).await?;
+            attempt.undo(&dead).await?;
             Err(failure)
         }
     }
@@ -143,6 +153,11 @@ struct Attempt<'a> {
     clients: Vec<Clients>,
     timeout: Duration,
     deadline: Instant,
+    progress: Progress<'a>,
+    /// Nothing was there before, so a failure leaves nothing.
+    is_new: bool,
+    /// What was said last of the containers' health.
+    told: Option<Step>,
 }
 
 impl Attempt<'_> {
@@ -153,10 +168,11 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    async fn bring_up(&self, compose: Compose, as_they_are: bool, progress: Progress<'_>) -> Result<String> {
+    async fn bring_up(&mut self, compose: Compose, as_they_are: bool) -> Result<String> {
         let file = self.folder.compose().join(compose::FILE);
         let env_file = env_file();
-        let mut args = vec!["-p", &self.project.name, "-f", as_argument(&file)?];
+        let project = self.project.name.clone();
+        let mut args = vec!["-p", &project, "-f", as_argument(&file)?];
         if let Some(env_file) = &env_file {
             args.extend(["--env-file", as_argument(env_file)?]);
         }
@@ -169,32 +185,34 @@ impl Attempt<'_> {
         tokio::select! {
             up = up => match up {
                 Ok(_) => {}
+                Err(_) if Instant::now() >= self.deadline => {
+                    let seconds = self.timeout.as_secs();
+                    let failure = Failure::unreachable(format!("the containers are not up after {seconds} s"));
+                    return Err(self.explain(with_patience(failure), None).await);
+                }
                 Err(failure) => return Err(self.explain(failure, None).await),
             },
-            never = self.tell_of_health(progress) => match never {},
+            never = self.tell_of_health() => match never {},
         }
-        self.wait(progress).await
+        self.wait().await
     }
 
     /// Waits until every container is healthy and every node serves; the server's version.
-    async fn wait(&self, progress: Progress<'_>) -> Result<String> {
-        progress(&Step::WaitingUntilReady);
-        let serving = async {
-            match ready::wait_until_settled(&self.clients, self.deadline).await {
-                Ok(version) => Ok(version),
-                Err(nodes) => Err(self.not_ready(&nodes).await),
-            }
-        };
-        let (version, ()) = tokio::try_join!(serving, self.watch(progress))?;
-        Ok(version)
+    async fn wait(&mut self) -> Result<String> {
+        (self.progress)(&Step::WaitingUntilReady);
+        let (clients, deadline) = (self.clients.clone(), self.deadline);
+        let serving = async { Ok::<_, Failure>(ready::wait_until_settled(&clients, deadline).await) };
+        match tokio::try_join!(serving, self.watch())?.0 {
+            Ok(version) => Ok(version),
+            Err(nodes) => Err(self.not_ready(&nodes).await),
+        }
     }
 
     /// Waits until all are healthy, or one has failed.
-    async fn watch(&self, progress: Progress<'_>) -> Result<()> {
-        let mut teller = Teller { told: None, progress };
+    async fn watch(&mut self) -> Result<()> {
         loop {
             let containers = self.containers().await?;
-            teller.tell(&containers);
+            self.tell(&containers);
             if let Some(failed) = containers.iter().find(|container| has_failed(container)) {
                 let failure = Failure::unreachable(format!("{} failed while starting", failed.service));
                 return Err(self.explain(failure, Some(&failed.service)).await);
@@ -216,16 +234,28 @@ impl Attempt<'_> {
     async fn containers(&self) -> Result<Vec<Container>> {
         let mut containers = self.project.containers().await?;
         containers.retain(|container| container.is_node() || container.service == STORE);
+        // While compose makes one anew, there are two.
+        containers.dedup_by(|one, other| one.service == other.service);
         Ok(containers)
     }
 
-    async fn tell_of_health(&self, progress: Progress<'_>) -> std::convert::Infallible {
-        let mut teller = Teller { told: None, progress };
+    async fn tell_of_health(&mut self) -> Infallible {
         loop {
             if let Ok(containers) = self.containers().await {
-                teller.tell(&containers);
+                self.tell(&containers);
             }
             sleep(POLL).await;
+        }
+    }
+
+    /// Tells how many containers are healthy, when that changes.
+    fn tell(&mut self, containers: &[Container]) {
+        let waiting: Vec<String> =
+            containers.iter().filter(|c| !c.is_healthy()).map(|c| c.service.clone()).collect();
+        let step = Step::Healthy { healthy: containers.len() - waiting.len(), of: containers.len(), waiting };
+        if !containers.is_empty() && self.told.as_ref() != Some(&step) {
+            (self.progress)(&step);
+            self.told = Some(step);
         }
     }
 
@@ -246,8 +276,12 @@ impl Attempt<'_> {
         };
         let Some(container) = containers.iter().find(to_blame) else { return failure };
         let Container { service, name, .. } = container;
+        let restarted = match container.restarts {
+            0 => String::new(),
+            times => format!(", restarted {}", crate::text::count(times, "time")),
+        };
         let state = container.state();
-        let failure = failure.detail(format!("{service} (container {name}): {state}"));
+        let failure = failure.detail(format!("{service} (container {name}): {state}{restarted}"));
         let lines = tail(&container.id).await;
         let failure = if lines.is_empty() {
             failure.detail("it said nothing")
@@ -255,16 +289,17 @@ impl Attempt<'_> {
             let failure = failure.detail(format!("last lines of {name}:"));
             lines.into_iter().fold(failure, |failure, line| failure.detail(format!("  {line}")))
         };
-        failure.hint(format!(
-            "more of it, while it is there: `{}`",
-            self.folder.command(&format!("logs {service}"))
-        ))
+        // Those of a cluster that never was are removed.
+        if self.is_new {
+            return failure;
+        }
+        failure.hint(format!("the whole log: `{}`", self.folder.command(&format!("logs {service}"))))
     }
 
     /// Stops what this attempt started; of a cluster that nobody ever saw serve, nothing is left.
-    async fn undo(&self, started: &[String], is_new: bool, progress: Progress<'_>) -> Result<()> {
-        progress(&Step::Stopping(started.to_vec()));
-        if is_new {
+    async fn undo(&self, started: &[String]) -> Result<()> {
+        (self.progress)(&Step::Stopping(started.to_vec()));
+        if self.is_new {
             return self.project.remove().await;
         }
         let containers = self.project.containers().await?;
@@ -284,24 +319,6 @@ fn with_patience(failure: Failure) -> Failure {
 
 fn has_failed(container: &Container) -> bool {
     matches!(container.status.as_str(), "exited" | "dead") || container.restarts >= RESTARTS_MAX
-}
-
-/// Tells how many containers are healthy, when that changes.
-struct Teller<'a> {
-    told: Option<Step>,
-    progress: Progress<'a>,
-}
-
-impl Teller<'_> {
-    fn tell(&mut self, containers: &[Container]) {
-        let waiting: Vec<String> =
-            containers.iter().filter(|c| !c.is_healthy()).map(|c| c.service.clone()).collect();
-        let step = Step::Healthy { healthy: containers.len() - waiting.len(), of: containers.len(), waiting };
-        if !containers.is_empty() && self.told.as_ref() != Some(&step) {
-            (self.progress)(&step);
-            self.told = Some(step);
-        }
-    }
 }
 
 /// What a container said last, on both of its streams.

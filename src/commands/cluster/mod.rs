@@ -5,6 +5,7 @@ mod render;
 mod status;
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::cli::cluster::{
 };
 use crate::cluster::start::Outcome;
 use crate::cluster::stop::{Stopped, check_cleanable};
-use crate::cluster::{self, Folder, Source, StartOptions, Started, Step};
+use crate::cluster::{self, DEFAULT_SERVICE_PORT, Folder, Source, StartOptions, Started, State, Step};
 use crate::error::{ExitStatus, Failure, Result};
 use crate::text;
 use crate::ui::Ui;
@@ -60,12 +61,13 @@ fn start(folder: &Folder, home: &Path, args: &StartArgs, ui: Ui) -> Result<ExitS
         // Its nodes are recorded; the next command finds them.
         format!("interrupted; nodes that were started go on: `{}`", folder.command("stop")),
     )?;
-    for line in describe(folder, &started) {
+    let serve = serve_command(folder, &started.state)?;
+    for line in describe(folder, &started, &serve) {
         ui.note(&line);
     }
     if let Some(problem) = &started.service_problem {
         ui.warn(&format!("the service is registered and does not answer: {problem}"));
-        ui.note("hint: start it with `classify serve`");
+        ui.note(&format!("hint: start it with `{serve}`"));
     }
     Ok(ExitStatus::Success)
 }
@@ -79,13 +81,22 @@ pub(super) fn source(args: &ServerArgs, home: &Path) -> Source {
     }
 }
 
+/// What starts a service that the nodes can reach.
+fn serve_command(folder: &Folder, state: &State) -> Result<String> {
+    if state.runtime == cluster::Runtime::Native {
+        return Ok("classify serve".to_owned());
+    }
+    let listen = block_on(cluster::service_place(folder, state))?.listen;
+    Ok(format!("classify serve --bind {}", SocketAddr::new(listen, DEFAULT_SERVICE_PORT)))
+}
+
 /// What a person wants to know of a cluster that is up.
-fn describe(folder: &Folder, started: &Started) -> Vec<String> {
+fn describe(folder: &Folder, started: &Started, serve: &str) -> Vec<String> {
     let admin = started.state.nodes.first().map(cluster::state::Node::admin_url).unwrap_or_default();
     vec![
         headline(started),
         format!("admin      {admin}   web UI {admin}/ui/"),
-        format!("next       classify serve --register    {}", folder.command("stop")),
+        format!("next       {serve} --register    {}", folder.command("stop")),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use crate::cli::cluster::StatusArgs;
 use crate::cluster::status::{NodeStatus, Status};
-use crate::cluster::{self, Folder};
+use crate::cluster::{self, Folder, State};
 use crate::commands::{block_on, print};
 use crate::error::{ExitStatus, Failure, Result};
 use crate::text;
@@ -20,7 +20,7 @@ pub(super) fn run(folder: &Folder, args: &StatusArgs, ui: Ui) -> Result<ExitStat
         return Ok(ExitStatus::Success);
     }
     let hint = if status.nodes.iter().all(|node| node.ready) {
-        "start the service with `classify serve`".to_owned()
+        format!("start the service with `{}`", super::serve_command(folder, &State::require(folder)?)?)
     } else {
         format!("start what is missing with `{}`", folder.command("start"))
     };
