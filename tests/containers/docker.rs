@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::process::{Command, Output};
+use std::sync::OnceLock;
 
 /// Label of every container, network and volume of a compose project.
 const PROJECT: &str = "com.docker.compose.project";
@@ -15,6 +16,23 @@ pub(crate) fn docker(args: &[&str]) -> String {
     let output = output("docker", args);
     assert!(output.status.success(), "docker {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("UTF-8").trim_end().to_owned()
+}
+
+/// Both streams of `docker ARGS`; `None` if it failed.
+pub(crate) fn try_docker(args: &[&str]) -> Option<String> {
+    let output = output("docker", args);
+    let both = [output.stdout, output.stderr].concat();
+    output.status.success().then(|| String::from_utf8_lossy(&both).into_owned())
+}
+
+/// The address of this machine, as containers know it.
+pub(crate) fn gateway() -> &'static str {
+    static GATEWAY: OnceLock<String> = OnceLock::new();
+    GATEWAY.get_or_init(|| {
+        let run = ["run", "--rm", "--add-host", "host.docker.internal:host-gateway", "debian:trixie-slim"];
+        let entry = docker(&[&run[..], &["getent", "ahostsv4", "host.docker.internal"]].concat());
+        entry.split_whitespace().next().expect("an address").to_owned()
+    })
 }
 
 /// A compose project, found by its label only.
@@ -47,10 +65,9 @@ impl Project {
         docker(&[&["exec", &self.container(service)], args].concat())
     }
 
-    /// The address of this machine, as its nodes know it.
-    pub(crate) fn gateway(self) -> String {
-        let entry = self.exec("restate-1", &["getent", "ahostsv4", "host.docker.internal"]);
-        entry.split_whitespace().next().expect("an address").to_owned()
+    /// What a service's container wrote, both streams.
+    pub(crate) fn logs(self, service: &str) -> String {
+        try_docker(&["logs", &self.container(service)]).expect("its log")
     }
 
     /// Removes containers, networks and volumes. Says nothing: it is the last resort, after a failure or a signal.
@@ -64,7 +81,7 @@ impl Project {
             let ids = self.ids(list, &[]);
             if !ids.is_empty() {
                 let args: Vec<&str> = remove.iter().copied().chain(ids.iter().map(String::as_str)).collect();
-                let _tried = output("docker", &args);
+                let _tried = try_docker(&args);
             }
         }
     }

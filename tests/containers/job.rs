@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::docker::{docker, identity};
+use crate::docker::{docker, identity, try_docker};
 use crate::world::World;
 
 pub(crate) fn a_killed_node_loses_nothing(world: &mut World) {
@@ -80,7 +80,7 @@ impl Bystanders {
         for args in
             [&["rm", "--force", name][..], &["network", "rm", name], &["volume", "rm", "--force", name]]
         {
-            let _tried = std::process::Command::new("docker").args(args).output();
+            let _tried = try_docker(args);
         }
     }
 }

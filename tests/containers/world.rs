@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::docker::{Compose, Project, docker};
+use crate::docker::{Compose, Project, docker, gateway};
 use crate::running::{Ran, Running};
 use crate::snapshots;
 use crate::workplace::Workplace;
@@ -138,7 +138,7 @@ impl World {
 
     /// Starts the service on this machine, where the containers reach it.
     fn start_service(&mut self) {
-        let bind = format!("{}:0", self.project().gateway());
+        let bind = format!("{}:0", gateway());
         let audit = self.audit_path();
         let mut serve = self.command(&["serve", "--bind", &bind, "--register", "--audit-log"]);
         serve.arg(&audit);
@@ -155,11 +155,7 @@ impl World {
             .env("CLASSIFY_CLUSTER", self.stage.cluster())
             .current_dir(self.path(""))
             .stdin(Stdio::null());
-        if self.stage == Stage::OtherStore {
-            command.envs(snapshots::other_store());
-        } else {
-            command.env("SNAPSHOTS", snapshots::EAGER);
-        }
+        command.envs(snapshots::environment(self.stage));
         command
     }
 
