@@ -196,7 +196,7 @@ mod tests {
                 assert_eq!(text.matches(&format!("\"http://{name}:5122\"")).count(), wanted);
                 assert_eq!(text.matches(&format!("\"{name}:/restate-data\"")).count(), wanted);
             }
-            assert_eq!(text.matches("AUTO_PROVISION: \"true\"").count(), 1);
+            assert_eq!(text.matches("AUTO_PROVISION:-true").count(), 1);
             assert_eq!(text.contains("DEFAULT_REPLICATION"), nodes == 1);
         }
         assert!(render(&layout(1)).starts_with("# One Restate node, and"));
@@ -258,8 +258,9 @@ mod tests {
         write_set(dir.path(), &layout(3), false).unwrap();
         let changed = dir.path().join("restate.toml");
         std::fs::write(&changed, "mine").unwrap();
-        let refused = write_set(dir.path(), &layout(5), false).unwrap_err();
+        let refused = write_set(dir.path(), &layout(3), false).unwrap_err();
         assert!(refused.message().contains("restate.toml"), "{refused}");
+        assert!(write_set(dir.path(), &layout(5), false).is_err());
         assert_eq!(std::fs::read_to_string(dir.path().join(FILE)).unwrap(), TEMPLATE, "nothing was written");
         write_set(dir.path(), &layout(5), true).unwrap();
         assert_ne!(std::fs::read_to_string(changed).unwrap(), "mine");

@@ -81,6 +81,8 @@ impl World {
             .env("CLASSIFY_HOME", self.path("state"))
             .env("CLASSIFY_CLUSTER", CLUSTER)
             .env("CLASSIFY_CACHE", cache)
+            // Containers have tests of their own.
+            .env("CLASSIFY_RUNTIME", "native")
             .current_dir(self.path(""))
             .stdin(Stdio::null());
         command

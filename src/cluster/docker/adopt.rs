@@ -68,7 +68,7 @@ mod tests {
         let state = recorded(&folder, &[first.clone(), second.clone(), store.clone()]).unwrap();
         assert_eq!((state.runtime, state.provisioned, state.nodes.len()), (Runtime::Docker, true, 2));
         assert_eq!(state.nodes[1].ports, NodePorts { ingress: 28080, admin: 29070, fabric: 25122 });
-        assert_eq!(recorded(&folder, &[store.clone()]), None);
+        assert_eq!(recorded(&folder, std::slice::from_ref(&store)), None);
         assert_eq!(recorded(&folder, &[second, store]), None, "a cluster has a node 1");
         let elsewhere = Container { made_in: "/other/home/cluster/default/compose".into(), ..first.clone() };
         assert_eq!(recorded(&folder, &[elsewhere]), None);

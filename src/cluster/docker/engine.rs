@@ -36,11 +36,16 @@ impl Compose {
         }
     }
 
-    /// Runs it with these arguments.
-    pub(super) async fn run(self, args: &[&str], timeout: Duration) -> Result<String> {
+    /// Runs it with these arguments and, above the environment, these settings.
+    pub(super) async fn run(
+        self,
+        args: &[&str],
+        settings: &[(&str, &str)],
+        timeout: Duration,
+    ) -> Result<String> {
         let (program, first) = self.command();
         let args: Vec<&str> = first.into_iter().chain(args.iter().copied()).collect();
-        call(program, &args, timeout).await
+        call_with(program, &args, settings, timeout).await
     }
 }
 
@@ -48,14 +53,14 @@ impl Compose {
 pub(in crate::cluster) async fn detect() -> Result<Compose> {
     let (engine, v2) = tokio::join!(
         call("docker", &["version", "--format", "{{json .Server.Version}}"], DETECT),
-        Compose::V2.run(&["version", "--short"], DETECT),
+        Compose::V2.run(&["version", "--short"], &[], DETECT),
     );
     let hint = "`--runtime native` runs the same nodes as processes, without Docker";
     engine.map_err(|failure| failure.hint("is the Docker Engine running, and may you use it?").hint(hint))?;
     if v2.is_ok() {
         return Ok(Compose::V2);
     }
-    match Compose::V1.run(&["version", "--short"], DETECT).await {
+    match Compose::V1.run(&["version", "--short"], &[], DETECT).await {
         Ok(_) => Ok(Compose::V1),
         Err(_) => Err(Failure::usage("there is a Docker Engine, and no compose")
             .detail("neither `docker compose version` nor `docker-compose version` works")
@@ -86,10 +91,24 @@ pub(super) async fn docker(args: &[&str]) -> Result<String> {
 
 /// Calls a program; what it wrote to standard output.
 pub(super) async fn call(program: &str, args: &[&str], timeout: Duration) -> Result<String> {
+    call_with(program, args, &[], timeout).await
+}
+
+async fn call_with(
+    program: &str,
+    args: &[&str],
+    settings: &[(&str, &str)],
+    timeout: Duration,
+) -> Result<String> {
     let line = format!("`{program} {}`", args.join(" "));
     let mut command = Command::new(program);
     // Ctrl-C is for us: who is waiting here decides what comes of it.
-    command.args(args).stdin(Stdio::null()).process_group(0).kill_on_drop(true);
+    command
+        .args(args)
+        .envs(settings.iter().copied())
+        .stdin(Stdio::null())
+        .process_group(0)
+        .kill_on_drop(true);
     let output = match tokio::time::timeout(timeout, command.output()).await {
         Ok(Ok(output)) => output,
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {

@@ -74,10 +74,12 @@ pub(in crate::cluster) async fn start(
     // ones, is started as it is.
     let as_they_are =
         !all_dead || before.iter().any(|container| Path::new(&container.made_in) != folder.compose());
-    attempt.is_new = !state.provisioned && before.is_empty() && attempt.project.volumes().await?.is_empty();
+    let volumes = attempt.project.volumes().await?;
+    attempt.is_new = !state.provisioned && before.is_empty() && volumes.is_empty();
+    let provision = may_provision(state.provisioned, &volumes);
     // The time for a download is not the nodes' fault.
     attempt.deadline = Instant::now() + timeout;
-    match attempt.bring_up(compose, as_they_are).await {
+    match attempt.bring_up(compose, as_they_are, provision).await {
         Ok(version) => finish(folder, state, &attempt.clients, outcome, version, begun).await,
         Err(failure) => {
             attempt.undo(&dead).await?;
@@ -168,7 +170,7 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    async fn bring_up(&mut self, compose: Compose, as_they_are: bool) -> Result<String> {
+    async fn bring_up(&mut self, compose: Compose, as_they_are: bool, provision: bool) -> Result<String> {
         let file = self.folder.compose().join(compose::FILE);
         let env_file = env_file();
         let project = self.project.name.clone();
@@ -181,7 +183,8 @@ impl Attempt<'_> {
             args.push("--no-recreate");
         }
         let left = self.deadline.saturating_duration_since(Instant::now());
-        let up = compose.run(&args, left);
+        let settings: &[_] = if provision { &[] } else { &[("AUTO_PROVISION", "false")] };
+        let up = compose.run(&args, settings, left);
         tokio::select! {
             up = up => match up {
                 Ok(_) => {}
@@ -313,6 +316,12 @@ impl Attempt<'_> {
     }
 }
 
+/// Whether node 1 may found the cluster. Once it served, only where no node has data any more: a node 1 that lost its
+/// volume must join the others again.
+fn may_provision(provisioned: bool, volumes: &[String]) -> bool {
+    !provisioned || !volumes.iter().any(|volume| volume.contains("_restate-"))
+}
+
 fn with_patience(failure: Failure) -> Failure {
     failure.hint("a busy machine may need more time: `--timeout SECS`")
 }
@@ -326,4 +335,46 @@ async fn tail(id: &str) -> Vec<String> {
     let script = "exec docker logs --tail \"$1\" \"$2\" 2>&1";
     let said = call("sh", &["-c", script, "sh", LOG_LINES_SHOWN, id], ASK).await.unwrap_or_default();
     said.lines().map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::project::tests::container;
+    use super::*;
+
+    #[test]
+    fn node_1_founds_a_cluster_only_where_there_is_none() {
+        let volumes =
+            |names: &[&str]| names.iter().map(|name| format!("classify_{name}")).collect::<Vec<_>>();
+        assert!(may_provision(false, &[]), "first start");
+        assert!(may_provision(false, &volumes(&["restate-1", "store"])), "first start cut short");
+        assert!(may_provision(true, &volumes(&["store"])), "all data removed by hand");
+        assert!(!may_provision(true, &volumes(&["restate-1", "restate-2"])), "ordinary restart");
+        assert!(!may_provision(true, &volumes(&["restate-2"])), "node 1 lost its data");
+    }
+
+    #[test]
+    fn a_container_that_ends_or_ends_again_and_again_has_failed() {
+        let restarting = |restarts| Container { restarts, ..container("restate-1", "restarting", None) };
+        assert!(has_failed(&container("restate-1", "exited", None)));
+        assert!(has_failed(&restarting(RESTARTS_MAX)));
+        assert!(!has_failed(&restarting(1)));
+        assert!(!has_failed(&Container { restarts: 0, ..container("restate-1", "created", None) }));
+    }
+
+    #[test]
+    fn containers_of_another_folder_are_not_taken_over() {
+        let folder = Folder::new(Path::new("/h"), "x").unwrap();
+        let mut state = State::new(&folder, ports::PortChoice::Default, Vec::new());
+        let project = Project::of(&folder);
+        let ours = folder.compose().to_str().unwrap().to_owned();
+        let mut found = [container("restate-1", "running", None)];
+        let refused = refuse_strangers(&folder, &state, &project, &found).unwrap_err();
+        assert!(refused.details()[0].contains("was made in /home/me/repo"), "{refused:?}");
+        state.provisioned = true;
+        assert!(refuse_strangers(&folder, &state, &project, &found).is_ok(), "those were recorded");
+        state.provisioned = false;
+        found[0].made_in = ours;
+        assert!(refuse_strangers(&folder, &state, &project, &found).is_ok());
+    }
 }
