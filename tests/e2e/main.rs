@@ -6,8 +6,12 @@ mod interrupt;
 mod job;
 mod queue;
 mod rate;
+#[path = "../support/running.rs"]
+mod running;
 mod service;
 mod support;
+#[path = "../support/workplace.rs"]
+mod workplace;
 
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
