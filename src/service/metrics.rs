@@ -10,7 +10,6 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use crate::domain::outcome::{FailureClass, Outcome};
@@ -46,8 +45,10 @@ impl Metrics {
             started_at,
         );
         let registry_of_ours = registry.sub_registry_with_prefix("classify");
-        let build = vec![("version", info.version.clone()), ("taxonomy", info.taxonomy.clone())];
-        registry_of_ours.register("build", "Version and label set of the service", Info::new(build));
+        let build = Family::<[(&'static str, String); 2], Gauge>::default();
+        let labels = [("version", info.version.clone()), ("taxonomy", info.taxonomy.clone())];
+        build.get_or_create(&labels).set(1);
+        registry_of_ours.register("build_info", "Version and label set of the service; always 1", build);
         let classifications = Outcomes::default();
         // A counter that is not there yet cannot be told from one that is not known.
         for outcome in std::iter::once(CLASSIFIED).chain(FailureClass::ALL.map(FailureClass::name)) {
