@@ -15,7 +15,7 @@ pub struct PartitionSnapshot {
     pub partition: u32,
     /// The last record that some node applied.
     pub applied_lsn: u64,
-    /// The last record that the last snapshot holds; absent before the first.
+    /// The last record that the last snapshot holds; absent before the first, and while a new leader has not looked yet.
     pub archived_lsn: Option<u64>,
     /// Records that came after the last snapshot: what a node without data must read from the log.
     pub behind: u64,

@@ -83,7 +83,7 @@ fn snapshot_lines(snapshots: Option<&SnapshotStatus>) -> Vec<String> {
             text::grouped(p.behind)
         ),
         None => format!(
-            "           partition {}: none yet, {} behind",
+            "           partition {}: none known, {} behind",
             p.partition,
             text::count(p.behind, "record")
         ),
@@ -182,7 +182,7 @@ mod tests {
         let old = "           the oldest is 1 min old at most";
         let line = "           partition 3: up to record 10,500, 1,500 behind";
         assert_eq!(shown(Some(10_500)), ["snapshots  s3://b/x", old, line]);
-        let none = "           partition 3: none yet, 1,500 records behind";
+        let none = "           partition 3: none known, 1,500 records behind";
         assert_eq!(shown(None), ["snapshots  s3://b/x", none]);
         assert_eq!(snapshot_lines(None), ["snapshots  none are kept"]);
     }
