@@ -13,8 +13,14 @@ const BLOCK: u64 = 64 * 1024;
 const TAIL_MAX: u64 = 16 * 1024 * 1024;
 const LINES_QUOTED: usize = 15;
 const LINES_ABOUT_ENDING: usize = 100;
-/// How a node calls it that others know records which it should have and has not.
-const DATA_LOSS: &str = "storage-state is `data-loss`";
+/// What a node says of troubles that its user must end, and how.
+const SAYINGS: [(&str, &str); 2] = [
+    ("`data-loss`", "the node lost its data; docs/restore.md says how it gets back into the cluster"),
+    (
+        "snapshot-related error",
+        "a partition without data first looks for its snapshot: store, bucket and keys must be right",
+    ),
+];
 /// The log of a service that was started as part of the cluster.
 pub const SERVICE: &str = "service";
 
@@ -78,15 +84,10 @@ pub(super) fn quote(folder: &Folder, process: &str, failure: Failure) -> Failure
                 failure.detail(format!("  {line}"))
             })
     };
-    // A node says so and ends, with some more lines about ending.
-    let lost =
-        tail(&path, LINES_ABOUT_ENDING).unwrap_or_default().iter().any(|line| line.contains(DATA_LOSS));
-    let failure = if lost {
-        failure
-            .hint(format!("{process} lost its data; docs/restore.md says how it gets back into the cluster"))
-    } else {
-        failure
-    };
+    // What a node says of its end is followed by more lines about ending.
+    let said = tail(&path, LINES_ABOUT_ENDING).unwrap_or_default();
+    let meant = SAYINGS.iter().filter(|(words, _)| said.iter().any(|line| line.contains(words)));
+    let failure = meant.fold(failure, |failure, (_, hint)| failure.hint(*hint));
     failure.hint(format!("the whole log: `{}`", folder.command(&format!("logs {process}"))))
 }
 
