@@ -384,7 +384,14 @@ fn a_folder_that_is_no_cluster_is_not_deleted() {
     home.run(&["clean", "--yes"]).expect(2, &["not deleted"]);
     assert!(home.folder().join("thesis.txt").exists());
     home.run(&["start", "--name", "../x"]).expect(2, &["cannot name a cluster"]);
-    home.run(&["start", "--runtime", "docker"]).expect(2, &["no docker runtime"]);
+}
+
+#[test]
+fn without_docker_containers_are_refused_and_nothing_is_left() {
+    let home = Home::new();
+    let ran = Ran::of(home.command(&["start", "--runtime", "docker", "--ports", "auto"]).env("PATH", ""));
+    ran.expect(2, &["there is no `docker` on PATH", "--runtime native"]);
+    assert!(!home.folder().exists());
 }
 
 #[tokio::test]

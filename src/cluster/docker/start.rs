@@ -253,10 +253,12 @@ impl Attempt<'_> {
 
     /// Tells how many containers are healthy, when that changes.
     fn tell(&mut self, containers: &[Container]) {
-        let waiting: Vec<String> =
-            containers.iter().filter(|c| !c.is_healthy()).map(|c| c.service.clone()).collect();
-        let step = Step::Healthy { healthy: containers.len() - waiting.len(), of: containers.len(), waiting };
-        if !containers.is_empty() && self.told.as_ref() != Some(&step) {
+        let healthy = |name: &str| containers.iter().any(|c| c.service == name && c.is_healthy());
+        let expected = self.clients.iter().map(|node| node.name.as_str()).chain([STORE]);
+        let waiting: Vec<String> = expected.filter(|name| !healthy(name)).map(str::to_owned).collect();
+        let of = self.clients.len() + 1;
+        let step = Step::Healthy { healthy: of - waiting.len(), of, waiting };
+        if self.told.as_ref() != Some(&step) {
             (self.progress)(&step);
             self.told = Some(step);
         }
