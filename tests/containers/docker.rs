@@ -60,11 +60,6 @@ impl Project {
         ids.into_iter().next().expect("one")
     }
 
-    /// stdout of a program in a service's container.
-    pub(crate) fn exec(self, service: &str, args: &[&str]) -> String {
-        docker(&[&["exec", &self.container(service)], args].concat())
-    }
-
     /// What a service's container wrote, both streams.
     pub(crate) fn logs(self, service: &str) -> String {
         try_docker(&["logs", &self.container(service)]).expect("its log")

@@ -1,5 +1,6 @@
 //! Snapshots of partitions in a store, and the return of a node whose volume is gone.
 
+use std::process::Command;
 use std::time::Duration;
 
 use crate::docker::{docker, gateway, try_docker};
@@ -86,19 +87,24 @@ pub(crate) fn a_wiped_node_comes_back(world: &mut World) {
     let project = world.project();
     docker(&["rm", "--force", &project.container("restate-2")]);
     docker(&["volume", "rm", &format!("{}_restate-2", project.0)]);
-    // What docs/operations.md says of a node that lost its data: nobody may count on its copies any more.
-    let forget = [
-        "restatectl",
-        "nodes",
-        "set-storage-state",
-        "--nodes",
-        "2",
-        "--storage-state",
-        "provisioning",
-        "--force",
-    ];
-    project.exec("restate-1", &forget);
-    project.exec("restate-1", &["restatectl", "metadata-server", "remove-node", "2"]);
+    let refused = world.try_start_nodes();
+    assert_ne!(
+        refused.code,
+        Some(0),
+        "a node that lost its data does not simply come back: {}",
+        refused.stderr
+    );
+
+    // As docs/restore.md says.
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/restore-node.sh");
+    let mut restore = Command::new(script);
+    restore.args(["2", "docker", "exec", &project.container("restate-1"), "restatectl"]);
+    let restored = restore.output().expect("the script runs");
+    assert!(
+        restored.status.success(),
+        "{}",
+        String::from_utf8_lossy(&[restored.stdout, restored.stderr].concat())
+    );
     world.start_nodes(&[]);
 
     let restored = || project.logs("restate-2").contains("Found partition snapshot, restoring it");

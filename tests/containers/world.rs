@@ -131,9 +131,18 @@ impl World {
 
     /// `cluster start`: starts what does not run.
     pub(crate) fn start_nodes(&self, more: &[&str]) {
+        self.cluster_start(more).expect_code(0);
+    }
+
+    /// The same where it may fail.
+    pub(crate) fn try_start_nodes(&self) -> Ran {
+        self.cluster_start(&[])
+    }
+
+    fn cluster_start(&self, more: &[&str]) -> Ran {
         let start = ["cluster", "start", "--name", self.stage.cluster(), "--timeout", START_TIMEOUT];
         let runtime = ["--runtime", "docker"];
-        self.classify(&[&start[..], &runtime, more].concat()).expect_code(0);
+        self.classify(&[&start[..], &runtime, more].concat())
     }
 
     /// Starts the service on this machine, where the containers reach it.
