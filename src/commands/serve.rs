@@ -27,14 +27,14 @@ pub(super) async fn run(global: &Global, args: ServeArgs, ui: Ui) -> Result<Exit
             .map_err(|error| Failure::usage(format!("cannot open the audit log {}: {error}", path.display())))
     };
     let audit = args.audit_log.as_ref().map(open).transpose()?;
+    let endpoint = service::endpoint(Shared::new(&taxonomy, rules, audit), &args.identity_keys)?;
     let listener = TcpListener::bind(args.bind).await.map_err(|error| cannot_listen(&args, &error))?;
     let address = listener.local_addr().map_err(|error| cannot_listen(&args, &error))?;
     let shutdown = signals::listen()?;
     ui.note(&format!("service    http://{} serves {}; Ctrl-C drains and stops", address, taxonomy.id()));
 
-    let shared = Shared::new(&taxonomy, rules, audit);
     let stop = shutdown.clone();
-    let serving = service::serve(listener, shared, async move { stop.at_least(Level::Drain).await });
+    let serving = service::serve(listener, endpoint, async move { stop.at_least(Level::Drain).await });
     let mut serving = pin!(serving);
     tokio::select! {
         () = &mut serving => {}
