@@ -12,13 +12,13 @@ use super::ports::{self, PortChoice};
 use super::process::{self, Target};
 use super::ready::{self, Clients, NotReady, PROBE_TIMEOUT};
 use super::server::{self, Source};
+use super::snapshots::{self, Snapshots};
 use super::state::State;
 use super::step::{Progress, Step};
 use super::{logs, node, stop};
 use crate::error::{Failure, Result};
 
 const NODES_MAX: u8 = 9;
-const LOG_LINES_SHOWN: usize = 15;
 const POLL: Duration = Duration::from_millis(100);
 /// How long calls may still fail after the nodes came up: partitions change hands once more when all are there.
 const SERVICE_WAIT: Duration = Duration::from_secs(10);
@@ -32,6 +32,8 @@ pub struct StartOptions {
     pub nodes: Option<u8>,
     /// How ports are chosen; `None` takes what the cluster has, or the default ones.
     pub ports: Option<PortChoice>,
+    /// Where snapshots are kept; `None` takes what the cluster has, or keeps none.
+    pub snapshots: Option<Snapshots>,
     /// How long all of it may take.
     pub timeout: Duration,
     /// Where the server comes from.
@@ -74,7 +76,9 @@ pub struct Started {
 pub async fn start(folder: &Folder, options: &StartOptions, progress: Progress<'_>) -> Result<Started> {
     let begun = Instant::now();
     let _lock = Lock::take(&folder.lock_file(), options.timeout, progress).await?;
-    let mut state = match plan(folder, options) {
+    let planned = plan(folder, options);
+    let planned = planned.and_then(|state| snapshots::settle(folder, state, options.snapshots.as_ref()));
+    let mut state = match planned {
         Ok(state) => state,
         Err(failure) => {
             forget_unused(folder);
@@ -95,7 +99,7 @@ pub async fn start(folder: &Folder, options: &StartOptions, progress: Progress<'
         };
     }
 
-    let binary = match prepare(folder, options, &state, &dead, progress).await {
+    let binary = match prepare(folder, options, &mut state, &dead, progress).await {
         Ok(binary) => binary,
         Err(failure) => {
             forget_unused(folder);
@@ -200,7 +204,7 @@ fn find_dead(folder: &Folder, state: &mut State) -> Vec<usize> {
 async fn prepare(
     folder: &Folder,
     options: &StartOptions,
-    state: &State,
+    state: &mut State,
     dead: &[usize],
     progress: Progress<'_>,
 ) -> Result<PathBuf> {
@@ -213,6 +217,9 @@ async fn prepare(
         }
     }
     let server = server::locate(&options.server, progress).await?;
+    if state.snapshots.is_some() {
+        state.restatectl = server::operators_tool(&options.server, &server.binary, progress).await;
+    }
     node::write_config(folder)?;
     state.save(folder)?;
     Ok(server.binary)
@@ -259,7 +266,7 @@ impl Launched<'_> {
             }
             (name, how) = self.death(clients) => {
                 let failure = Failure::unreachable(format!("{name} died while starting ({how})"));
-                Err(with_log(folder, &name, failure))
+                Err(logs::quote(folder, &name, failure))
             }
         }
     }
@@ -331,26 +338,10 @@ fn not_ready(folder: &Folder, timeout: Duration, nodes: &[NotReady]) -> Failure 
     let failure = Failure::unreachable(format!("the cluster does not serve after {seconds} s"));
     let failure = nodes.iter().fold(failure, |f, node| f.detail(format!("{}: {}", node.node, node.error)));
     let failure = match nodes.first() {
-        Some(node) => with_log(folder, &node.node, failure),
+        Some(node) => logs::quote(folder, &node.node, failure),
         None => failure,
     };
     failure.hint("a busy machine may need more time: `--timeout SECS`")
-}
-
-/// Adds what a node said last.
-fn with_log(folder: &Folder, name: &str, failure: Failure) -> Failure {
-    let path = folder.log(name);
-    let lines = logs::tail(&path, LOG_LINES_SHOWN).unwrap_or_default();
-    let failure = if lines.is_empty() {
-        failure.detail("it said nothing")
-    } else {
-        lines
-            .into_iter()
-            .fold(failure.detail(format!("last lines of {}:", path.display())), |failure, line| {
-                failure.detail(format!("  {line}"))
-            })
-    };
-    failure.hint(format!("the whole log: `{}`", folder.command(&format!("logs {name}"))))
 }
 
 /// Removes the folder of a cluster that never came to be; one with anything but a lock in it stays.
@@ -366,7 +357,7 @@ mod tests {
 
     fn options(nodes: Option<u8>, ports: Option<PortChoice>) -> StartOptions {
         let server = Source { explicit: None, path: "".into(), cache: PathBuf::new() };
-        StartOptions { nodes, ports, timeout: Duration::ZERO, server }
+        StartOptions { nodes, ports, snapshots: None, timeout: Duration::ZERO, server }
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! What a cluster is like right now. Looks, changes nothing, and never takes longer than two rounds of probes.
+//! What a cluster is like right now. Looks, changes nothing, and never takes longer than three rounds of probes.
 
 use futures_util::future::{OptionFuture, join_all, join4};
 use serde::Serialize;
 
+use super::archived::{self, SnapshotStatus};
 use super::folder::Folder;
 use super::ready::{self, Clients, PROBE_TIMEOUT};
+use super::restatectl::Restatectl;
 use super::state::{Node, State};
 use super::{node, process};
 use crate::error::Result;
@@ -25,6 +27,8 @@ pub struct Status {
     pub quorum: bool,
     /// Each node, number 1 first.
     pub nodes: Vec<NodeStatus>,
+    /// How far partitions are in snapshots; absent where none are kept.
+    pub snapshots: Option<SnapshotStatus>,
     /// What is registered; absent when no node tells.
     pub deployments: Option<Vec<DeploymentStatus>>,
     /// The service, if it was started as part of the cluster.
@@ -112,6 +116,12 @@ pub async fn status(folder: &Folder) -> Result<Status> {
         join_all(state.nodes.iter().zip(&clients).map(|(node, clients)| ask(folder, node, clients))).await;
     let quorum = told.iter().any(|node| node.can_write);
     let deployments = told.iter_mut().find_map(|node| node.deployments.take());
+    let snapshots = OptionFuture::from(state.snapshots.as_ref().map(|snapshots| {
+        let answering = state.nodes.iter().zip(&told).filter(|(_, told)| told.status.alive);
+        let urls = answering.map(|(node, _)| node.fabric_url()).collect();
+        archived::look(snapshots, restatectl(&state), urls)
+    }))
+    .await;
     let mut nodes: Vec<NodeStatus> = told.into_iter().map(|node| node.status).collect();
 
     // Without a quorum the call would only hang.
@@ -133,6 +143,7 @@ pub async fn status(folder: &Folder) -> Result<Status> {
         ready: nodes.iter().all(serves),
         quorum,
         nodes,
+        snapshots,
         deployments: deployments.map(|all| all.into_iter().map(DeploymentStatus::from).collect()),
         service: state.service.as_ref().map(|service| ServiceProcess {
             uri: service.uri.clone(),
@@ -140,6 +151,11 @@ pub async fn status(folder: &Folder) -> Result<Status> {
             alive: state.service_is_running(),
         }),
     })
+}
+
+fn restatectl(state: &State) -> std::result::Result<Restatectl, String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    Restatectl::find(state.server.as_deref(), state.restatectl.as_deref(), &path)
 }
 
 async fn ask(folder: &Folder, node: &Node, clients: &Clients) -> Told {

@@ -32,6 +32,7 @@ pub(super) async fn up(global: &Global, args: &RunArgs, ui: Ui) -> Result<Option
         let options = StartOptions {
             nodes: None,
             ports: None,
+            snapshots: None,
             timeout: TIMEOUT,
             server: cluster_command::source(&args.server, &home),
         };

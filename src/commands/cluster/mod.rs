@@ -14,7 +14,7 @@ use crate::cli::cluster::{
 };
 use crate::cluster::start::Outcome;
 use crate::cluster::stop::{Stopped, check_cleanable};
-use crate::cluster::{self, Folder, Source, StartOptions, Started, Step};
+use crate::cluster::{self, Folder, Snapshots, Source, StartOptions, Started, Step};
 use crate::error::{ExitStatus, Failure, Result};
 use crate::text;
 use crate::ui::Ui;
@@ -33,13 +33,22 @@ pub(super) fn run(global: &Global, args: ClusterArgs, ui: Ui) -> Result<ExitStat
 }
 
 fn start(folder: &Folder, home: &Path, args: &StartArgs, ui: Ui) -> Result<ExitStatus> {
+    if args.runtime == Runtime::Docker && args.snapshots.is_some() {
+        return Err(Failure::usage(
+            "`--snapshots` is for `--runtime native`: containers have a store of their own",
+        )
+        .hint("for another one set SNAPSHOTS in `.env`, see `.env.example`"));
+    }
     if args.runtime == Runtime::Docker {
         return Err(Failure::usage("this version has no docker runtime")
             .hint("`--runtime native` runs the same nodes as processes, without Docker"));
     }
+    let endpoint = args.snapshots_endpoint.as_deref();
+    let snapshots = args.snapshots.as_deref().map(|destination| Snapshots::new(destination, endpoint));
     let options = StartOptions {
         nodes: args.nodes,
         ports: args.ports.map(Into::into),
+        snapshots: snapshots.transpose()?,
         timeout: seconds(args.timeout),
         server: source(&args.server, home),
     };
@@ -70,11 +79,10 @@ pub(super) fn source(args: &ServerArgs, home: &Path) -> Source {
 /// What a person wants to know of a cluster that is up.
 fn describe(folder: &Folder, started: &Started) -> Vec<String> {
     let admin = started.state.nodes.first().map(cluster::state::Node::admin_url).unwrap_or_default();
-    vec![
-        headline(started),
-        format!("admin      {admin}   web UI {admin}/ui/"),
-        format!("next       classify serve --register    {}", folder.command("stop")),
-    ]
+    let mut lines = vec![headline(started), format!("admin      {admin}   web UI {admin}/ui/")];
+    lines.extend(started.state.snapshots.as_ref().map(|kept| format!("snapshots  {}", kept.destination)));
+    lines.push(format!("next       classify serve --register    {}", folder.command("stop")));
+    lines
 }
 
 /// The cluster in one line.
