@@ -13,7 +13,7 @@ use crate::error::{Failure, Result};
 pub const FILE: &str = "docker-compose.cluster.yml";
 const TEMPLATE: &str = include_str!("../../docker-compose.cluster.yml");
 /// What the compose file mounts, and what its header names; paths are relative to it.
-const COMPANIONS: [(&str, &str); 6] = [
+const COMPANIONS: [(&str, &str); 8] = [
     ("restate.toml", include_str!("../../restate.toml")),
     (".env.example", include_str!("../../.env.example")),
     (
