@@ -7,7 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 use classify::cluster::server::locate;
-use classify::cluster::{Source, Step};
+use classify::cluster::snapshots::SCHEDULE;
+use classify::cluster::{Snapshots, Source, Step};
 use toml::{Table, Value};
 
 /// The server the product would run, downloaded once for all tests where there is none.
@@ -22,11 +23,20 @@ async fn server() -> std::path::PathBuf {
 
 /// The whole configuration as the server understands this file.
 async fn understood(config: &str) -> Table {
+    understood_with(config, &[]).await
+}
+
+/// The same with variables in the environment.
+async fn understood_with(config: &str, env: &[(&str, &str)]) -> Table {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("restate.toml"), config).unwrap();
     // Without the environment, of which `RESTATE_*` would count as well.
     let mut command = Command::new(server().await);
-    command.args(["--dump-config", "--config-file", "restate.toml"]).current_dir(folder.path()).env_clear();
+    command
+        .args(["--dump-config", "--config-file", "restate.toml"])
+        .current_dir(folder.path())
+        .env_clear()
+        .envs(env.iter().copied());
     let output = command.output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
@@ -59,6 +69,44 @@ fn ours() -> Table {
 async fn the_server_knows_every_key_and_means_the_same_by_it() {
     let problems = misunderstood(&ours(), &understood(include_str!("../restate.toml")).await, "");
     assert!(problems.is_empty(), "{}", problems.join("\n"));
+}
+
+/// `worker.snapshots` as the server understands a value of `RESTATE_WORKER__SNAPSHOTS`.
+async fn snapshots_by(setting: &str) -> Table {
+    let env = [("RESTATE_WORKER__SNAPSHOTS", setting)];
+    let understood = understood_with(include_str!("../restate.toml"), &env).await;
+    understood["worker"]["snapshots"].as_table().unwrap().clone()
+}
+
+/// Snapshots come by environment, see `SCHEDULE`; what is said there must be understood, too.
+#[tokio::test]
+async fn the_server_knows_every_key_about_snapshots() {
+    let store = Snapshots::new("s3://restate/a/b", Some("http://127.0.0.1:9000")).unwrap();
+    let told = snapshots_by(&store.setting()).await;
+    let expected: Table = toml::from_str(
+        "snapshot-interval = \"5m\"\nsnapshot-interval-num-records = 10000\ndestination = \"s3://restate/a/b\"\n\
+         aws-endpoint-url = \"http://127.0.0.1:9000\"\naws-allow-http = true",
+    )
+    .unwrap();
+    assert_eq!(misunderstood(&expected, &told, ""), [""; 0]);
+    let amazon = snapshots_by(&Snapshots::new("s3://restate/a", None).unwrap().setting()).await;
+    assert!(!amazon.keys().any(|key| key.starts_with("aws-")), "the chain decides: {amazon}");
+}
+
+/// The compose file says it in its own words.
+#[tokio::test]
+async fn the_compose_file_takes_the_same_snapshots() {
+    let compose = include_str!("../docker-compose.cluster.yml");
+    let line =
+        compose.lines().find_map(|line| line.trim().strip_prefix("RESTATE_WORKER__SNAPSHOTS: '")).unwrap();
+    let (before, rest) = line.split_once("${SNAPSHOTS:-").unwrap();
+    let (default, after) = rest.split_once("}}'").unwrap();
+    assert_eq!((before, after), (format!("{{{SCHEDULE}, ").as_str(), ""));
+    let ours = Snapshots::new("s3://restate/snapshots", Some("http://store:9000")).unwrap();
+    assert_eq!(snapshots_by(&format!("{before}{default}}}")).await, snapshots_by(&ours.setting()).await);
+    // What `.env` says of the schedule wins.
+    let faster = snapshots_by(&format!("{before}{default}, snapshot-interval=\"1m\"}}")).await;
+    assert_eq!(faster["snapshot-interval"].as_str(), Some("1m"));
 }
 
 #[tokio::test]

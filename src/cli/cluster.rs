@@ -107,6 +107,13 @@ pub struct StartArgs {
     /// How ports are chosen [default: default, or what the cluster has]
     #[arg(long, value_enum)]
     pub ports: Option<Ports>,
+    /// Where the nodes keep snapshots, which let them trim their logs; credentials come from AWS's environment
+    /// variables [default: what the cluster has, or nowhere]
+    #[arg(long, value_name = "s3://BUCKET/PREFIX")]
+    pub snapshots: Option<String>,
+    /// The store that has the bucket, if it is not Amazon's
+    #[arg(long, value_name = "URL", requires = "snapshots")]
+    pub snapshots_endpoint: Option<String>,
     /// Seconds until the nodes must serve
     #[arg(long, value_name = "SECS", default_value_t = 60)]
     pub timeout: u32,
@@ -222,7 +229,8 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused() {
-        let bad: [&[&str]; 6] = [
+        let bad: [&[&str]; 7] = [
+            &["start", "--snapshots-endpoint", "http://127.0.0.1:9000"],
             &["start", "--nodes", "0"],
             &["start", "--nodes", "10"],
             &["start", "--ports", "8080"],

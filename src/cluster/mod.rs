@@ -3,6 +3,7 @@
 //! Owns everything under `<home>/cluster/<name>/`, and starts and ends the processes recorded there. It never prints:
 //! long work reports [`Step`]s to the caller. What Restate's APIs mean is the business of `restate`.
 
+pub mod archived;
 pub mod compose;
 mod docker;
 mod folder;
@@ -14,8 +15,10 @@ pub mod ports;
 mod process;
 mod ready;
 pub mod register;
+pub mod restatectl;
 pub mod server;
 pub mod service;
+pub mod snapshots;
 pub mod start;
 pub mod state;
 pub mod status;
@@ -30,6 +33,7 @@ pub use process::ProcessId;
 pub use register::{register, uri_for_nodes};
 pub use server::Source;
 pub use service::{ServiceCommand, registered_uri, start_service, stop_service};
+pub use snapshots::Snapshots;
 pub use start::{StartOptions, Started, start};
 pub use state::{Runtime, State};
 pub use status::status;

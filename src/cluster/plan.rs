@@ -166,7 +166,7 @@ mod tests {
     fn options(nodes: Option<u8>, ports: Option<PortChoice>) -> StartOptions {
         let server = Source { explicit: None, path: "".into(), cache: PathBuf::new() };
         let runtime = RuntimeChoice::Only(Runtime::Native);
-        StartOptions { runtime, nodes, ports, timeout: Duration::ZERO, server }
+        StartOptions { runtime, nodes, ports, snapshots: None, timeout: Duration::ZERO, server }
     }
 
     #[tokio::test]

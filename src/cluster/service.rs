@@ -18,7 +18,6 @@ use crate::error::{Failure, Result};
 use crate::restate::admin::Admin;
 use crate::restate::endpoint;
 
-const LOG_LINES_SHOWN: usize = 15;
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(100);
 /// How long a service that failed to start may take to end.
@@ -139,8 +138,9 @@ async fn wait_healthy(
         if let Some(child) = &mut child
             && let Ok(Some(status)) = child.try_wait()
         {
-            return Err(with_log(
+            return Err(logs::quote(
                 folder,
+                logs::SERVICE,
                 Failure::unreachable(format!("the service died while starting ({status})")),
             ));
         }
@@ -150,18 +150,8 @@ async fn wait_healthy(
         };
         if Instant::now() + POLL >= deadline {
             let failure = Failure::unreachable("the service does not answer").detail(error.to_string());
-            return Err(with_log(folder, failure));
+            return Err(logs::quote(folder, logs::SERVICE, failure));
         }
         sleep(POLL).await;
     }
-}
-
-fn with_log(folder: &Folder, failure: Failure) -> Failure {
-    let path = folder.log(logs::SERVICE);
-    let lines = logs::tail(&path, LOG_LINES_SHOWN).unwrap_or_default();
-    let failure = failure.detail(format!("last lines of {}:", path.display()));
-    lines
-        .into_iter()
-        .fold(failure, |failure, line| failure.detail(format!("  {line}")))
-        .hint(format!("the whole log: `{}`", folder.command("logs service")))
 }

@@ -13,12 +13,12 @@ use super::ports::{self, PortChoice};
 use super::process::{self, Target};
 use super::ready::{self, Clients, NotReady, PROBE_TIMEOUT};
 use super::server::{self, Source};
-use super::state::State;
+use super::snapshots::{self, Snapshots};
+use super::state::{Runtime, State};
 use super::step::{Progress, Step};
 use super::{docker, logs, node, plan, stop};
 use crate::error::{Failure, Result};
 
-const LOG_LINES_SHOWN: usize = 15;
 const POLL: Duration = Duration::from_millis(100);
 /// How long calls may still fail after the nodes came up: partitions change hands once more when all are there.
 const SERVICE_WAIT: Duration = Duration::from_secs(10);
@@ -34,6 +34,8 @@ pub struct StartOptions {
     pub nodes: Option<u8>,
     /// How ports are chosen; `None` takes what the cluster has, or the default ones.
     pub ports: Option<PortChoice>,
+    /// Where snapshots are kept; `None` takes what the cluster has, or keeps none.
+    pub snapshots: Option<Snapshots>,
     /// How long all of it may take.
     pub timeout: Duration,
     /// Where the server comes from, if the nodes are to be processes.
@@ -91,8 +93,14 @@ pub async fn start(folder: &Folder, options: &StartOptions, progress: Progress<'
 
 async fn planned(folder: &Folder, options: &StartOptions, progress: Progress<'_>) -> Result<(State, Means)> {
     let bound = plan::binding(folder).await?;
-    let means = plan::means(folder, options.runtime, bound.as_ref(), progress).await?;
-    Ok((plan::plan(folder, options, bound, means)?, means))
+    let runtime = match (options.runtime, &options.snapshots, &bound) {
+        // The compose file has a store of its own.
+        (RuntimeChoice::Auto, Some(_), None) => RuntimeChoice::Only(Runtime::Native),
+        (wanted, ..) => wanted,
+    };
+    let means = plan::means(folder, runtime, bound.as_ref(), progress).await?;
+    let state = plan::plan(folder, options, bound, means)?;
+    Ok((snapshots::settle(folder, state, options.snapshots.as_ref())?, means))
 }
 
 async fn start_processes(
@@ -116,7 +124,7 @@ async fn start_processes(
         };
     }
 
-    let binary = prepare(folder, options, &state, &dead, progress).await?;
+    let binary = prepare(folder, options, &mut state, &dead, progress).await?;
     let names: Vec<String> = dead.iter().map(|index| state.nodes[*index].name.clone()).collect();
     let outcome =
         if dead.len() == state.nodes.len() { Outcome::Started } else { Outcome::Repaired(names.clone()) };
@@ -164,7 +172,7 @@ fn find_dead(folder: &Folder, state: &mut State) -> Vec<usize> {
 async fn prepare(
     folder: &Folder,
     options: &StartOptions,
-    state: &State,
+    state: &mut State,
     dead: &[usize],
     progress: Progress<'_>,
 ) -> Result<PathBuf> {
@@ -177,6 +185,9 @@ async fn prepare(
         }
     }
     let server = server::locate(&options.server, progress).await?;
+    if state.snapshots.is_some() {
+        state.restatectl = server::operators_tool(&options.server, &server.binary, progress).await;
+    }
     node::write_config(folder)?;
     state.save(folder)?;
     Ok(server.binary)
@@ -223,7 +234,7 @@ impl Launched<'_> {
             }
             (name, how) = self.death(clients) => {
                 let failure = Failure::unreachable(format!("{name} died while starting ({how})"));
-                Err(with_log(folder, &name, failure))
+                Err(logs::quote(folder, &name, failure))
             }
         }
     }
@@ -299,26 +310,10 @@ fn not_ready(folder: &Folder, timeout: Duration, nodes: &[NotReady]) -> Failure 
     let failure = Failure::unreachable(format!("the cluster does not serve after {seconds} s"));
     let failure = nodes.iter().fold(failure, |f, node| f.detail(format!("{}: {}", node.node, node.error)));
     let failure = match nodes.first() {
-        Some(node) => with_log(folder, &node.node, failure),
+        Some(node) => logs::quote(folder, &node.node, failure),
         None => failure,
     };
     failure.hint("a busy machine may need more time: `--timeout SECS`")
-}
-
-/// Adds what a node said last.
-fn with_log(folder: &Folder, name: &str, failure: Failure) -> Failure {
-    let path = folder.log(name);
-    let lines = logs::tail(&path, LOG_LINES_SHOWN).unwrap_or_default();
-    let failure = if lines.is_empty() {
-        failure.detail("it said nothing")
-    } else {
-        lines
-            .into_iter()
-            .fold(failure.detail(format!("last lines of {}:", path.display())), |failure, line| {
-                failure.detail(format!("  {line}"))
-            })
-    };
-    failure.hint(format!("the whole log: `{}`", folder.command(&format!("logs {name}"))))
 }
 
 /// Removes the folder of a cluster that never came to be; one with anything but a lock in it stays.

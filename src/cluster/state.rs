@@ -13,6 +13,7 @@ use super::folder::Folder;
 use super::node;
 use super::ports::{NodePorts, PortChoice};
 use super::process::{self, ProcessId};
+use super::snapshots::Snapshots;
 use crate::error::{Failure, Result};
 
 const FORMAT: u32 = 1;
@@ -35,6 +36,12 @@ pub struct State {
     pub provisioned: bool,
     /// The server that was started last.
     pub server: Option<PathBuf>,
+    /// The `restatectl` that goes with it; looked for only where snapshots are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restatectl: Option<PathBuf>,
+    /// Where the nodes keep snapshots of their partitions, if anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshots: Option<Snapshots>,
     /// The nodes, number 1 first.
     pub nodes: Vec<Node>,
     /// The classification service, if it was started as part of the cluster.
@@ -111,6 +118,8 @@ impl State {
             store_port: None,
             provisioned: false,
             server: None,
+            restatectl: None,
+            snapshots: None,
             nodes: ports.into_iter().enumerate().map(node).collect(),
             service: None,
         }

@@ -1,11 +1,13 @@
-//! What a cluster is like right now. Looks, changes nothing, and never takes longer than two rounds of probes.
+//! What a cluster is like right now. Looks, changes nothing, and never takes longer than three rounds of probes.
 
 use futures_util::future::{OptionFuture, join_all, join4};
 use serde::Serialize;
 
+use super::archived::{self, SnapshotStatus};
 use super::docker::{self, ContainerStatus, Seen};
 use super::folder::Folder;
 use super::ready::{self, Clients, PROBE_TIMEOUT};
+use super::restatectl::Restatectl;
 use super::state::{Node, Runtime, State};
 use super::{node, process};
 use crate::error::Result;
@@ -29,6 +31,8 @@ pub struct Status {
     /// The container of the snapshots' store, in a cluster of containers.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub store: Option<ContainerStatus>,
+    /// How far partitions are in snapshots; absent where none are kept.
+    pub snapshots: Option<SnapshotStatus>,
     /// What is registered; absent when no node tells.
     pub deployments: Option<Vec<DeploymentStatus>>,
     /// The service, if it was started as part of the cluster.
@@ -129,6 +133,7 @@ pub async fn status(folder: &Folder) -> Result<Status> {
     let mut told = join_all(seen.into_iter().zip(&clients).map(|(node, clients)| ask(node, clients))).await;
     let quorum = told.iter().any(|node| node.can_write);
     let deployments = told.iter_mut().find_map(|node| node.deployments.take());
+    let snapshots = snapshots(folder, &state, &told).await;
     let mut nodes: Vec<NodeStatus> = told.into_iter().map(|node| node.status).collect();
 
     // Without a quorum the call would only hang.
@@ -152,6 +157,7 @@ pub async fn status(folder: &Folder) -> Result<Status> {
         quorum,
         nodes,
         store,
+        snapshots,
         deployments: deployments.map(|all| all.into_iter().map(DeploymentStatus::from).collect()),
         service: state.service.as_ref().map(|service| ServiceProcess {
             uri: service.uri.clone(),
@@ -159,6 +165,27 @@ pub async fn status(folder: &Folder) -> Result<Status> {
             alive: state.service_is_running(),
         }),
     })
+}
+
+/// How far the partitions are in snapshots, where any are kept.
+async fn snapshots(folder: &Folder, state: &State, told: &[Told]) -> Option<SnapshotStatus> {
+    let answering = state.nodes.iter().zip(told).filter(|(_, told)| told.status.alive);
+    let urls: Vec<String> = answering.map(|(node, _)| node.fabric_url()).collect();
+    match state.runtime {
+        Runtime::Native => {
+            let kept = state.snapshots.as_ref()?;
+            Some(archived::look(kept, restatectl(state), &urls.clone(), urls).await)
+        }
+        Runtime::Docker => {
+            let (kept, restatectl) = docker::snapshots(folder).await?;
+            Some(archived::look(&kept, Ok(restatectl), &docker::inside(state), urls).await)
+        }
+    }
+}
+
+fn restatectl(state: &State) -> std::result::Result<Restatectl, String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    Restatectl::find(state.server.as_deref(), state.restatectl.as_deref(), &path)
 }
 
 /// What can be said of a node without asking it.

@@ -29,10 +29,22 @@ pub(super) async fn run(global: &Global, args: ServeArgs, ui: Ui) -> Result<Exit
     let audit = args.audit_log.as_ref().map(open).transpose()?;
     let listener = TcpListener::bind(args.bind).await.map_err(|error| cannot_listen(&args, &error))?;
     let address = listener.local_addr().map_err(|error| cannot_listen(&args, &error))?;
+    let exporter = match args.metrics {
+        Some(address) => Some(TcpListener::bind(address).await.map_err(|error| {
+            Failure::usage(format!("cannot listen on {address} for Prometheus: {error}"))
+                .hint("choose another address: `--metrics ADDRESS`")
+        })?),
+        None => None,
+    };
     let shutdown = signals::listen()?;
     ui.note(&format!("service    http://{} serves {}; Ctrl-C drains and stops", address, taxonomy.id()));
 
     let shared = Shared::new(&taxonomy, rules, audit);
+    if let Some(listener) = exporter {
+        let address = listener.local_addr().map_err(|error| Failure::unexpected(error.to_string()))?;
+        ui.note(&format!("metrics    http://{address}/metrics"));
+        tokio::spawn(service::export(listener, shared.metrics()));
+    }
     let stop = shutdown.clone();
     let serving = service::serve(listener, shared, async move { stop.at_least(Level::Drain).await });
     let mut serving = pin!(serving);

@@ -56,10 +56,13 @@ impl Classifier {
         _ctx: Context<'_>,
         Json(request): Json<ClassifyRequest>,
     ) -> HandlerResult<Json<Outcome>> {
+        let classifying = self.shared.metrics.classifying();
         if let Some(audit) = &self.shared.audit {
             audit.record(&request.origin, &request.indicator.id)?;
         }
-        Ok(Json(self.shared.answer(request)))
+        let outcome = self.shared.answer(request);
+        classifying.answered(&outcome);
+        Ok(Json(outcome))
     }
 
     /// What this service is; also the call that proves a node's way to it. Nothing to keep once it is answered.

@@ -1,20 +1,25 @@
 //! The classification service: what Restate calls to get work done.
 //!
-//! Owns the two Restate services (`ClassifyBatch`, `Classifier`), their retention and retry settings, and the
-//! HTTP endpoint. What it is given (a bound listener, a stop signal, a taxonomy) it does not look for itself, so
+//! Owns the two Restate services (`ClassifyBatch`, `Classifier`), their retention and retry settings, the
+//! HTTP endpoint and the counts for Prometheus. What it is given (a bound listener, a stop signal, a taxonomy) it does not look for itself, so
 //! tests can run it without signals or fixed ports.
 
 mod audit;
 mod batch;
 mod classifier;
+mod exporter;
+mod metrics;
 
 use std::future::Future;
+use std::sync::Arc;
 
 use restate_sdk::endpoint::Endpoint;
 use restate_sdk::http_server::HttpServer;
 use tokio::net::TcpListener;
 
 pub use audit::AuditLog;
+pub use exporter::export;
+pub use metrics::Metrics;
 
 use crate::restate::names::ServiceInfo;
 use crate::taxonomy::{Rules, Taxonomy};
@@ -22,12 +27,13 @@ use crate::taxonomy::{Rules, Taxonomy};
 /// Name of the built-in provider.
 pub const RULES_PROVIDER: &str = "rules";
 
-/// What the handlers share: read-only, so no handler can see another's work.
+/// What the handlers share: read-only but for counters, so no handler can see another's work.
 #[derive(Debug)]
 pub struct Shared {
     info: ServiceInfo,
     rules: Rules,
     audit: Option<AuditLog>,
+    metrics: Arc<Metrics>,
 }
 
 impl Shared {
@@ -39,14 +45,20 @@ impl Shared {
             taxonomy_digest: taxonomy.digest().to_owned(),
             providers: vec![RULES_PROVIDER.to_owned()],
         };
-        Self { info, rules, audit }
+        let metrics = Arc::new(Metrics::new(&info));
+        Self { info, rules, audit, metrics }
+    }
+
+    /// What the service counts, for [`export`].
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
     }
 }
 
 /// Serves on `listener` until `stop` completes, then lets running handlers finish (at most 10 s). Answers
 /// `GET /health` over HTTP/2, the protocol Restate speaks to services.
 pub async fn serve(listener: TcpListener, shared: Shared, stop: impl Future<Output = ()>) {
-    let endpoint =
-        Endpoint::builder().bind(batch::ClassifyBatch).bind(classifier::Classifier::new(shared)).build();
+    let batches = batch::ClassifyBatch { metrics: shared.metrics() };
+    let endpoint = Endpoint::builder().bind(batches).bind(classifier::Classifier::new(shared)).build();
     HttpServer::new(endpoint).serve_with_cancel(listener, stop).await;
 }

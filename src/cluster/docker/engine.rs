@@ -1,9 +1,12 @@
 //! Calls of `docker` and of compose: which of them this machine has, how long each may take, what a failed one said.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use tokio::process::Command;
 
 use crate::cluster::compose;
@@ -103,28 +106,38 @@ async fn call_with(
     let line = format!("`{program} {}`", args.join(" "));
     let mut command = Command::new(program);
     // Ctrl-C is for us: who is waiting here decides what comes of it.
-    command
-        .args(args)
-        .envs(settings.iter().copied())
-        .stdin(Stdio::null())
-        .process_group(0)
-        .kill_on_drop(true);
-    let output = match tokio::time::timeout(timeout, command.output()).await {
+    command.args(args).envs(settings.iter().copied()).process_group(0).kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().map_err(|error| match error.kind() {
+        ErrorKind::NotFound => Failure::usage(format!("there is no `{program}` on PATH")),
+        _ => Failure::unexpected(format!("cannot run {line}: {error}")),
+    })?;
+    let mut group = Group(child.id());
+    let output = match tokio::time::timeout(timeout, child.wait_with_output()).await {
         Ok(Ok(output)) => output,
-        Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(Failure::usage(format!("there is no `{program}` on PATH")));
-        }
         Ok(Err(error)) => return Err(Failure::unexpected(format!("cannot run {line}: {error}"))),
         Err(_) => {
             let seconds = timeout.as_secs();
             return Err(Failure::unreachable(format!("{line} did not end within {seconds} s")));
         }
     };
+    group.0 = None;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(last_words(Failure::unreachable(format!("{line} failed ({})", output.status)), &said))
+}
+
+/// A call that is given up takes along what it started: compose is a child of `docker`, and would go on.
+struct Group(Option<u32>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0.and_then(|pid| i32::try_from(pid).ok()) {
+            let _gone = killpg(Pid::from_raw(leader), Signal::SIGKILL);
+        }
+    }
 }
 
 fn last_words(failure: Failure, said: &str) -> Failure {
@@ -157,7 +170,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_call_that_hangs_is_given_up() {
-        let late = call("sleep", &["60"], Duration::from_millis(50)).await.unwrap_err();
-        assert!(late.message().starts_with("`sleep 60` did not end"), "{late}");
+        let late = call("sh", &["-c", "sleep 61.375 & wait"], Duration::from_millis(500)).await.unwrap_err();
+        assert!(late.message().ends_with("did not end within 0 s"), "{late}");
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+        while crate::cluster::process::find(&["61.375".to_owned()]).is_some() {
+            assert!(tokio::time::Instant::now() < deadline, "what it started goes on");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 }

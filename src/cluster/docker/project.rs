@@ -98,6 +98,8 @@ pub(super) struct Container {
     pub(super) ports: BTreeMap<u16, u16>,
     /// The folder of the compose file it was made from.
     pub(super) made_in: String,
+    /// Its environment, as `NAME=value`.
+    pub(super) env: Vec<String>,
 }
 
 impl Container {
@@ -166,6 +168,7 @@ struct Health {
 #[serde(rename_all = "PascalCase")]
 struct Config {
     labels: Option<BTreeMap<String, String>>,
+    env: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -210,6 +213,7 @@ impl Container {
             name: name.trim_start_matches('/').to_owned(),
             service: label("service"),
             made_in: label("project.working_dir"),
+            env: config.env.unwrap_or_default(),
             status: state.status,
             health: state.health.map(|health| health.status).filter(|status| status != "none"),
             exit_code: state.exit_code,

@@ -16,7 +16,9 @@ use crate::cli::cluster::{
 };
 use crate::cluster::start::Outcome;
 use crate::cluster::stop::{Stopped, check_cleanable};
-use crate::cluster::{self, DEFAULT_SERVICE_PORT, Folder, Source, StartOptions, Started, State, Step};
+use crate::cluster::{
+    self, DEFAULT_SERVICE_PORT, Folder, Snapshots, Source, StartOptions, Started, State, Step,
+};
 use crate::error::{ExitStatus, Failure, Result};
 use crate::text;
 use crate::ui::Ui;
@@ -49,10 +51,13 @@ pub(super) fn adopted(folder: &Folder) -> String {
 }
 
 fn start(folder: &Folder, home: &Path, args: &StartArgs, ui: Ui) -> Result<ExitStatus> {
+    let endpoint = args.snapshots_endpoint.as_deref();
+    let snapshots = args.snapshots.as_deref().map(|destination| Snapshots::new(destination, endpoint));
     let options = StartOptions {
         runtime: args.target.runtime.into(),
         nodes: args.nodes,
         ports: args.ports.map(Into::into),
+        snapshots: snapshots.transpose()?,
         timeout: seconds(args.timeout),
         server: source(&args.server, home),
     };
@@ -93,11 +98,10 @@ fn serve_command(folder: &Folder, state: &State) -> Result<String> {
 /// What a person wants to know of a cluster that is up.
 fn describe(folder: &Folder, started: &Started, serve: &str) -> Vec<String> {
     let admin = started.state.nodes.first().map(cluster::state::Node::admin_url).unwrap_or_default();
-    vec![
-        headline(started),
-        format!("admin      {admin}   web UI {admin}/ui/"),
-        format!("next       {serve} --register    {}", folder.command("stop")),
-    ]
+    let mut lines = vec![headline(started), format!("admin      {admin}   web UI {admin}/ui/")];
+    lines.extend(started.state.snapshots.as_ref().map(|kept| format!("snapshots  {}", kept.destination)));
+    lines.push(format!("next       {serve} --register    {}", folder.command("stop")));
+    lines
 }
 
 /// The cluster in one line.
