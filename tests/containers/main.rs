@@ -87,7 +87,7 @@ fn remove_all_on_a_signal() {
                 _ = terminate.recv() => {}
             }
         });
-        world::remove_what_was_started();
+        let _nothing_starts_any_more = world::remove_what_was_started();
         #[expect(clippy::exit, reason = "the tests are on other threads, waiting for what was just removed")]
         std::process::exit(130);
     });

@@ -11,7 +11,7 @@ use crate::world::{Stage, World};
 const SOON: &str = r#"snapshot-interval="1s", snapshot-interval-num-records=50"#;
 const BUCKET: &str = "restate/snapshots";
 
-/// SeaweedFS, and where it is told to listen: at the one address of this machine that containers reach.
+/// The other store, and where it is told to listen: at the one address of this machine that containers reach.
 const OTHER_STORE: &str = "classify-ct-seaweedfs";
 const OTHER_IMAGE: &str = "docker.io/chrislusf/seaweedfs:4.48";
 const OTHER_PORT: u16 = 18_333;
@@ -64,7 +64,7 @@ pub(crate) fn remove_other_store() {
     let _tried = try_docker(&["rm", "--force", "--volumes", OTHER_STORE]);
 }
 
-/// Partitions that have a snapshot in the bucket. Asked of the store itself, with MinIO's client.
+/// Partitions that have a snapshot in the bucket. Asked of the store itself, by `mc`.
 fn partitions_in_bucket(world: &World) -> usize {
     let (id, secret, at) = match world.stage() {
         Stage::OtherStore => (OTHER_KEY[0], OTHER_KEY[1], format!("{}:{OTHER_PORT}", gateway())),

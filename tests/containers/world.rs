@@ -1,10 +1,13 @@
 //! A cluster in containers for the tests of one stage, with a service and runs of the binary.
 
 use std::ops::{Deref, DerefMut};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::docker::{Compose, Project, docker, gateway};
@@ -49,15 +52,35 @@ impl Stage {
     }
 }
 
-/// What is to be removed when a signal ends the tests.
-static STARTED: Mutex<Vec<Stage>> = Mutex::new(Vec::new());
+/// What is to be removed when a signal ends the tests. Whoever holds it keeps everybody from starting more.
+static STARTED: Mutex<Vec<(Stage, PathBuf)>> = Mutex::new(Vec::new());
 
-/// Removes every cluster that was started.
-pub(crate) fn remove_what_was_started() {
-    // Whoever holds the lock for long is not there: it is only ever pushed to.
-    for stage in STARTED.lock().expect("no panic while it was locked").iter() {
+fn started() -> MutexGuard<'static, Vec<(Stage, PathBuf)>> {
+    STARTED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes every cluster that was started, and the folder of its tests. While the result lives, no test starts another.
+pub(crate) fn remove_what_was_started() -> impl Drop {
+    let started = started();
+    kill_children();
+    for (stage, folder) in started.iter() {
         stage.project().remove();
-        snapshots::remove_other_store();
+        // Most were removed when their stage was over.
+        let _gone = std::fs::remove_dir_all(folder);
+    }
+    snapshots::remove_other_store();
+    started
+}
+
+/// Ends what this process runs right now, so that nothing is started again behind its back.
+fn kill_children() {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let lists = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    for list in lists {
+        for pid in list.split_whitespace().filter_map(|pid| pid.parse().ok()) {
+            // One that ended meanwhile is nobody else's yet: its parent, this process, has not asked for its status.
+            let _gone = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
     }
 }
 
@@ -69,7 +92,8 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn start(stage: Stage) -> Self {
-        let world = Self { stage, place: Workplace::new(), service: None };
+        let mut started = started();
+        // Before there is a world, which would remove what it finds.
         if stage == Stage::Plain {
             // It has the name and the ports of a cluster that somebody may be using.
             let there = stage.project().everything();
@@ -81,7 +105,9 @@ impl World {
             // Left by tests that were killed.
             stage.project().remove();
         }
-        STARTED.lock().expect("no panic while it was locked").push(stage);
+        let world = Self { stage, place: Workplace::new(), service: None };
+        started.push((stage, world.path("")));
+        drop(started);
         match stage {
             Stage::Plain => {
                 let args = [
@@ -157,6 +183,7 @@ impl World {
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
+        drop(started());
         let mut command = Command::new(env!("CARGO_BIN_EXE_classify"));
         command
             .args(args)
