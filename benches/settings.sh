@@ -18,7 +18,7 @@ rounds=${ROUNDS:-3} rows=${ROWS:-10000}
 work=$(mktemp -d)
 binary=$PWD/target/release/classify
 real=${RESTATE_SERVER:-$(command -v restate-server)}
-export CLASSIFY_HOME=$work/home CLASSIFY_CLUSTER=bench
+export CLASSIFY_HOME=$work/home CLASSIFY_CLUSTER=bench CLASSIFY_RUNTIME=native
 
 finish() {
   [ ! -f "$work/service.pid" ] || kill "$(<"$work/service.pid")" 2>/dev/null || true

@@ -4,7 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 CLASSIFY_HOME=$(mktemp -d)
-export CLASSIFY_HOME
+# What the README shows, also on a machine with Docker.
+CLASSIFY_RUNTIME=native
+export CLASSIFY_HOME CLASSIFY_RUNTIME
 
 if (: </dev/tcp/127.0.0.1/8080) 2>/dev/null; then
   echo "something listens on port 8080 already; the README's commands would use it" >&2

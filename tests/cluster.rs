@@ -36,6 +36,8 @@ impl Home {
         // Downloaded once for all tests.
         let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/restate-cache");
         command.arg("cluster").args(args).env("CLASSIFY_HOME", self.dir.path()).env("CLASSIFY_CACHE", cache);
+        // Not the containers that the developer may be running.
+        command.env("CLASSIFY_RUNTIME", "native");
         command
     }
 
@@ -375,6 +377,31 @@ fn a_reused_process_number_is_not_signalled() {
 }
 
 #[test]
+fn snapshots_go_where_they_are_wanted_and_keys_only_to_the_nodes() {
+    let home = Home::new();
+    let refused = ["start", "--ports", "auto", "--snapshots", "file:///tmp/x"];
+    home.run(&refused).expect(2, &["cannot be kept at `file:///tmp/x`", "s3://BUCKET/PREFIX"]);
+    home.run(&["start", "--runtime", "docker", "--snapshots", "s3://b/x"])
+        .expect(2, &["--runtime native", ".env"]);
+    assert!(!home.folder().exists(), "nothing is left");
+
+    // A server that only says which keys it was given.
+    let script = "[ \"$1\" = --version ] && echo restate-server 1.7.12 && exit\n\
+                  echo \"$AWS_ACCESS_KEY_ID $AWS_REGION $RESTATE_WORKER__SNAPSHOTS\"\nexit 7";
+    let server = home.run_with_server(script, &["start", "--ports", "auto"]);
+    assert!(!server.stderr.contains("key-of-a-test"), "{server:?}");
+    let store = ["--snapshots", "s3://bucket/x", "--snapshots-endpoint", "http://127.0.0.1:1"];
+    let mut command = home.command(&[&["start"][..], &store].concat());
+    command.env("RESTATE_SERVER", home.dir.path().join("server.sh")).env_remove("AWS_REGION");
+    command.env("AWS_ACCESS_KEY_ID", "key-of-a-test").env("AWS_SECRET_ACCESS_KEY", "secret-of-a-test");
+    Ran::of(&mut command).expect(4, &["key-of-a-test us-east-1 {", "destination=\"s3://bucket/x\""]);
+    assert!(!home.record().to_string().contains("of-a-test"), "keys are not recorded");
+    let snapshots = &home.status().0["snapshots"];
+    assert_eq!(snapshots["destination"], "s3://bucket/x");
+    assert_eq!(snapshots["problem"], "no node runs");
+}
+
+#[test]
 fn a_folder_that_is_no_cluster_is_not_deleted() {
     let home = Home::new();
     std::fs::create_dir_all(home.folder()).unwrap();
@@ -382,7 +409,14 @@ fn a_folder_that_is_no_cluster_is_not_deleted() {
     home.run(&["clean", "--yes"]).expect(2, &["not deleted"]);
     assert!(home.folder().join("thesis.txt").exists());
     home.run(&["start", "--name", "../x"]).expect(2, &["cannot name a cluster"]);
-    home.run(&["start", "--runtime", "docker"]).expect(2, &["no docker runtime"]);
+}
+
+#[test]
+fn without_docker_containers_are_refused_and_nothing_is_left() {
+    let home = Home::new();
+    let ran = Ran::of(home.command(&["start", "--runtime", "docker", "--ports", "auto"]).env("PATH", ""));
+    ran.expect(2, &["there is no `docker` on PATH", "--runtime native"]);
+    assert!(!home.folder().exists());
 }
 
 #[tokio::test]
@@ -393,7 +427,7 @@ async fn a_service_that_dies_is_reported_with_its_last_words() {
     let mut command = ServiceCommand {
         program: "/bin/sh".into(),
         args: vec!["-c".into(), "echo no taxonomy; exit 2".into()],
-        port,
+        address: ([127, 0, 0, 1], port).into(),
         timeout: Duration::from_secs(10),
     };
     let failure = start_service(&folder, &command, &|_| {}).await.unwrap_err();

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::cluster::{DEFAULT_NAME, PortChoice};
+use crate::cluster::{self, DEFAULT_NAME, DEFAULT_NODES, PortChoice, RuntimeChoice};
 
 /// Arguments of `cluster`.
 #[derive(Debug, Args)]
@@ -30,6 +30,8 @@ pub enum ClusterCommand {
     Logs(LogsArgs),
     /// Make the service known to the cluster and wait until every node can call it
     Register(RegisterArgs),
+    /// Write the compose file, for any number of nodes
+    Render(RenderArgs),
 }
 
 /// Which cluster is meant.
@@ -38,17 +40,30 @@ pub struct Target {
     /// Name of the cluster
     #[arg(long, value_name = "NAME", default_value = DEFAULT_NAME)]
     pub name: String,
+    /// What runs the nodes; `native` also keeps the command from looking for containers that others started
+    #[arg(long, value_enum, default_value_t = Runtime::Auto, env = "CLASSIFY_RUNTIME")]
+    pub runtime: Runtime,
 }
 
 /// What runs the nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Runtime {
-    /// Whatever this machine can do
+    /// What the cluster has; else containers if they can be had, else processes
     Auto,
     /// Containers
     Docker,
     /// Processes
     Native,
+}
+
+impl From<Runtime> for RuntimeChoice {
+    fn from(runtime: Runtime) -> Self {
+        match runtime {
+            Runtime::Auto => Self::Auto,
+            Runtime::Docker => Self::Only(cluster::Runtime::Docker),
+            Runtime::Native => Self::Only(cluster::Runtime::Native),
+        }
+    }
 }
 
 /// How ports are chosen.
@@ -86,15 +101,19 @@ pub struct StartArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a comment here would become the command's help")]
     pub target: Target,
-    /// What runs the nodes
-    #[arg(long, value_enum, default_value_t = Runtime::Auto)]
-    pub runtime: Runtime,
     /// Number of nodes, 1 to 9 [default: 3, or what the cluster has]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=9))]
     pub nodes: Option<u8>,
     /// How ports are chosen [default: default, or what the cluster has]
     #[arg(long, value_enum)]
     pub ports: Option<Ports>,
+    /// Where the nodes keep snapshots, which let them trim their logs; credentials come from AWS's environment
+    /// variables [default: what the cluster has, or nowhere]
+    #[arg(long, value_name = "s3://BUCKET/PREFIX")]
+    pub snapshots: Option<String>,
+    /// The store that has the bucket, if it is not Amazon's
+    #[arg(long, value_name = "URL", requires = "snapshots")]
+    pub snapshots_endpoint: Option<String>,
     /// Seconds until the nodes must serve
     #[arg(long, value_name = "SECS", default_value_t = 60)]
     pub timeout: u32,
@@ -145,7 +164,7 @@ pub struct LogsArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a comment here would become the command's help")]
     pub target: Target,
-    /// A node (`restate-2` or `2`) or `service` [default: all]
+    /// A node (`restate-2` or `2`), `service`, or of containers also `store` [default: all]
     pub node: Option<String>,
     /// Go on until Ctrl-C
     #[arg(short, long)]
@@ -162,11 +181,28 @@ pub struct RegisterArgs {
     #[expect(missing_docs, reason = "a comment here would become the command's help")]
     pub target: Target,
     /// Where the service listens, as seen from the nodes [default: the service started with the cluster, else
-    /// <http://127.0.0.1:9080>]
+    /// <http://127.0.0.1:9080>, for containers <http://host.docker.internal:9080>]
     pub uri: Option<String>,
     /// Seconds until every node must be able to call it
     #[arg(long, value_name = "SECS", default_value_t = 30)]
     pub timeout: u32,
+}
+
+/// Arguments of `cluster render`.
+#[derive(Debug, Args)]
+pub struct RenderArgs {
+    /// Folder for the file and all it mounts [default: only the compose file, to stdout]
+    #[arg(value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Number of nodes, 1 to 9
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_NODES, value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub nodes: u8,
+    /// How ports are chosen
+    #[arg(long, value_enum, default_value_t = Ports::Default)]
+    pub ports: Ports,
+    /// Overwrite files with other content
+    #[arg(long, requires = "dir")]
+    pub force: bool,
 }
 
 #[cfg(test)]
@@ -188,12 +224,13 @@ mod tests {
     fn start_has_defaults_that_leave_an_existing_cluster_alone() {
         let Ok(ClusterCommand::Start(start)) = parse(&["start"]) else { panic!("not parsed") };
         assert_eq!((start.target.name.as_str(), start.nodes, start.ports), ("default", None, None));
-        assert_eq!((start.runtime, start.timeout), (Runtime::Auto, 60));
+        assert_eq!((start.target.runtime, start.timeout), (Runtime::Auto, 60));
     }
 
     #[test]
     fn nonsense_is_refused() {
-        let bad: [&[&str]; 6] = [
+        let bad: [&[&str]; 7] = [
+            &["start", "--snapshots-endpoint", "http://127.0.0.1:9000"],
             &["start", "--nodes", "0"],
             &["start", "--nodes", "10"],
             &["start", "--ports", "8080"],

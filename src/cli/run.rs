@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
-use super::cluster::ServerArgs;
+use super::cluster::{Runtime, ServerArgs};
 use crate::cluster::DEFAULT_NAME;
 use crate::domain::method::{Effort, HYBRID, Method, RULES};
 use crate::engine::MaxFailures;
@@ -112,6 +112,9 @@ pub struct RunArgs {
         help_heading = "Cluster"
     )]
     pub ingress: Vec<String>,
+    /// What runs the nodes
+    #[arg(long, value_enum, default_value_t = Runtime::Auto, env = "CLASSIFY_RUNTIME", help_heading = "Server for --up")]
+    pub runtime: Runtime,
     /// Where `--up` takes the server from.
     #[command(flatten, next_help_heading = "Server for --up")]
     pub server: ServerArgs,

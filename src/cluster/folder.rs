@@ -64,6 +64,11 @@ impl Folder {
         self.path.join("logs").join(format!("{process}.log"))
     }
 
+    /// The compose file of a cluster in containers, and all it mounts.
+    pub(super) fn compose(&self) -> PathBuf {
+        self.path.join("compose")
+    }
+
     /// Held by the command that acts on the cluster.
     pub(super) fn lock_file(&self) -> PathBuf {
         self.path.join("lock")

@@ -11,6 +11,16 @@ use crate::error::{Failure, Result};
 const BLOCK: u64 = 64 * 1024;
 /// A line that long is no log line; reading back further would read the file.
 const TAIL_MAX: u64 = 16 * 1024 * 1024;
+const LINES_QUOTED: usize = 15;
+const LINES_ABOUT_ENDING: usize = 100;
+/// What a node says of troubles that its user must end, and how.
+const SAYINGS: [(&str, &str); 2] = [
+    ("`data-loss`", "the node lost its data; docs/restore.md says how it gets back into the cluster"),
+    (
+        "snapshot-related error",
+        "a partition without data first looks for its snapshot: store, bucket and keys must be right",
+    ),
+];
 /// The log of a service that was started as part of the cluster.
 pub const SERVICE: &str = "service";
 
@@ -59,6 +69,26 @@ pub fn tail(path: &Path, count: usize) -> io::Result<Vec<String>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error),
     }
+}
+
+/// Adds what a process of the cluster said last.
+pub(super) fn quote(folder: &Folder, process: &str, failure: Failure) -> Failure {
+    let path = folder.log(process);
+    let lines = tail(&path, LINES_QUOTED).unwrap_or_default();
+    let failure = if lines.is_empty() {
+        failure.detail("it said nothing")
+    } else {
+        lines
+            .into_iter()
+            .fold(failure.detail(format!("last lines of {}:", path.display())), |failure, line| {
+                failure.detail(format!("  {line}"))
+            })
+    };
+    // What a node says of its end is followed by more lines about ending.
+    let said = tail(&path, LINES_ABOUT_ENDING).unwrap_or_default();
+    let meant = SAYINGS.iter().filter(|(words, _)| said.iter().any(|line| line.contains(words)));
+    let failure = meant.fold(failure, |failure, (_, hint)| failure.hint(*hint));
+    failure.hint(format!("the whole log: `{}`", folder.command(&format!("logs {process}"))))
 }
 
 /// The last lines, and where they end.

@@ -3,30 +3,39 @@
 //! Owns everything under `<home>/cluster/<name>/`, and starts and ends the processes recorded there. It never prints:
 //! long work reports [`Step`]s to the caller. What Restate's APIs mean is the business of `restate`.
 
+pub mod archived;
+pub mod compose;
+mod docker;
 mod folder;
 mod lock;
 pub mod logs;
 mod node;
+mod plan;
 pub mod ports;
 mod process;
 mod ready;
 pub mod register;
+pub mod restatectl;
 pub mod server;
 pub mod service;
+pub mod snapshots;
 pub mod start;
 pub mod state;
 pub mod status;
 pub mod step;
 pub mod stop;
 
+pub use docker::{ContainerLog, ContainerStatus, ServicePlace, adopt, logs as container_logs, service_place};
 pub use folder::Folder;
+pub use plan::RuntimeChoice;
 pub use ports::{NodePorts, PortChoice};
 pub use process::ProcessId;
-pub use register::register;
+pub use register::{register, uri_for_nodes};
 pub use server::Source;
 pub use service::{ServiceCommand, registered_uri, start_service, stop_service};
+pub use snapshots::Snapshots;
 pub use start::{StartOptions, Started, start};
-pub use state::State;
+pub use state::{Runtime, State};
 pub use status::status;
 pub use step::{Progress, Step};
 pub use stop::{clean, stop};
@@ -35,5 +44,7 @@ pub use stop::{clean, stop};
 pub const DEFAULT_NAME: &str = "default";
 /// Nodes of a new cluster when no number is given: the smallest that survives the loss of one.
 pub const DEFAULT_NODES: u8 = 3;
+/// The port of `classify serve` unless told otherwise.
+pub const DEFAULT_SERVICE_PORT: u16 = 9080;
 /// Where `classify serve` listens unless told otherwise.
 pub const DEFAULT_SERVICE_URI: &str = "http://127.0.0.1:9080";

@@ -103,9 +103,10 @@ fn environment(
     index: usize,
     provision: bool,
 ) -> BTreeMap<OsString, OsString> {
+    let ours: Vec<(OsString, OsString)> = ours.into_iter().collect();
     let mut env = BTreeMap::new();
     let mut no_proxy = OsString::from(LOOPBACK);
-    for (name, value) in ours {
+    for (name, value) in ours.clone() {
         if name.eq_ignore_ascii_case("NO_PROXY") && !value.is_empty() {
             no_proxy.push(",");
             no_proxy.push(value);
@@ -134,6 +135,9 @@ fn environment(
         ("RESTATE_DEFAULT_REPLICATION", replication.to_owned()),
     ];
     env.extend(set.map(|(name, value)| (name.into(), value.into())));
+    if let Some(snapshots) = &state.snapshots {
+        env.extend(snapshots.environment(&ours));
+    }
     env.insert("no_proxy".into(), no_proxy.clone());
     env.insert("NO_PROXY".into(), no_proxy);
     env
@@ -174,12 +178,15 @@ mod tests {
             ("RUST_LOG", "trace"),
             ("MEMORY_LIMIT", "1"),
             ("OPENAI_API_KEY", "secret"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
             ("http_proxy", "http://proxy:3128"),
             ("no_proxy", "intranet"),
         ];
         let env = env_of(3, 1, true, &shell);
         assert_eq!(get(&env, "PATH"), Some("/bin"));
-        for gone in ["RESTATE_CLUSTER_NAME", "RUST_LOG", "MEMORY_LIMIT", "OPENAI_API_KEY"] {
+        for gone in
+            ["RESTATE_CLUSTER_NAME", "RUST_LOG", "MEMORY_LIMIT", "OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY"]
+        {
             assert_eq!(get(&env, gone), None, "{gone}");
         }
         assert_eq!(get(&env, "RESTATE_BIND_PORT"), Some("25122"));

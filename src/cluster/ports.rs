@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -124,8 +124,13 @@ pub(super) async fn comes_free(port: u16) -> bool {
 }
 
 /// Whether nobody listens on `port`.
-pub fn is_free(port: u16) -> bool {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+fn is_free(port: u16) -> bool {
+    is_free_at((Ipv4Addr::LOCALHOST, port).into())
+}
+
+/// Whether nobody listens on this address of this machine.
+pub fn is_free_at(address: SocketAddr) -> bool {
+    TcpListener::bind(address).is_ok()
 }
 
 /// Who listens on `port`, in words, as far as this system lets us see.

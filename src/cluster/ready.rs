@@ -1,10 +1,12 @@
 //! Whether a node really serves. Health URLs stay green without quorum, so these probes go through the log.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
+use super::docker::ServicePlace;
 use super::state::Node;
 use crate::error::{Failure, Result};
 use crate::restate::Error;
@@ -174,9 +176,9 @@ pub(super) fn classifier(deployments: &[Deployment]) -> Option<&Deployment> {
 ///
 /// A call to a service that is down stays in the cluster and is retried there: do not leave one behind with every look
 /// where a glance at the port tells the same.
-pub(super) async fn knock(deployment: &Deployment) -> std::result::Result<(), String> {
+pub(super) async fn knock(deployment: &Deployment, place: &ServicePlace) -> std::result::Result<(), String> {
     let Some(uri) = deployment.uri.as_deref() else { return Ok(()) };
-    let Some(address) = loopback_address(uri) else { return Ok(()) };
+    let Some(address) = address_here(&place.as_seen_here(uri), place.listen) else { return Ok(()) };
     connects(&address).await.map_err(|why| format!("{uri}: {why}"))
 }
 
@@ -184,8 +186,9 @@ pub(super) async fn knock(deployment: &Deployment) -> std::result::Result<(), St
 pub(super) async fn call_service(
     nodes: &[Clients],
     deployment: &Deployment,
+    place: &ServicePlace,
 ) -> Vec<std::result::Result<ServiceInfo, String>> {
-    if let Err(why) = knock(deployment).await {
+    if let Err(why) = knock(deployment, place).await {
         return nodes.iter().map(|_| Err(why.clone())).collect();
     }
     join_all(
@@ -207,12 +210,12 @@ async fn connects(address: &str) -> std::result::Result<(), String> {
     }
 }
 
-/// `host:port` of an endpoint that nodes and we reach the same way, because it is on this machine.
-fn loopback_address(uri: &str) -> Option<String> {
+/// `host:port` of an endpoint on this machine, where we reach what the nodes reach: loopback or `listen`.
+fn address_here(uri: &str, listen: IpAddr) -> Option<String> {
     let authority = uri.strip_prefix("http://")?.split('/').next()?;
     let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
     let loopback = host == "localhost" || host == "[::1]" || host.starts_with("127.");
-    loopback.then(|| format!("{host}:{port}"))
+    (loopback || host == listen.to_string()).then(|| format!("{host}:{port}"))
 }
 
 #[cfg(test)]
@@ -221,10 +224,12 @@ mod tests {
 
     #[test]
     fn only_endpoints_on_this_machine_are_knocked_at() {
-        assert_eq!(loopback_address("http://127.0.0.1:9080/"), Some("127.0.0.1:9080".into()));
-        assert_eq!(loopback_address("http://localhost:9080"), Some("localhost:9080".into()));
-        assert_eq!(loopback_address("http://[::1]:9080/x"), Some("[::1]:9080".into()));
-        assert_eq!(loopback_address("http://service.internal:9080"), None);
-        assert_eq!(loopback_address("https://127.0.0.1:9080"), None);
+        let here = |uri| address_here(uri, [172, 17, 0, 1].into());
+        assert_eq!(here("http://127.0.0.1:9080/"), Some("127.0.0.1:9080".into()));
+        assert_eq!(here("http://localhost:9080"), Some("localhost:9080".into()));
+        assert_eq!(here("http://[::1]:9080/x"), Some("[::1]:9080".into()));
+        assert_eq!(here("http://172.17.0.1:9080/"), Some("172.17.0.1:9080".into()));
+        assert_eq!(here("http://service.internal:9080"), None);
+        assert_eq!(here("https://127.0.0.1:9080"), None);
     }
 }

@@ -1,13 +1,15 @@
 //! Makes the classification service known to a cluster, to each of its nodes.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
+use super::docker;
 use super::folder::Folder;
 use super::ready::{Clients, PROBE_TIMEOUT};
-use super::state::State;
+use super::state::{Node, Runtime, State};
 use super::step::{Progress, Step};
 use crate::error::{Failure, Result};
 use crate::restate::admin::Deployment;
@@ -43,16 +45,24 @@ pub async fn register(
     progress: Progress<'_>,
 ) -> Result<Registered> {
     let state = State::require(folder)?;
-    let recorded = state.service.as_ref().map(|service| service.uri.as_str());
-    let uri = uri.or(recorded).unwrap_or(super::DEFAULT_SERVICE_URI);
+    let uri = match uri {
+        Some(uri) => for_nodes(folder, &state, uri).await?,
+        None => default_uri(folder, &state).await?,
+    };
+    let uri = uri.as_str();
     let deadline = Instant::now() + timeout;
-    let nodes = state.live_nodes(folder);
+    let nodes = live_nodes(folder, &state).await?;
     if nodes.is_empty() {
         return Err(Failure::unreachable(format!("no node of cluster `{}` runs", folder.name()))
             .hint(format!("start it with `{}`", folder.command("start"))));
     }
     let clients = nodes.into_iter().map(Clients::new).collect::<Result<Vec<_>>>()?;
-    let deployment = tell(&clients, uri, timeout).await?;
+    let deployment = tell(&clients, uri, timeout).await.map_err(|failure| match state.runtime {
+        Runtime::Native => failure,
+        Runtime::Docker => {
+            failure.hint("where must it listen for nodes in containers? `classify serve --register` says it")
+        }
+    })?;
     if !deployment.services.iter().any(|service| service.name == CLASSIFIER) {
         let offered: Vec<&str> = deployment.services.iter().map(|service| service.name.as_str()).collect();
         return Err(Failure::unreachable(format!("{uri} offers no `{CLASSIFIER}` service"))
@@ -67,6 +77,47 @@ pub async fn register(
         nodes: clients.into_iter().map(|node| node.name).collect(),
         info,
     })
+}
+
+/// What the nodes must be told of a service that listens on `address` of this machine.
+///
+/// # Errors
+/// When there is no such cluster, or its nodes cannot reach that address.
+pub async fn uri_for_nodes(folder: &Folder, address: SocketAddr) -> Result<String> {
+    docker::uri_for_nodes(folder, &State::require(folder)?, address).await
+}
+
+/// Where the service is when nobody says where: started with the cluster, else where `serve` listens.
+async fn default_uri(folder: &Folder, state: &State) -> Result<String> {
+    let recorded = state.service.as_ref().map(|service| service.uri.as_str());
+    match state.runtime {
+        Runtime::Native => Ok(recorded.unwrap_or(super::DEFAULT_SERVICE_URI).to_owned()),
+        Runtime::Docker => {
+            let address = recorded.and_then(|uri| uri.strip_prefix("http://")?.parse().ok());
+            match address {
+                Some(address) => docker::uri_for_nodes(folder, state, address).await,
+                None => docker::default_uri(folder).await,
+            }
+        }
+    }
+}
+
+/// Loopback is another place for a node in a container than for who typed it.
+async fn for_nodes(folder: &Folder, state: &State, uri: &str) -> Result<String> {
+    let authority = uri.strip_prefix("http://").unwrap_or_default().trim_end_matches('/');
+    match authority.replace("localhost", "127.0.0.1").parse::<SocketAddr>() {
+        Ok(address) if address.ip().is_loopback() && state.runtime == Runtime::Docker => {
+            docker::uri_for_nodes(folder, state, address).await
+        }
+        _ => Ok(uri.to_owned()),
+    }
+}
+
+async fn live_nodes<'a>(folder: &Folder, state: &'a State) -> Result<Vec<&'a Node>> {
+    match state.runtime {
+        Runtime::Native => Ok(state.live_nodes(folder)),
+        Runtime::Docker => docker::live_nodes(folder, state).await,
+    }
 }
 
 /// Registers through the first node that answers.

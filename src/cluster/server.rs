@@ -8,15 +8,18 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use super::lock::Lock;
+use super::restatectl;
 use super::step::{Progress, Step};
 use crate::error::{Failure, Result};
 
-const BINARY: &str = "restate-server";
+pub(super) const BINARY: &str = "restate-server";
 /// The version that is fetched.
 pub const VERSION: &str = "1.7.12";
 /// The versions that will do: the APIs we use, `x-restate-error-source` and configuration keys are those of 1.7.
 const COMPATIBLE: &str = "1.7.";
-const PACKAGE: &str = "@restatedev/restate-server";
+/// What is fetched, and in which folder of the cache it is kept.
+const SERVER: Tool = Tool { binary: BINARY, folder: "restate" };
+const OPERATORS_TOOL: Tool = Tool { binary: restatectl::BINARY, folder: "restatectl" };
 /// A download of some 60 MB over a slow line, and somebody else's before ours.
 const INSTALL_WAIT: Duration = Duration::from_mins(10);
 const NPM_LINES_SHOWN: usize = 10;
@@ -30,6 +33,18 @@ pub struct Source {
     pub path: OsString,
     /// Where a downloaded server is kept.
     pub cache: PathBuf,
+}
+
+/// One of Restate's programs, which npm has as `@restatedev/BINARY`.
+struct Tool {
+    binary: &'static str,
+    folder: &'static str,
+}
+
+impl Tool {
+    fn package(&self) -> String {
+        format!("@restatedev/{}", self.binary)
+    }
 }
 
 /// A server that will do.
@@ -54,13 +69,26 @@ pub async fn locate(source: &Source, progress: Progress<'_>) -> Result<Server> {
         check_version(&binary, origin).await?;
         return Ok(Server { binary });
     }
-    let binary = fetch(source, progress).await?;
+    let binary = fetch(&SERVER, source, progress).await?;
     check_version(&binary, "downloaded").await?;
     Ok(Server { binary })
 }
 
+/// `restatectl` for the server at `server`, fetched where there is none. Nothing depends on it but what `status` can tell,
+/// so not to get it is no error.
+pub(super) async fn operators_tool(
+    source: &Source,
+    server: &Path,
+    progress: Progress<'_>,
+) -> Option<PathBuf> {
+    match restatectl::look(Some(server), &source.path) {
+        Some(found) => Some(found),
+        None => fetch(&OPERATORS_TOOL, source, progress).await.ok(),
+    }
+}
+
 /// The first executable file called `name` in the folders of `path`.
-fn search(path: &OsStr, name: &str) -> Option<PathBuf> {
+pub(super) fn search(path: &OsStr, name: &str) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
     std::env::split_paths(path).filter(|dir| dir.is_absolute()).map(|dir| dir.join(name)).find(|file| {
         file.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
@@ -99,13 +127,15 @@ fn version_of(said: &str) -> Option<&str> {
     said.strip_prefix(BINARY)?.split_whitespace().next()
 }
 
-async fn fetch(source: &Source, progress: Progress<'_>) -> Result<PathBuf> {
-    let home = source.cache.join(format!("restate-{VERSION}"));
-    let Some(platform) = platform_package() else {
+async fn fetch(tool: &Tool, source: &Source, progress: Progress<'_>) -> Result<PathBuf> {
+    let home = source.cache.join(format!("{}-{VERSION}", tool.folder));
+    let package = tool.package();
+    let Some(platform) = platform() else {
         return Err(Failure::usage(format!("there is no Restate server for {}", std::env::consts::OS))
             .hint("it runs on Linux and macOS, x64 and arm64"));
     };
-    let binary = home.join("node_modules").join(platform).join("bin").join(BINARY);
+    let binary =
+        home.join("node_modules").join(format!("{package}-{platform}")).join("bin").join(tool.binary);
     if binary.is_file() {
         return Ok(binary);
     }
@@ -119,18 +149,18 @@ async fn fetch(source: &Source, progress: Progress<'_>) -> Result<PathBuf> {
     let _lock = Lock::take(&source.cache.join("lock"), INSTALL_WAIT, progress).await?;
     // Somebody may have fetched it while we waited.
     if !binary.is_file() {
-        progress(&Step::Installing { package: format!("{PACKAGE}@{VERSION}"), into: home.clone() });
-        install(&npm, &source.cache, &home).await?;
+        progress(&Step::Installing { package: format!("{package}@{VERSION}"), into: home.clone() });
+        install(&package, &npm, &source.cache, &home).await?;
     }
     if binary.is_file() {
         return Ok(binary);
     }
-    Err(Failure::unexpected(format!("npm installed {PACKAGE}@{VERSION} without {}", binary.display())))
+    Err(Failure::unexpected(format!("npm installed {package}@{VERSION} without {}", binary.display())))
 }
 
 /// Installs into a temporary folder first: a folder under its final name is complete.
-async fn install(npm: &Path, cache: &Path, home: &Path) -> Result<()> {
-    let failed = |what: &str| Failure::unexpected(format!("npm cannot install {PACKAGE}@{VERSION}: {what}"));
+async fn install(package: &str, npm: &Path, cache: &Path, home: &Path) -> Result<()> {
+    let failed = |what: &str| Failure::unexpected(format!("npm cannot install {package}@{VERSION}: {what}"));
     let work = tempfile::Builder::new()
         .prefix(".install-")
         .tempdir_in(cache)
@@ -139,7 +169,7 @@ async fn install(npm: &Path, cache: &Path, home: &Path) -> Result<()> {
     command
         .args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"])
         .arg(work.path())
-        .arg(format!("{PACKAGE}@{VERSION}"))
+        .arg(format!("{package}@{VERSION}"))
         .current_dir(work.path())
         .env("DO_NOT_TRACK", "1")
         .env("SCARF_ANALYTICS", "false");
@@ -163,8 +193,8 @@ async fn run(mut command: Command) -> std::io::Result<Output> {
     tokio::task::spawn_blocking(move || command.output()).await.map_err(std::io::Error::other)?
 }
 
-/// The npm package that holds the native binary for this machine.
-fn platform_package() -> Option<String> {
+/// This machine, as the names of npm packages with native binaries end.
+fn platform() -> Option<String> {
     let os = match std::env::consts::OS {
         "linux" => "linux",
         "macos" => "darwin",
@@ -175,7 +205,7 @@ fn platform_package() -> Option<String> {
         "aarch64" => "arm64",
         _ => return None,
     };
-    Some(format!("{PACKAGE}-{os}-{arch}"))
+    Some(format!("{os}-{arch}"))
 }
 
 #[cfg(test)]

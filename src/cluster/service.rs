@@ -1,6 +1,6 @@
 //! The classification service as part of a cluster: started in the background like a node, stopped with it.
 
-use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Child;
 use std::time::Duration;
@@ -18,7 +18,6 @@ use crate::error::{Failure, Result};
 use crate::restate::admin::Admin;
 use crate::restate::endpoint;
 
-const LOG_LINES_SHOWN: usize = 15;
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(100);
 /// How long a service that failed to start may take to end.
@@ -29,10 +28,10 @@ const UNDO_WAIT: Duration = Duration::from_secs(5);
 pub struct ServiceCommand {
     /// The program: this one.
     pub program: PathBuf,
-    /// Its arguments. They must make it listen on `port` of 127.0.0.1.
+    /// Its arguments. They must make it listen on `address`.
     pub args: Vec<String>,
     /// Where it will listen.
-    pub port: u16,
+    pub address: SocketAddr,
     /// How long it may take until it answers.
     pub timeout: Duration,
 }
@@ -59,7 +58,7 @@ pub async fn start_service(
     State::require(folder)?;
     let _lock = Lock::take(&folder.lock_file(), command.timeout, progress).await?;
     let mut state = State::require(folder)?;
-    let uri = format!("http://{}:{}", Ipv4Addr::LOCALHOST, command.port);
+    let uri = format!("http://{}", command.address);
     let deadline = Instant::now() + command.timeout;
     if let Some(running) = state.service.as_ref().filter(|_| state.service_is_running()) {
         if running.args != command.args {
@@ -70,9 +69,10 @@ pub async fn start_service(
         wait_healthy(folder, &uri, None, deadline).await?;
         return Ok(StartedService { uri, already_up: true });
     }
-    if !ports::is_free(command.port) {
-        let holder = ports::holder(command.port).map_or_else(String::new, |holder| format!(" by {holder}"));
-        let message = format!("port {} is taken{holder}; the service needs it", command.port);
+    if !ports::is_free_at(command.address) {
+        let port = command.address.port();
+        let holder = ports::holder(port).map_or_else(String::new, |holder| format!(" by {holder}"));
+        let message = format!("port {port} is taken{holder}; the service needs it");
         return Err(Failure::usage(message).hint("stop that process, or give the service another port"));
     }
     progress(&Step::StartingService { uri: uri.clone() });
@@ -138,8 +138,9 @@ async fn wait_healthy(
         if let Some(child) = &mut child
             && let Ok(Some(status)) = child.try_wait()
         {
-            return Err(with_log(
+            return Err(logs::quote(
                 folder,
+                logs::SERVICE,
                 Failure::unreachable(format!("the service died while starting ({status})")),
             ));
         }
@@ -149,18 +150,8 @@ async fn wait_healthy(
         };
         if Instant::now() + POLL >= deadline {
             let failure = Failure::unreachable("the service does not answer").detail(error.to_string());
-            return Err(with_log(folder, failure));
+            return Err(logs::quote(folder, logs::SERVICE, failure));
         }
         sleep(POLL).await;
     }
-}
-
-fn with_log(folder: &Folder, failure: Failure) -> Failure {
-    let path = folder.log(logs::SERVICE);
-    let lines = logs::tail(&path, LOG_LINES_SHOWN).unwrap_or_default();
-    let failure = failure.detail(format!("last lines of {}:", path.display()));
-    lines
-        .into_iter()
-        .fold(failure, |failure, line| failure.detail(format!("  {line}")))
-        .hint(format!("the whole log: `{}`", folder.command("logs service")))
 }

@@ -8,17 +8,17 @@ use tokio::time::{Instant, sleep};
 
 use super::folder::Folder;
 use super::lock::Lock;
+use super::plan::{Means, RuntimeChoice};
 use super::ports::{self, PortChoice};
 use super::process::{self, Target};
 use super::ready::{self, Clients, NotReady, PROBE_TIMEOUT};
 use super::server::{self, Source};
-use super::state::State;
+use super::snapshots::{self, Snapshots};
+use super::state::{Runtime, State};
 use super::step::{Progress, Step};
-use super::{logs, node, stop};
+use super::{docker, logs, node, plan, stop};
 use crate::error::{Failure, Result};
 
-const NODES_MAX: u8 = 9;
-const LOG_LINES_SHOWN: usize = 15;
 const POLL: Duration = Duration::from_millis(100);
 /// How long calls may still fail after the nodes came up: partitions change hands once more when all are there.
 const SERVICE_WAIT: Duration = Duration::from_secs(10);
@@ -28,13 +28,17 @@ const UNDO_WAIT: Duration = Duration::from_secs(10);
 /// What kind of cluster is wanted.
 #[derive(Debug, Clone)]
 pub struct StartOptions {
+    /// What shall run the nodes.
+    pub runtime: RuntimeChoice,
     /// Number of nodes; `None` takes what the cluster has, or [`super::DEFAULT_NODES`].
     pub nodes: Option<u8>,
     /// How ports are chosen; `None` takes what the cluster has, or the default ones.
     pub ports: Option<PortChoice>,
+    /// Where snapshots are kept; `None` takes what the cluster has, or keeps none.
+    pub snapshots: Option<Snapshots>,
     /// How long all of it may take.
     pub timeout: Duration,
-    /// Where the server comes from.
+    /// Where the server comes from, if the nodes are to be processes.
     pub server: Source,
 }
 
@@ -74,13 +78,38 @@ pub struct Started {
 pub async fn start(folder: &Folder, options: &StartOptions, progress: Progress<'_>) -> Result<Started> {
     let begun = Instant::now();
     let _lock = Lock::take(&folder.lock_file(), options.timeout, progress).await?;
-    let mut state = match plan(folder, options) {
-        Ok(state) => state,
-        Err(failure) => {
-            forget_unused(folder);
-            return Err(failure);
+    let started = match planned(folder, options, progress).await {
+        Ok((state, Means::Native)) => start_processes(folder, options, state, begun, progress).await,
+        Ok((state, Means::Docker(compose))) => {
+            docker::start(folder, options.timeout, state, compose, begun, progress).await
         }
+        Err(failure) => Err(failure),
     };
+    if started.is_err() {
+        forget_unused(folder);
+    }
+    started
+}
+
+async fn planned(folder: &Folder, options: &StartOptions, progress: Progress<'_>) -> Result<(State, Means)> {
+    let bound = plan::binding(folder).await?;
+    let runtime = match (options.runtime, &options.snapshots, &bound) {
+        // The compose file has a store of its own.
+        (RuntimeChoice::Auto, Some(_), None) => RuntimeChoice::Only(Runtime::Native),
+        (wanted, ..) => wanted,
+    };
+    let means = plan::means(folder, runtime, bound.as_ref(), progress).await?;
+    let state = plan::plan(folder, options, bound, means)?;
+    Ok((snapshots::settle(folder, state, options.snapshots.as_ref())?, means))
+}
+
+async fn start_processes(
+    folder: &Folder,
+    options: &StartOptions,
+    mut state: State,
+    begun: Instant,
+    progress: Progress<'_>,
+) -> Result<Started> {
     let dead = find_dead(folder, &mut state);
     let clients = state.nodes.iter().map(Clients::new).collect::<Result<Vec<_>>>()?;
 
@@ -95,13 +124,7 @@ pub async fn start(folder: &Folder, options: &StartOptions, progress: Progress<'
         };
     }
 
-    let binary = match prepare(folder, options, &state, &dead, progress).await {
-        Ok(binary) => binary,
-        Err(failure) => {
-            forget_unused(folder);
-            return Err(failure);
-        }
-    };
+    let binary = prepare(folder, options, &mut state, &dead, progress).await?;
     let names: Vec<String> = dead.iter().map(|index| state.nodes[*index].name.clone()).collect();
     let outcome =
         if dead.len() == state.nodes.len() { Outcome::Started } else { Outcome::Repaired(names.clone()) };
@@ -130,57 +153,6 @@ pub async fn start(folder: &Folder, options: &StartOptions, progress: Progress<'
     }
 }
 
-/// The existing cluster if the options agree with it, otherwise a new one.
-fn plan(folder: &Folder, options: &StartOptions) -> Result<State> {
-    if let Some(nodes) = options.nodes
-        && !(1..=NODES_MAX).contains(&nodes)
-    {
-        return Err(Failure::usage(format!("a cluster has 1 to {NODES_MAX} nodes, not {nodes}")));
-    }
-    if let Some(state) = State::load(folder)?
-        && !is_disposable(folder, &state)
-    {
-        return agree(folder, options, state);
-    }
-    let choice = options.ports.unwrap_or(PortChoice::Default);
-    let ports = ports::choose(choice, options.nodes.unwrap_or(super::DEFAULT_NODES))?;
-    Ok(State::new(folder, choice, ports))
-}
-
-/// Whether a record is but the trace of a start that failed.
-fn is_disposable(folder: &Folder, state: &State) -> bool {
-    !state.provisioned
-        && !node::has_data(folder, state).contains(&true)
-        && state.live_nodes(folder).is_empty()
-        && !state.service_is_running()
-}
-
-fn agree(folder: &Folder, options: &StartOptions, state: State) -> Result<State> {
-    let name = folder.name();
-    let have = state.nodes.len();
-    let clean_first = format!("remove it and its data first with `{}`", folder.command("clean"));
-    if let Some(nodes) = options.nodes
-        && usize::from(nodes) != have
-    {
-        return Err(Failure::usage(format!(
-            "cluster `{name}` has {have} nodes, and that cannot become {nodes}"
-        ))
-        .hint(clean_first)
-        .hint("or start another one beside it: `--name OTHER --ports auto`"));
-    }
-    if let Some(choice) = options.ports
-        && choice != state.ports
-    {
-        let had = state.ports;
-        return Err(Failure::usage(format!(
-            "cluster `{name}` was made with `--ports {had}`, and keeps its ports"
-        ))
-        .hint(clean_first)
-        .hint("or start another one beside it: `--name OTHER --ports auto`"));
-    }
-    Ok(state)
-}
-
 /// Which nodes do not run. Processes that were started and never recorded are taken in.
 fn find_dead(folder: &Folder, state: &mut State) -> Vec<usize> {
     let mut dead = Vec::new();
@@ -200,7 +172,7 @@ fn find_dead(folder: &Folder, state: &mut State) -> Vec<usize> {
 async fn prepare(
     folder: &Folder,
     options: &StartOptions,
-    state: &State,
+    state: &mut State,
     dead: &[usize],
     progress: Progress<'_>,
 ) -> Result<PathBuf> {
@@ -213,12 +185,15 @@ async fn prepare(
         }
     }
     let server = server::locate(&options.server, progress).await?;
+    if state.snapshots.is_some() {
+        state.restatectl = server::operators_tool(&options.server, &server.binary, progress).await;
+    }
     node::write_config(folder)?;
     state.save(folder)?;
     Ok(server.binary)
 }
 
-fn port_taken(state: &State, node: &str, purpose: &str, port: u16) -> Failure {
+pub(super) fn port_taken(state: &State, node: &str, purpose: &str, port: u16) -> Failure {
     let holder = ports::holder(port).map_or_else(String::new, |holder| format!(" by {holder}"));
     let failure = Failure::usage(format!("port {port} is taken{holder}; {node} needs it for its {purpose}"));
     if state.provisioned {
@@ -259,7 +234,7 @@ impl Launched<'_> {
             }
             (name, how) = self.death(clients) => {
                 let failure = Failure::unreachable(format!("{name} died while starting ({how})"));
-                Err(with_log(folder, &name, failure))
+                Err(logs::quote(folder, &name, failure))
             }
         }
     }
@@ -290,7 +265,7 @@ impl Launched<'_> {
     }
 }
 
-async fn finish(
+pub(super) async fn finish(
     folder: &Folder,
     mut state: State,
     clients: &[Clients],
@@ -300,24 +275,28 @@ async fn finish(
 ) -> Result<Started> {
     state.provisioned = true;
     state.save(folder)?;
-    let service_problem = service_problem(clients).await;
+    let service_problem = service_problem(folder, &state, clients).await;
     let elapsed = begun.elapsed();
     Ok(Started { outcome, state, version, elapsed, service_problem })
 }
 
 /// Why the service cannot be called through some node, if it is registered at all.
-async fn service_problem(clients: &[Clients]) -> Option<String> {
+async fn service_problem(folder: &Folder, state: &State, clients: &[Clients]) -> Option<String> {
     let deployments = match clients.first()?.admin.deployments(PROBE_TIMEOUT).await {
         Ok(deployments) => deployments,
         Err(error) => return Some(error.to_string()),
     };
     let deployment = ready::classifier(&deployments)?;
+    let place = match docker::service_place(folder, state).await {
+        Ok(place) => place,
+        Err(failure) => return Some(failure.to_string()),
+    };
     let deadline = Instant::now() + SERVICE_WAIT;
     loop {
-        if let Err(nobody_there) = ready::knock(deployment).await {
+        if let Err(nobody_there) = ready::knock(deployment, &place).await {
             return Some(nobody_there);
         }
-        let answers = ready::call_service(clients, deployment).await;
+        let answers = ready::call_service(clients, deployment, &place).await;
         let problem = answers.into_iter().find_map(std::result::Result::err)?;
         if Instant::now() >= deadline {
             return Some(problem);
@@ -331,69 +310,15 @@ fn not_ready(folder: &Folder, timeout: Duration, nodes: &[NotReady]) -> Failure 
     let failure = Failure::unreachable(format!("the cluster does not serve after {seconds} s"));
     let failure = nodes.iter().fold(failure, |f, node| f.detail(format!("{}: {}", node.node, node.error)));
     let failure = match nodes.first() {
-        Some(node) => with_log(folder, &node.node, failure),
+        Some(node) => logs::quote(folder, &node.node, failure),
         None => failure,
     };
     failure.hint("a busy machine may need more time: `--timeout SECS`")
-}
-
-/// Adds what a node said last.
-fn with_log(folder: &Folder, name: &str, failure: Failure) -> Failure {
-    let path = folder.log(name);
-    let lines = logs::tail(&path, LOG_LINES_SHOWN).unwrap_or_default();
-    let failure = if lines.is_empty() {
-        failure.detail("it said nothing")
-    } else {
-        lines
-            .into_iter()
-            .fold(failure.detail(format!("last lines of {}:", path.display())), |failure, line| {
-                failure.detail(format!("  {line}"))
-            })
-    };
-    failure.hint(format!("the whole log: `{}`", folder.command(&format!("logs {name}"))))
 }
 
 /// Removes the folder of a cluster that never came to be; one with anything but a lock in it stays.
 fn forget_unused(folder: &Folder) {
     if !folder.state_file().exists() {
         let _kept = stop::remove_if_unused(folder);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn options(nodes: Option<u8>, ports: Option<PortChoice>) -> StartOptions {
-        let server = Source { explicit: None, path: "".into(), cache: PathBuf::new() };
-        StartOptions { nodes, ports, timeout: Duration::ZERO, server }
-    }
-
-    #[test]
-    fn an_existing_cluster_keeps_its_nodes_and_ports() {
-        let home = tempfile::tempdir().unwrap();
-        let folder = Folder::new(home.path(), "x").unwrap();
-        std::fs::create_dir_all(folder.path()).unwrap();
-        let mut state = plan(&folder, &options(None, None)).unwrap();
-        assert_eq!((state.nodes.len(), state.ports), (3, PortChoice::Default));
-        state.save(&folder).unwrap();
-        let other = plan(&folder, &options(Some(1), Some(PortChoice::Auto))).unwrap();
-        assert_eq!(other.nodes.len(), 1, "a start that failed binds nobody");
-        state.provisioned = true;
-        state.save(&folder).unwrap();
-        assert_eq!(plan(&folder, &options(None, None)).unwrap(), state);
-        assert_eq!(plan(&folder, &options(Some(3), Some(PortChoice::Default))).unwrap(), state);
-        let refused = plan(&folder, &options(Some(5), None)).unwrap_err();
-        assert!(refused.message().contains("has 3 nodes"), "{refused}");
-        assert!(refused.hints()[0].contains("clean --name x"));
-        assert!(plan(&folder, &options(None, Some(PortChoice::Auto))).is_err());
-    }
-
-    #[test]
-    fn the_number_of_nodes_has_bounds() {
-        let folder = Folder::new(std::path::Path::new("/nowhere"), "x").unwrap();
-        for nodes in [0, 10] {
-            assert!(plan(&folder, &options(Some(nodes), Some(PortChoice::Auto))).is_err());
-        }
     }
 }

@@ -3,6 +3,7 @@
 //! Owns its format and that it is replaced whole or not at all. Whether a recorded process still runs is the
 //! business of `process`.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +13,7 @@ use super::folder::Folder;
 use super::node;
 use super::ports::{NodePorts, PortChoice};
 use super::process::{self, ProcessId};
+use super::snapshots::Snapshots;
 use crate::error::{Failure, Result};
 
 const FORMAT: u32 = 1;
@@ -23,18 +25,46 @@ pub struct State {
     pub format: u32,
     /// The cluster's name.
     pub name: String,
-    /// What runs the nodes; `native` is the only one of this version.
-    pub runtime: String,
+    /// What runs the nodes.
+    pub runtime: Runtime,
     /// How the ports were chosen.
     pub ports: PortChoice,
+    /// The published port of the snapshots' store, where one was chosen for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_port: Option<u16>,
     /// Whether all nodes once served: from then on there may be data worth keeping.
     pub provisioned: bool,
     /// The server that was started last.
     pub server: Option<PathBuf>,
+    /// The `restatectl` that goes with it; looked for only where snapshots are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restatectl: Option<PathBuf>,
+    /// Where the nodes keep snapshots of their partitions, if anywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshots: Option<Snapshots>,
     /// The nodes, number 1 first.
     pub nodes: Vec<Node>,
     /// The classification service, if it was started as part of the cluster.
     pub service: Option<Service>,
+}
+
+/// What runs the nodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Runtime {
+    /// Processes of this machine.
+    Native,
+    /// Containers of a compose project.
+    Docker,
+}
+
+impl fmt::Display for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Native => "native",
+            Self::Docker => "docker",
+        })
+    }
 }
 
 /// One node.
@@ -44,7 +74,7 @@ pub struct Node {
     pub name: String,
     /// Where it listens.
     pub ports: NodePorts,
-    /// Its process when last seen.
+    /// Its process when last seen; a container has none.
     pub process: Option<ProcessId>,
 }
 
@@ -77,16 +107,19 @@ impl Node {
 }
 
 impl State {
-    /// A cluster of which nothing runs yet.
+    /// A native cluster of which nothing runs yet.
     pub(super) fn new(folder: &Folder, choice: PortChoice, ports: Vec<NodePorts>) -> Self {
         let node = |(index, ports)| Node { name: format!("restate-{}", index + 1), ports, process: None };
         Self {
             format: FORMAT,
             name: folder.name().to_owned(),
-            runtime: "native".into(),
+            runtime: Runtime::Native,
             ports: choice,
+            store_port: None,
             provisioned: false,
             server: None,
+            restatectl: None,
+            snapshots: None,
             nodes: ports.into_iter().enumerate().map(node).collect(),
             service: None,
         }

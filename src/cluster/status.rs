@@ -1,11 +1,14 @@
-//! What a cluster is like right now. Looks, changes nothing, and never takes longer than two rounds of probes.
+//! What a cluster is like right now. Looks, changes nothing, and never takes longer than three rounds of probes.
 
 use futures_util::future::{OptionFuture, join_all, join4};
 use serde::Serialize;
 
+use super::archived::{self, SnapshotStatus};
+use super::docker::{self, ContainerStatus, Seen};
 use super::folder::Folder;
 use super::ready::{self, Clients, PROBE_TIMEOUT};
-use super::state::{Node, State};
+use super::restatectl::Restatectl;
+use super::state::{Node, Runtime, State};
 use super::{node, process};
 use crate::error::Result;
 use crate::restate::admin::Deployment;
@@ -18,13 +21,18 @@ pub struct Status {
     /// The cluster's name.
     pub name: String,
     /// What runs the nodes.
-    pub runtime: String,
+    pub runtime: Runtime,
     /// All nodes serve, and so does the service through each of them if one is registered.
     pub ready: bool,
     /// Some node can write to the log.
     pub quorum: bool,
     /// Each node, number 1 first.
     pub nodes: Vec<NodeStatus>,
+    /// The container of the snapshots' store, in a cluster of containers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<ContainerStatus>,
+    /// How far partitions are in snapshots; absent where none are kept.
+    pub snapshots: Option<SnapshotStatus>,
     /// What is registered; absent when no node tells.
     pub deployments: Option<Vec<DeploymentStatus>>,
     /// The service, if it was started as part of the cluster.
@@ -36,9 +44,15 @@ pub struct Status {
 pub struct NodeStatus {
     /// Its name.
     pub name: String,
-    /// Its process, if it runs.
+    /// Its process, if it runs; a container has none that counts.
     pub pid: Option<u32>,
-    /// Its process runs.
+    /// Docker's name of its container, if it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// Docker's word for the container's state, with its health.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Its process or container runs.
     pub alive: bool,
     /// It can write to the log of every partition, and its admin API answers.
     pub ready: bool,
@@ -108,17 +122,26 @@ struct Told {
 pub async fn status(folder: &Folder) -> Result<Status> {
     let state = State::require(folder)?;
     let clients = state.nodes.iter().map(Clients::new).collect::<Result<Vec<_>>>()?;
-    let mut told =
-        join_all(state.nodes.iter().zip(&clients).map(|(node, clients)| ask(folder, node, clients))).await;
+    let (seen, store) = match state.runtime {
+        Runtime::Native => (state.nodes.iter().map(|node| process_of(folder, node)).collect(), None),
+        Runtime::Docker => {
+            let (seen, store) = docker::look(folder, &state).await;
+            let nodes = state.nodes.iter().zip(seen);
+            (nodes.map(|(node, seen)| container_of(node, seen)).collect::<Vec<_>>(), store)
+        }
+    };
+    let mut told = join_all(seen.into_iter().zip(&clients).map(|(node, clients)| ask(node, clients))).await;
     let quorum = told.iter().any(|node| node.can_write);
     let deployments = told.iter_mut().find_map(|node| node.deployments.take());
+    let snapshots = snapshots(folder, &state, &told).await;
     let mut nodes: Vec<NodeStatus> = told.into_iter().map(|node| node.status).collect();
 
     // Without a quorum the call would only hang.
     if quorum && let Some(deployment) = deployments.as_deref().and_then(ready::classifier) {
         let ready: Vec<usize> = (0..nodes.len()).filter(|index| nodes[*index].ready).collect();
         let asked: Vec<Clients> = ready.iter().map(|index| clients[*index].clone()).collect();
-        for (index, answer) in ready.into_iter().zip(ready::call_service(&asked, deployment).await) {
+        let place = docker::service_place(folder, &state).await?;
+        for (index, answer) in ready.into_iter().zip(ready::call_service(&asked, deployment, &place).await) {
             let (info, problem) = match answer {
                 Ok(info) => (Some(info), None),
                 Err(problem) => (None, Some(problem)),
@@ -129,10 +152,12 @@ pub async fn status(folder: &Folder) -> Result<Status> {
     let serves = |node: &NodeStatus| node.ready && node.service.as_ref().is_none_or(|s| s.reachable);
     Ok(Status {
         name: state.name.clone(),
-        runtime: state.runtime.clone(),
+        runtime: state.runtime,
         ready: nodes.iter().all(serves),
         quorum,
         nodes,
+        store,
+        snapshots,
         deployments: deployments.map(|all| all.into_iter().map(DeploymentStatus::from).collect()),
         service: state.service.as_ref().map(|service| ServiceProcess {
             uri: service.uri.clone(),
@@ -142,26 +167,77 @@ pub async fn status(folder: &Folder) -> Result<Status> {
     })
 }
 
-async fn ask(folder: &Folder, node: &Node, clients: &Clients) -> Told {
-    let args = node::args(folder, &node.name);
-    let vitals = node.process.and_then(|id| process::vitals(id, &args));
-    let mut status = NodeStatus {
+/// How far the partitions are in snapshots, where any are kept.
+async fn snapshots(folder: &Folder, state: &State, told: &[Told]) -> Option<SnapshotStatus> {
+    let answering = state.nodes.iter().zip(told).filter(|(_, told)| told.status.alive);
+    let urls: Vec<String> = answering.map(|(node, _)| node.fabric_url()).collect();
+    match state.runtime {
+        Runtime::Native => {
+            let kept = state.snapshots.as_ref()?;
+            Some(archived::look(kept, restatectl(state), &urls.clone(), urls).await)
+        }
+        Runtime::Docker => {
+            let (kept, restatectl) = docker::snapshots(folder).await?;
+            Some(archived::look(&kept, Ok(restatectl), &docker::inside(state), urls).await)
+        }
+    }
+}
+
+fn restatectl(state: &State) -> std::result::Result<Restatectl, String> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    Restatectl::find(state.server.as_deref(), state.restatectl.as_deref(), &path)
+}
+
+/// What can be said of a node without asking it.
+fn unasked(node: &Node) -> NodeStatus {
+    NodeStatus {
         name: node.name.clone(),
-        pid: node.process.filter(|_| vitals.is_some()).map(|id| id.pid),
-        alive: vitals.is_some(),
+        pid: None,
+        container: None,
+        state: None,
+        alive: false,
         ready: false,
         ingress_url: node.ingress_url(),
         admin_url: node.admin_url(),
         version: None,
         partitions_led: None,
+        memory_bytes: None,
+        uptime_s: None,
+        service: None,
+        problem: None,
+    }
+}
+
+fn process_of(folder: &Folder, node: &Node) -> NodeStatus {
+    let args = node::args(folder, &node.name);
+    let vitals = node.process.and_then(|id| process::vitals(id, &args));
+    NodeStatus {
+        pid: node.process.filter(|_| vitals.is_some()).map(|id| id.pid),
+        alive: vitals.is_some(),
         memory_bytes: vitals.map(|vitals| vitals.memory_bytes),
         uptime_s: vitals.map(|vitals| vitals.uptime_s),
-        service: None,
         problem: Some("not running".into()),
-    };
+        ..unasked(node)
+    }
+}
+
+fn container_of(node: &Node, seen: Seen) -> NodeStatus {
+    NodeStatus {
+        container: seen.container,
+        alive: seen.is_running,
+        memory_bytes: seen.memory_bytes,
+        uptime_s: seen.uptime_s,
+        problem: Some(seen.state.clone()),
+        state: Some(seen.state),
+        ..unasked(node)
+    }
+}
+
+async fn ask(mut status: NodeStatus, clients: &Clients) -> Told {
     // Whoever answers on the ports of a dead node is not our node.
-    let answers: OptionFuture<_> = vitals
-        .map(|_| {
+    let answers: OptionFuture<_> = status
+        .alive
+        .then(|| {
             join4(
                 clients.probe_log(),
                 clients.admin.version(PROBE_TIMEOUT),

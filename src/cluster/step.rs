@@ -21,6 +21,25 @@ pub enum Step {
         /// Where it goes.
         into: PathBuf,
     },
+    /// An image is being downloaded.
+    Pulling {
+        /// Its name with its version.
+        image: String,
+    },
+    /// There is a Docker Engine, and still the nodes will be processes.
+    WithoutContainers {
+        /// What is missing.
+        why: String,
+    },
+    /// So many of the containers are healthy.
+    Healthy {
+        /// These are.
+        healthy: usize,
+        /// Of so many.
+        of: usize,
+        /// These are not yet.
+        waiting: Vec<String>,
+    },
     /// These nodes are being started; the cluster was down.
     Starting(Vec<String>),
     /// These nodes had died and are being started again; the others run on.
@@ -49,6 +68,14 @@ impl fmt::Display for Step {
             Self::WaitingForLock { holder } => write!(f, "waiting for {holder} to finish"),
             Self::Installing { package, into } => {
                 write!(f, "downloading {package} with npm into {} (once)", into.display())
+            }
+            Self::Pulling { image } => write!(f, "pulling {image} (once)"),
+            Self::WithoutContainers { why } => write!(f, "going on without containers: {why}"),
+            Self::Healthy { healthy, of, waiting } if waiting.is_empty() => {
+                write!(f, "{healthy} of {of} containers healthy")
+            }
+            Self::Healthy { healthy, of, waiting } => {
+                write!(f, "{healthy} of {of} containers healthy, waiting for {}", waiting.join(", "))
             }
             Self::Starting(nodes) => write!(f, "starting {}", nodes.join(", ")),
             Self::Repairing(nodes) => write!(f, "starting {} again, the others run on", nodes.join(", ")),

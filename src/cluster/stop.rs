@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::docker;
 use super::folder::Folder;
 use super::lock::Lock;
 use super::node;
 use super::process::{self, Target};
-use super::state::State;
+use super::state::{Runtime, State};
 use super::step::Progress;
 use crate::error::{Failure, Result};
 
@@ -40,6 +41,15 @@ async fn stop_locked(folder: &Folder, timeout: Duration, progress: Progress<'_>)
     };
     let begun = Instant::now();
     let service = service_target(&state);
+    if state.runtime == Runtime::Docker {
+        let killed = process::terminate(&service, begun + timeout / 2, progress).await?;
+        let mut stopped = docker::stop(folder, begun + timeout, progress).await?;
+        stopped.ended.splice(..0, service.iter().map(|target| target.name.clone()));
+        stopped.killed.extend(killed);
+        state.service = None;
+        state.save(folder)?;
+        return Ok(stopped);
+    }
     let nodes: Vec<Target> = state
         .nodes
         .iter()
@@ -85,11 +95,17 @@ pub async fn clean(folder: &Folder, timeout: Duration, progress: Progress<'_>) -
     }
     let _lock = Lock::take(&folder.lock_file(), timeout, progress).await?;
     // Somebody may have cleaned while we waited; then the folder has but our lock.
-    if State::load(folder)?.is_none() {
+    let Some(state) = State::load(folder)? else {
         remove_if_unused(folder)?;
         return Ok(None);
-    }
-    let stopped = stop_locked(folder, timeout, progress).await?;
+    };
+    let stopped = match state.runtime {
+        Runtime::Native => stop_locked(folder, timeout, progress).await?,
+        Runtime::Docker => {
+            process::terminate(&service_target(&state), Instant::now() + timeout, progress).await?;
+            docker::remove(folder, progress).await?
+        }
+    };
     // Renamed first: a deletion that is cut short leaves nothing that looks like a cluster.
     let path = folder.path();
     let doomed = path.with_file_name(format!(".{}.deleted-{}", folder.name(), std::process::id()));

@@ -34,15 +34,29 @@ pub(super) async fn run(global: &Global, args: ServeArgs, ui: Ui) -> Result<Exit
     let audit = args.audit_log.as_ref().map(open).transpose()?;
     let models = models(global, &args)?;
     let nodes = models.nodes.clone();
+    let shared = Shared::new(&taxonomy, rules, models, audit);
+    let metrics = shared.metrics();
+    let endpoint = service::endpoint(shared, &args.identity_keys)?;
     let listener = TcpListener::bind(args.bind).await.map_err(|error| cannot_listen(&args, &error))?;
     let address = listener.local_addr().map_err(|error| cannot_listen(&args, &error))?;
+    let exporter = match args.metrics {
+        Some(address) => Some(TcpListener::bind(address).await.map_err(|error| {
+            Failure::usage(format!("cannot listen on {address} for Prometheus: {error}"))
+                .hint("choose another address: `--metrics ADDRESS`")
+        })?),
+        None => None,
+    };
     let shutdown = signals::listen()?;
     ui.note(&format!("service    http://{} serves {}; Ctrl-C drains and stops", address, taxonomy.id()));
 
-    let shared = Shared::new(&taxonomy, rules, models, audit);
     tokio::spawn(async move { warn_without_leases(&nodes, ui).await });
+    if let Some(listener) = exporter {
+        let address = listener.local_addr().map_err(|error| Failure::unexpected(error.to_string()))?;
+        ui.note(&format!("metrics    http://{address}/metrics"));
+        tokio::spawn(service::export(listener, metrics));
+    }
     let stop = shutdown.clone();
-    let serving = service::serve(listener, shared, async move { stop.at_least(Level::Drain).await });
+    let serving = service::serve(listener, endpoint, async move { stop.at_least(Level::Drain).await });
     let mut serving = pin!(serving);
     tokio::select! {
         () = &mut serving => {}
@@ -113,7 +127,8 @@ async fn register(
         return Ok(());
     }
     let folder = Folder::new(&home::folder(global)?, &args.cluster)?;
-    let uri = format!("http://{address}");
+    cluster::adopt(&folder).await?;
+    let uri = cluster::uri_for_nodes(&folder, address).await?;
     let registered = tokio::select! {
         registered = cluster::register(&folder, Some(&uri), REGISTER_TIMEOUT, &|_| {}) => registered?,
         () = shutdown.at_least(Level::Drain) => return Ok(()),

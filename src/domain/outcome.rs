@@ -188,3 +188,41 @@ pub enum FailureClass {
     /// Somebody cancelled or killed the work.
     Cancelled,
 }
+
+impl FailureClass {
+    /// Each of them.
+    pub const ALL: [Self; 7] = [
+        Self::RateLimited,
+        Self::Timeout,
+        Self::Provider,
+        Self::Schema,
+        Self::Refused,
+        Self::InvalidInput,
+        Self::Cancelled,
+    ];
+
+    /// Its name, as in results and reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::RateLimited => "rate_limited",
+            Self::Timeout => "timeout",
+            Self::Provider => "provider",
+            Self::Schema => "schema",
+            Self::Refused => "refused",
+            Self::InvalidInput => "invalid_input",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_is_written_by_its_name() {
+        for class in FailureClass::ALL {
+            assert_eq!(serde_json::to_value(class).unwrap(), class.name());
+        }
+    }
+}

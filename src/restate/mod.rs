@@ -10,5 +10,6 @@ pub mod ingress;
 pub mod metrics;
 pub mod names;
 pub mod queue;
+pub mod snapshots;
 
 pub use http::{Error, Origin};

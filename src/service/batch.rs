@@ -1,8 +1,11 @@
 //! `ClassifyBatch`: one workflow per batch. Fans out to `Classifier`, one call per indicator, and gathers one
 //! outcome each. Nothing here is paid for twice: the journal holds what finished.
 
+use std::sync::Arc;
+
 use restate_sdk::prelude::*;
 
+use super::Metrics;
 use super::classifier::{ClassifierClient, ClassifyRequest};
 use crate::domain::batch::{BatchRequest, BatchResponse};
 use crate::domain::fingerprint::fingerprint;
@@ -11,7 +14,9 @@ use crate::domain::outcome::{Failed, FailureClass, Outcome};
 /// Status of an invocation that was cancelled or killed.
 const ABORTED: u16 = 409;
 
-pub(super) struct ClassifyBatch;
+pub(super) struct ClassifyBatch {
+    pub(super) metrics: Arc<Metrics>,
+}
 
 // The result waits a day for its client; after that its rows come from their own answers, which are kept longer. The
 // journal is of no use once it ended. A paused invocation would hang a run for ever, so the last attempt kills; 20,000
@@ -73,6 +78,7 @@ impl ClassifyBatch {
             let row = if index < rows { index } else { repeated[index - rows] };
             outcomes[row] = Some(outcome);
         }
+        self.metrics.batch_finished();
         Ok(Json(BatchResponse { outcomes: outcomes.into_iter().flatten().collect() }))
     }
 }

@@ -63,12 +63,16 @@ impl Classifier {
         ctx: Context<'_>,
         Json(request): Json<ClassifyRequest>,
     ) -> HandlerResult<Json<Outcome>> {
+        let classifying = self.shared.metrics.classifying();
         if let Some(known) = self.shared.without_model(&request)? {
+            classifying.answered(&known);
             return Ok(Json(known));
         }
         // A model's answer is paid for: once it is in the journal, no replay asks again.
         let shared = Arc::clone(&self.shared);
-        Ok(ctx.run(|| async move { Ok(Json(shared.ask(request).await?)) }).name("ask").await?)
+        let Json(outcome) = ctx.run(|| async move { Ok(Json(shared.ask(request).await?)) }).name("ask").await?;
+        classifying.answered(&outcome);
+        Ok(Json(outcome))
     }
 
     /// What this service is; also the call that proves a node's way to it. Nothing to keep once it is answered.

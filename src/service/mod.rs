@@ -1,14 +1,16 @@
 //! The classification service: what Restate calls to get work done.
 //!
-//! Owns the Restate services (`ClassifyBatch`, `Classifier`, `ModelLimits`), their retention and retry settings, and the
-//! HTTP endpoint. What it is given (a bound listener, a stop signal, a taxonomy) it does not look for itself, so
+//! Owns the Restate services (`ClassifyBatch`, `Classifier`, `ModelLimits`), their retention and retry settings, the
+//! HTTP endpoint and the counts for Prometheus. What it is given (a bound listener, a stop signal, a taxonomy) it does not look for itself, so
 //! tests can run it without signals or fixed ports.
 
 mod audit;
 mod batch;
 mod classifier;
+mod exporter;
 mod limiter;
 mod limits;
+mod metrics;
 mod models;
 
 use std::future::Future;
@@ -19,9 +21,12 @@ use restate_sdk::http_server::HttpServer;
 use tokio::net::TcpListener;
 
 pub use audit::AuditLog;
+pub use exporter::export;
+pub use metrics::Metrics;
 pub use models::ModelSettings;
 
 use crate::domain::method::{HYBRID, RULES};
+use crate::error::{Failure, Result};
 use crate::restate::names::ServiceInfo;
 use crate::taxonomy::{Rules, Taxonomy};
 use models::Models;
@@ -33,6 +38,7 @@ pub struct Shared {
     rules: Rules,
     models: Models,
     audit: Option<AuditLog>,
+    metrics: Arc<Metrics>,
 }
 
 impl Shared {
@@ -50,17 +56,39 @@ impl Shared {
             taxonomy_digest: taxonomy.digest().to_owned(),
             providers,
         };
-        Self { info, rules, models, audit }
+        let metrics = Arc::new(Metrics::new(&info));
+        Self { info, rules, models, audit, metrics }
     }
+
+    /// What the service counts, for [`export`].
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+}
+
+/// The endpoint with both services. With identity keys (`publickeyv1_…`, as the nodes log them), it answers only requests that
+/// one of them signed; anything else, `GET /health` included, gets 401.
+///
+/// # Errors
+/// When a key is none.
+pub fn endpoint(shared: Shared, identity_keys: &[String]) -> Result<Endpoint> {
+    let batches = batch::ClassifyBatch { metrics: shared.metrics() };
+    let services = Endpoint::builder()
+        .bind(batches)
+        .bind(classifier::Classifier::new(Arc::new(shared)))
+        .bind(limits::ModelLimits);
+    let signed = identity_keys.iter().try_fold(services, |services, key| {
+        services.identity_key(key).map_err(|error| {
+            Failure::usage(format!("`{key}` is no identity key: {error}")).hint(
+                "each node logs its public key when it starts: `classify cluster logs | grep -o 'publickeyv1_[[:alnum:]]*'`",
+            )
+        })
+    })?;
+    Ok(signed.build())
 }
 
 /// Serves on `listener` until `stop` completes, then lets running handlers finish (at most 10 s). Answers
 /// `GET /health` over HTTP/2, the protocol Restate speaks to services.
-pub async fn serve(listener: TcpListener, shared: Shared, stop: impl Future<Output = ()>) {
-    let endpoint = Endpoint::builder()
-        .bind(batch::ClassifyBatch)
-        .bind(classifier::Classifier::new(Arc::new(shared)))
-        .bind(limits::ModelLimits)
-        .build();
+pub async fn serve(listener: TcpListener, endpoint: Endpoint, stop: impl Future<Output = ()>) {
     HttpServer::new(endpoint).serve_with_cancel(listener, stop).await;
 }

@@ -9,8 +9,12 @@ mod llm_stub;
 mod models;
 mod queue;
 mod rate;
+#[path = "../support/running.rs"]
+mod running;
 mod service;
 mod support;
+#[path = "../support/workplace.rs"]
+mod workplace;
 
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,39 +1,28 @@
 //! The world of a test: a home folder, a cluster in it, a service, and runs of the binary.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::ops::{Deref, DerefMut};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+pub(crate) use crate::running::{Ran, Running, wait_for};
+use crate::workplace::Workplace;
+
 /// Name of the cluster, which lies beside any that the developer may be running.
 const CLUSTER: &str = "e2e";
 
 pub(crate) struct World {
-    home: tempfile::TempDir,
+    place: Workplace,
     service: Option<Child>,
     /// The service is not the one that tests expect to find.
     special: bool,
     service_port: u16,
-    rows_made: usize,
-}
-
-/// A finished run of the binary.
-pub(crate) struct Ran {
-    pub(crate) code: Option<i32>,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-/// A running one.
-pub(crate) struct Running {
-    child: Child,
-    stderr: PathBuf,
 }
 
 /// A process that does not outlive the test.
@@ -48,10 +37,9 @@ impl Drop for Guarded {
 
 impl World {
     pub(crate) fn start() -> Self {
-        let home = tempfile::tempdir().expect("a temporary folder");
         let service_port =
             TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
-        let world = Self { home, service: None, special: false, service_port, rows_made: 0 };
+        let world = Self { place: Workplace::new(), service: None, special: false, service_port };
         world.classify(&["cluster", "start", "--ports", "auto", "--name", CLUSTER]).expect_code(0);
         world
     }
@@ -125,10 +113,6 @@ impl World {
         child.wait().expect("its status").code()
     }
 
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
-    }
-
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_classify"));
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("restate-cache");
@@ -137,8 +121,10 @@ impl World {
             .env("CLASSIFY_HOME", self.path("state"))
             .env("CLASSIFY_CLUSTER", CLUSTER)
             .env("CLASSIFY_CACHE", cache)
-            .env("XDG_CONFIG_HOME", self.home.path())
-            .current_dir(self.home.path())
+            .env("XDG_CONFIG_HOME", self.path(""))
+            // Containers have tests of their own.
+            .env("CLASSIFY_RUNTIME", "native")
+            .current_dir(self.path(""))
             .stdin(Stdio::null());
         command
     }
@@ -150,73 +136,7 @@ impl World {
 
     /// Starts the binary.
     pub(crate) fn begin(&self, args: &[&str]) -> Running {
-        let stderr = self.path("run.stderr");
-        let log = fs::File::create(&stderr).expect("a log");
-        let child = self.command(args).stdout(Stdio::piped()).stderr(log).spawn().expect("the binary runs");
-        Running { child, stderr }
-    }
-
-    /// Writes a CSV of `count` indicators nobody has seen before; returns its name.
-    pub(crate) fn table(&mut self, count: usize) -> String {
-        let first = self.rows_made;
-        self.rows_made += count;
-        let rows = (first..self.rows_made)
-            .map(|row| format!("ID{row},\"Exports of goods, series {row}\",USD Million,Monthly\n"));
-        let name = format!("table-{first}.csv");
-        fs::write(self.path(&name), String::from("id,name,units,periodicity\n") + &rows.collect::<String>())
-            .expect("a table");
-        name
-    }
-
-    /// The rows of a JSON Lines file.
-    pub(crate) fn rows(&self, name: &str) -> Vec<Value> {
-        let text = fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
-        text.lines()
-            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
-            .collect()
-    }
-
-    /// Checks that the results at `name` have each of `count` rows once, and nothing else.
-    pub(crate) fn expect_each_once(&self, table: &str, results: &str) {
-        let asked = fs::read_to_string(self.path(table)).expect("the table");
-        let mut asked: Vec<&str> = asked.lines().skip(1).filter_map(|line| line.split(',').next()).collect();
-        let rows = self.rows(results);
-        let mut got: Vec<&str> = rows.iter().map(|row| row["id"].as_str().expect("an id")).collect();
-        asked.sort_unstable();
-        got.sort_unstable();
-        assert_eq!(asked.len(), got.len(), "rows in {results}");
-        assert_eq!(asked, got, "ids in {results}");
-    }
-
-    /// Classifications really executed so far, by the service's own record: id and time.
-    pub(crate) fn executed(&self) -> Vec<(String, jiff::Timestamp)> {
-        let text = fs::read_to_string(self.path("audit.jsonl")).unwrap_or_default();
-        // A line that is being written has no end yet.
-        let complete = text.rfind('\n').map_or("", |end| &text[..end]);
-        complete
-            .lines()
-            .map(|line| {
-                let entry: Value = serde_json::from_str(line).expect("an audit line");
-                let at = entry["at"].as_str().and_then(|at| at.parse().ok()).expect("a time");
-                (entry["id"].as_str().expect("an id").to_owned(), at)
-            })
-            .collect()
-    }
-
-    /// How many classifications were executed more than once since `before`.
-    pub(crate) fn repeated_since(&self, before: usize) -> usize {
-        let mut times: BTreeMap<String, usize> = BTreeMap::new();
-        for (id, _) in self.executed().into_iter().skip(before) {
-            *times.entry(id).or_default() += 1;
-        }
-        times.values().map(|count| count - 1).sum()
-    }
-
-    /// Waits until `count` more classifications than `before` were executed.
-    pub(crate) fn wait_executed(&self, before: usize, count: usize) {
-        wait_for(&format!("{count} classifications"), Duration::from_mins(1), || {
-            self.executed().len() >= before + count
-        });
+        Running::begin(self.command(args), self.path("run.stderr"))
     }
 
     /// Admin API of the first node.
@@ -233,6 +153,20 @@ impl World {
     }
 }
 
+impl Deref for World {
+    type Target = Workplace;
+
+    fn deref(&self) -> &Workplace {
+        &self.place
+    }
+}
+
+impl DerefMut for World {
+    fn deref_mut(&mut self) -> &mut Workplace {
+        &mut self.place
+    }
+}
+
 impl Drop for World {
     fn drop(&mut self) {
         if let Some(mut service) = self.service.take() {
@@ -241,59 +175,6 @@ impl Drop for World {
         }
         let cleaned = self.classify(&["cluster", "clean", "--yes", "--name", CLUSTER]);
         assert_eq!(cleaned.code, Some(0), "{}", cleaned.stderr);
-    }
-}
-
-impl From<Output> for Ran {
-    fn from(output: Output) -> Self {
-        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-        Self { code: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
-    }
-}
-
-impl Ran {
-    pub(crate) fn expect_code(self, code: i32) -> Self {
-        assert_eq!(self.code, Some(code), "stdout: {}\nstderr: {}", self.stdout, self.stderr);
-        self
-    }
-
-    /// stdout as one JSON value.
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|error| panic!("{error}: {}\n{}", self.stdout, self.stderr))
-    }
-}
-
-impl Running {
-    pub(crate) fn said(&self) -> String {
-        fs::read_to_string(&self.stderr).unwrap_or_default()
-    }
-
-    /// Waits until stderr has `text`; fails at once if the run ends without it.
-    pub(crate) fn wait_said(&mut self, text: &str, patience: Duration) {
-        wait_for(&format!("`{text}` on stderr"), patience, || {
-            let said = self.said().contains(text);
-            let ended = self.has_ended();
-            assert!(said || !ended, "ended without saying `{text}`: {}", self.said());
-            said
-        });
-    }
-
-    pub(crate) fn has_ended(&mut self) -> bool {
-        !matches!(self.child.try_wait(), Ok(None))
-    }
-
-    pub(crate) fn signal(&self, signal: Signal) {
-        send(self.child.id(), signal);
-    }
-
-    /// Waits for the end.
-    pub(crate) fn finish(self) -> Ran {
-        let said = self.stderr.clone();
-        let output = self.child.wait_with_output().expect("its output");
-        let mut ran = Ran::from(output);
-        ran.stderr = fs::read_to_string(said).unwrap_or_default();
-        ran
     }
 }
 
@@ -314,15 +195,12 @@ pub(crate) fn http(method: &str, url: &str, body: &Value) -> Value {
     })
 }
 
-pub(crate) fn send(pid: u32, signal: Signal) {
-    kill(Pid::from_raw(i32::try_from(pid).expect("a pid")), signal).expect("a process of ours");
+impl Running {
+    pub(crate) fn signal(&self, signal: Signal) {
+        send(self.child.id(), signal);
+    }
 }
 
-/// Waits for a condition; fails when it does not come true in time.
-pub(crate) fn wait_for(what: &str, patience: Duration, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + patience;
-    while !condition() {
-        assert!(Instant::now() < deadline, "waited {patience:?} for {what}");
-        std::thread::park_timeout(Duration::from_millis(50));
-    }
+pub(crate) fn send(pid: u32, signal: Signal) {
+    kill(Pid::from_raw(i32::try_from(pid).expect("a pid")), signal).expect("a process of ours");
 }

@@ -57,7 +57,9 @@ impl Folder {
         for name in ["RESTATE_SERVER", "RUST_LOG"] {
             command.env_remove(name);
         }
-        command.args(args).current_dir(self.0.path()).env("CLASSIFY_HOME", self.path("home"));
+        // Not the containers that the developer may be running.
+        command.args(args).current_dir(self.0.path()).env("CLASSIFY_RUNTIME", "native");
+        command.env("CLASSIFY_HOME", self.path("home"));
         command.env("XDG_CONFIG_HOME", self.path("home")).envs(environment.iter().copied());
         let output = command.stdin(Stdio::null()).output().unwrap();
         Ran { command: format!("classify {}", args.join(" ")), ..Ran::from(output) }

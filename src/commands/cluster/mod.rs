@@ -1,45 +1,63 @@
 //! `classify cluster …`: asks, calls `crate::cluster`, and says what came of it.
 
 mod logs;
+mod render;
 mod status;
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use super::{block_on, home};
 use crate::cli::Global;
 use crate::cli::cluster::{
-    CleanArgs, ClusterArgs, ClusterCommand, RegisterArgs, Runtime, ServerArgs, StartArgs, StopArgs,
+    CleanArgs, ClusterArgs, ClusterCommand, RegisterArgs, Runtime, ServerArgs, StartArgs, StopArgs, Target,
 };
 use crate::cluster::start::Outcome;
 use crate::cluster::stop::{Stopped, check_cleanable};
-use crate::cluster::{self, Folder, Source, StartOptions, Started, Step};
+use crate::cluster::{
+    self, DEFAULT_SERVICE_PORT, Folder, Snapshots, Source, StartOptions, Started, State, Step,
+};
 use crate::error::{ExitStatus, Failure, Result};
 use crate::text;
 use crate::ui::Ui;
 
 pub(super) fn run(global: &Global, args: ClusterArgs, ui: Ui) -> Result<ExitStatus> {
     let home = home::folder(global)?;
-    let folder = |name: &str| Folder::new(&home, name);
+    let folder = |target: &Target| find(&home, target, ui);
     match args.command {
-        ClusterCommand::Start(args) => start(&folder(&args.target.name)?, &home, &args, ui),
-        ClusterCommand::Stop(args) => stop(&folder(&args.target.name)?, &args, ui),
-        ClusterCommand::Clean(args) => clean(&folder(&args.target.name)?, &args, ui),
-        ClusterCommand::Status(args) => status::run(&folder(&args.target.name)?, &args, ui),
-        ClusterCommand::Logs(args) => logs::run(&folder(&args.target.name)?, &args, ui),
-        ClusterCommand::Register(args) => register(&folder(&args.target.name)?, &args, ui),
+        ClusterCommand::Start(args) => start(&folder(&args.target)?, &home, &args, ui),
+        ClusterCommand::Stop(args) => stop(&folder(&args.target)?, &args, ui),
+        ClusterCommand::Clean(args) => clean(&folder(&args.target)?, &args, ui),
+        ClusterCommand::Status(args) => status::run(&folder(&args.target)?, &args, ui),
+        ClusterCommand::Logs(args) => logs::run(&folder(&args.target)?, &args, ui),
+        ClusterCommand::Register(args) => register(&folder(&args.target)?, &args, ui),
+        ClusterCommand::Render(args) => render::run(&args, ui),
     }
 }
 
-fn start(folder: &Folder, home: &Path, args: &StartArgs, ui: Ui) -> Result<ExitStatus> {
-    if args.runtime == Runtime::Docker {
-        return Err(Failure::usage("this version has no docker runtime")
-            .hint("`--runtime native` runs the same nodes as processes, without Docker"));
+/// The folder of the cluster that is meant. One that plain `docker compose` started gets a record first.
+fn find(home: &Path, target: &Target, ui: Ui) -> Result<Folder> {
+    let folder = Folder::new(home, &target.name)?;
+    if target.runtime != Runtime::Native && block_on(cluster::adopt(&folder))? {
+        ui.note(&adopted(&folder));
     }
+    Ok(folder)
+}
+
+pub(super) fn adopted(folder: &Folder) -> String {
+    format!("cluster    found in containers, now recorded as cluster `{}`", folder.name())
+}
+
+fn start(folder: &Folder, home: &Path, args: &StartArgs, ui: Ui) -> Result<ExitStatus> {
+    let endpoint = args.snapshots_endpoint.as_deref();
+    let snapshots = args.snapshots.as_deref().map(|destination| Snapshots::new(destination, endpoint));
     let options = StartOptions {
+        runtime: args.target.runtime.into(),
         nodes: args.nodes,
         ports: args.ports.map(Into::into),
+        snapshots: snapshots.transpose()?,
         timeout: seconds(args.timeout),
         server: source(&args.server, home),
     };
@@ -48,12 +66,13 @@ fn start(folder: &Folder, home: &Path, args: &StartArgs, ui: Ui) -> Result<ExitS
         // Its nodes are recorded; the next command finds them.
         format!("interrupted; nodes that were started go on: `{}`", folder.command("stop")),
     )?;
-    for line in describe(folder, &started) {
+    let serve = serve_command(folder, &started.state)?;
+    for line in describe(folder, &started, &serve) {
         ui.note(&line);
     }
     if let Some(problem) = &started.service_problem {
         ui.warn(&format!("the service is registered and does not answer: {problem}"));
-        ui.note("hint: start it with `classify serve`");
+        ui.note(&format!("hint: start it with `{serve}`"));
     }
     Ok(ExitStatus::Success)
 }
@@ -67,14 +86,22 @@ pub(super) fn source(args: &ServerArgs, home: &Path) -> Source {
     }
 }
 
+/// What starts a service that the nodes can reach.
+fn serve_command(folder: &Folder, state: &State) -> Result<String> {
+    if state.runtime == cluster::Runtime::Native {
+        return Ok("classify serve".to_owned());
+    }
+    let listen = block_on(cluster::service_place(folder, state))?.listen;
+    Ok(format!("classify serve --bind {}", SocketAddr::new(listen, DEFAULT_SERVICE_PORT)))
+}
+
 /// What a person wants to know of a cluster that is up.
-fn describe(folder: &Folder, started: &Started) -> Vec<String> {
+fn describe(folder: &Folder, started: &Started, serve: &str) -> Vec<String> {
     let admin = started.state.nodes.first().map(cluster::state::Node::admin_url).unwrap_or_default();
-    vec![
-        headline(started),
-        format!("admin      {admin}   web UI {admin}/ui/"),
-        format!("next       classify serve --register    {}", folder.command("stop")),
-    ]
+    let mut lines = vec![headline(started), format!("admin      {admin}   web UI {admin}/ui/")];
+    lines.extend(started.state.snapshots.as_ref().map(|kept| format!("snapshots  {}", kept.destination)));
+    lines.push(format!("next       {serve} --register    {}", folder.command("stop")));
+    lines
 }
 
 /// The cluster in one line.

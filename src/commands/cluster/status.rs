@@ -1,10 +1,12 @@
 //! `classify cluster status`
 
 use crate::cli::cluster::StatusArgs;
+use crate::cluster::archived::SnapshotStatus;
 use crate::cluster::status::{NodeStatus, Status};
-use crate::cluster::{self, Folder};
+use crate::cluster::{self, Folder, State};
 use crate::commands::{block_on, print};
 use crate::error::{ExitStatus, Failure, Result};
+use crate::restate::snapshots::PartitionSnapshot;
 use crate::text;
 use crate::ui::Ui;
 
@@ -20,7 +22,7 @@ pub(super) fn run(folder: &Folder, args: &StatusArgs, ui: Ui) -> Result<ExitStat
         return Ok(ExitStatus::Success);
     }
     let hint = if status.nodes.iter().all(|node| node.ready) {
-        "start the service with `classify serve`".to_owned()
+        format!("start the service with `{}`", super::serve_command(folder, &State::require(folder)?)?)
     } else {
         format!("start what is missing with `{}`", folder.command("start"))
     };
@@ -52,6 +54,10 @@ fn render(status: &Status) -> String {
     let mut lines = align(&rows);
     lines.push(String::new());
     lines.push(format!("quorum     {}", if status.quorum { "yes" } else { "no" }));
+    if let Some(store) = &status.store {
+        lines.push(format!("store      {}   {}", store.state, store.container));
+    }
+    lines.extend(snapshot_lines(status.snapshots.as_ref()));
     lines.extend(service_lines(status));
     for deployment in status.deployments.iter().flatten() {
         let uri = deployment.uri.as_deref().unwrap_or("-");
@@ -62,6 +68,31 @@ fn render(status: &Status) -> String {
     }
     let printable: Vec<String> = lines.iter().map(|line| text::printable(line)).collect();
     printable.join("\n")
+}
+
+/// The last snapshot of each partition.
+fn snapshot_lines(snapshots: Option<&SnapshotStatus>) -> Vec<String> {
+    let Some(snapshots) = snapshots else { return vec!["snapshots  none are kept".into()] };
+    let mut lines = vec![format!("snapshots  {}", snapshots.destination)];
+    lines.extend(snapshots.problem.as_ref().map(|problem| format!("           unknown: {problem}")));
+    lines.extend(
+        snapshots.oldest_age_s.map(|age| format!("           the oldest is {} old at most", uptime(age))),
+    );
+    let partition = |p: &PartitionSnapshot| match p.archived_lsn {
+        Some(lsn) => format!(
+            "           partition {}: up to record {}, {} behind",
+            p.partition,
+            text::grouped(lsn),
+            text::grouped(p.behind)
+        ),
+        None => format!(
+            "           partition {}: none known, {} behind",
+            p.partition,
+            text::count(p.behind, "record")
+        ),
+    };
+    lines.extend(snapshots.partitions.iter().map(partition));
+    lines
 }
 
 /// Whether the service can be called through each node.
@@ -136,6 +167,27 @@ mod tests {
     fn columns_line_up() {
         let rows = [["A".to_owned(), "LONG".to_owned()], ["abc".to_owned(), "x".to_owned()]];
         assert_eq!(align(&rows), ["A    LONG", "abc  x"]);
+    }
+
+    #[test]
+    fn snapshots_are_shown_by_partition() {
+        let shown = |archived_lsn| {
+            let partition =
+                PartitionSnapshot { partition: 3, applied_lsn: 12_000, archived_lsn, behind: 1_500 };
+            snapshot_lines(Some(&SnapshotStatus {
+                destination: "s3://b/x".into(),
+                endpoint: None,
+                partitions: vec![partition],
+                oldest_age_s: archived_lsn.map(|_| 65),
+                problem: None,
+            }))
+        };
+        let old = "           the oldest is 1 min old at most";
+        let line = "           partition 3: up to record 10,500, 1,500 behind";
+        assert_eq!(shown(Some(10_500)), ["snapshots  s3://b/x", old, line]);
+        let none = "           partition 3: none known, 1,500 records behind";
+        assert_eq!(shown(None), ["snapshots  s3://b/x", none]);
+        assert_eq!(snapshot_lines(None), ["snapshots  none are kept"]);
     }
 
     #[test]

@@ -1,0 +1,56 @@
+//! Where nodes in containers write their snapshots, and how to ask them how far they are.
+
+use serde::Deserialize;
+
+use super::project::Project;
+use crate::cluster::folder::Folder;
+use crate::cluster::restatectl::{self, Restatectl};
+use crate::cluster::snapshots::{SETTING, Snapshots};
+use crate::cluster::state::State;
+
+/// What a node was told, as the server reads it from its environment.
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Setting {
+    destination: Option<String>,
+    aws_endpoint_url: Option<String>,
+}
+
+/// Where the running nodes write, and `restatectl` inside one of them; `None` where none runs or none is told to. The
+/// containers know, whoever started them and with whatever settings.
+pub(in crate::cluster) async fn snapshots(folder: &Folder) -> Option<(Snapshots, Restatectl)> {
+    let containers = Project::of(folder).containers().await.ok()?;
+    let node = containers.iter().find(|container| container.is_node() && container.status == "running")?;
+    let told = node.env.iter().find_map(|entry| entry.strip_prefix(SETTING)?.strip_prefix('='))?;
+    let command = ["docker", "exec", &node.id, restatectl::BINARY].map(Into::into).to_vec();
+    Some((parse(told)?, Restatectl::new(command)))
+}
+
+/// The nodes as they call each other.
+pub(in crate::cluster) fn inside(state: &State) -> Vec<String> {
+    state.nodes.iter().map(|node| format!("http://{}:5122", node.name)).collect()
+}
+
+fn parse(told: &str) -> Option<Snapshots> {
+    #[derive(Deserialize)]
+    struct Document {
+        told: Setting,
+    }
+    let Document { told } = toml::from_str(&format!("told = {told}")).ok()?;
+    Some(Snapshots { destination: told.destination?, endpoint: told.aws_endpoint_url })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_setting_is_read_back() {
+        let store = Snapshots::new("s3://restate/x", Some("http://store:9000")).unwrap();
+        assert_eq!(parse(&store.setting()), Some(store));
+        let amazon = Snapshots::new("s3://b/x", None).unwrap();
+        assert_eq!(parse(&amazon.setting()), Some(amazon));
+        assert_eq!(parse("{snapshot-interval=\"5m\"}"), None);
+        assert_eq!(parse("junk"), None);
+    }
+}
