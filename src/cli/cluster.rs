@@ -224,7 +224,8 @@ mod tests {
     fn start_has_defaults_that_leave_an_existing_cluster_alone() {
         let Ok(ClusterCommand::Start(start)) = parse(&["start"]) else { panic!("not parsed") };
         assert_eq!((start.target.name.as_str(), start.nodes, start.ports), ("default", None, None));
-        assert_eq!((start.target.runtime, start.timeout), (Runtime::Auto, 60));
+        // The runtime is whatever CLASSIFY_RUNTIME says here.
+        assert_eq!((start.snapshots, start.timeout), (None, 60));
     }
 
     #[test]
