@@ -130,3 +130,89 @@ async fn a_key_that_it_does_not_know_would_be_found() {
         ]
     );
 }
+
+/// Keys and variables that older guides have, and that mean nothing to this server or never did. It would take them without
+/// a word. docs/operations.md says what to write instead.
+const DEAD: [&str; 22] = [
+    "worker.ingress",
+    "bind_address",
+    "max_command_batch_size",
+    "abort_timeout",
+    "inactivity_timeout",
+    "max_retry_attempts",
+    "max-retry-attempts",
+    "concurrent_invocations_limit",
+    "in_memory_queue_length_limit",
+    "worker.telemetry",
+    "metrics_enabled",
+    "metrics_port",
+    "replicated_loglet_provider",
+    "bifrost_replicated",
+    "invoker.retry-policy",
+    "invoker__retry_policy",
+    "invocation.default-retry-policy",
+    "rocksdb-bg-threads",
+    "rocksdb_bg_threads",
+    "max-message-size",
+    "experimental-num-retained",
+    "file:///",
+];
+
+/// Everything that configures a node, without its comments.
+fn configurations() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = vec![root.join("restate.toml"), root.join("docker-compose.cluster.yml")];
+    let mut folders = vec![root.join("deploy")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() { folders.push(path) } else { paths.push(path) }
+        }
+    }
+    paths
+        .retain(|path| path.extension().is_some_and(|end| ["toml", "yml", "yaml"].iter().any(|e| end == *e)));
+    let read = |path: &std::path::PathBuf| {
+        let text = std::fs::read_to_string(path).unwrap();
+        let said: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with('#')).collect();
+        (path.display().to_string(), said.join("\n").to_lowercase())
+    };
+    paths.iter().map(read).collect()
+}
+
+fn dead_settings(files: &[(String, String)]) -> Vec<String> {
+    let said = |(name, text): &(String, String)| {
+        let dead = DEAD.iter().filter(|key| text.contains(&key.to_lowercase()));
+        dead.map(|key| format!("{name}: {key}")).collect::<Vec<_>>()
+    };
+    files.iter().flat_map(said).collect()
+}
+
+#[test]
+fn settings_that_do_not_exist_stay_away() {
+    let files = configurations();
+    assert!(files.len() > 5, "these are not the files: {files:?}");
+    assert_eq!(dead_settings(&files), [""; 0]);
+    let old = "[worker.invoker]\nabort_timeout = \"10m\"\nRESTATE_BIFROST_REPLICATED_LOGLET_PROVIDER: s3";
+    let old = [("old".to_owned(), old.to_lowercase())];
+    assert_eq!(
+        dead_settings(&old),
+        ["old: abort_timeout", "old: replicated_loglet_provider", "old: bifrost_replicated"]
+    );
+}
+
+/// The configuration in the `RestateCluster` is this one, and what Kubernetes' operator wants besides.
+#[tokio::test]
+async fn kubernetes_runs_the_same_configuration() {
+    let manifest = include_str!("../deploy/kubernetes/restate.yaml");
+    let (_, config) = manifest.split_once("\n  config: |\n").unwrap();
+    let lines: Vec<&str> = config.lines().map(|line| line.strip_prefix("    ").unwrap_or(line)).collect();
+    let config = lines.join("\n");
+    let mut table: Table = toml::from_str(&config).unwrap();
+    let problems = misunderstood(&table, &understood(&config).await, "");
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+
+    assert_eq!(table.remove("auto-provision"), Some(Value::Boolean(false)), "the operator provisions");
+    let addresses = table.remove("metadata-client").unwrap()["addresses"].clone();
+    assert_eq!(addresses, Value::Array(vec!["http://restate-cluster:5122/".into()]));
+    assert_eq!(table, ours());
+}

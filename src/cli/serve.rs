@@ -22,6 +22,9 @@ pub struct ServeArgs {
     /// Append one JSON line for every classification that is really executed
     #[arg(long, value_name = "FILE")]
     pub audit_log: Option<PathBuf>,
+    /// Answer only nodes that sign with this key, `publickeyv1_…`; may be given several times
+    #[arg(long = "identity-key", value_name = "KEY", env = "CLASSIFY_IDENTITY_KEYS", value_delimiter = ',')]
+    pub identity_keys: Vec<String>,
     /// Where to answer Prometheus at `/metrics`, say 127.0.0.1:9464 [default: nowhere]
     #[arg(long, value_name = "ADDRESS", env = "CLASSIFY_METRICS")]
     pub metrics: Option<SocketAddr>,

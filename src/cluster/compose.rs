@@ -13,10 +13,20 @@ use crate::error::{Failure, Result};
 pub const FILE: &str = "docker-compose.cluster.yml";
 const TEMPLATE: &str = include_str!("../../docker-compose.cluster.yml");
 /// What the compose file mounts, and what its header names; paths are relative to it.
-const COMPANIONS: [(&str, &str); 4] = [
+const COMPANIONS: [(&str, &str); 8] = [
     ("restate.toml", include_str!("../../restate.toml")),
     (".env.example", include_str!("../../.env.example")),
+    (
+        "deploy/grafana/dashboards/classify.json",
+        include_str!("../../deploy/grafana/dashboards/classify.json"),
+    ),
+    ("deploy/grafana/dashboards/provider.yml", include_str!("../../deploy/grafana/dashboards/provider.yml")),
+    (
+        "deploy/grafana/datasources/prometheus.yml",
+        include_str!("../../deploy/grafana/datasources/prometheus.yml"),
+    ),
     ("deploy/haproxy/haproxy.cfg", include_str!("../../deploy/haproxy/haproxy.cfg")),
+    ("deploy/prometheus/alerts.yml", include_str!("../../deploy/prometheus/alerts.yml")),
     ("deploy/prometheus/prometheus.yml", include_str!("../../deploy/prometheus/prometheus.yml")),
 ];
 const STORE_PORT: &str = "${STORE_PORT:-9000}";

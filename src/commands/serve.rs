@@ -27,6 +27,9 @@ pub(super) async fn run(global: &Global, args: ServeArgs, ui: Ui) -> Result<Exit
             .map_err(|error| Failure::usage(format!("cannot open the audit log {}: {error}", path.display())))
     };
     let audit = args.audit_log.as_ref().map(open).transpose()?;
+    let shared = Shared::new(&taxonomy, rules, audit);
+    let metrics = shared.metrics();
+    let endpoint = service::endpoint(shared, &args.identity_keys)?;
     let listener = TcpListener::bind(args.bind).await.map_err(|error| cannot_listen(&args, &error))?;
     let address = listener.local_addr().map_err(|error| cannot_listen(&args, &error))?;
     let exporter = match args.metrics {
@@ -39,14 +42,13 @@ pub(super) async fn run(global: &Global, args: ServeArgs, ui: Ui) -> Result<Exit
     let shutdown = signals::listen()?;
     ui.note(&format!("service    http://{} serves {}; Ctrl-C drains and stops", address, taxonomy.id()));
 
-    let shared = Shared::new(&taxonomy, rules, audit);
     if let Some(listener) = exporter {
         let address = listener.local_addr().map_err(|error| Failure::unexpected(error.to_string()))?;
         ui.note(&format!("metrics    http://{address}/metrics"));
-        tokio::spawn(service::export(listener, shared.metrics()));
+        tokio::spawn(service::export(listener, metrics));
     }
     let stop = shutdown.clone();
-    let serving = service::serve(listener, shared, async move { stop.at_least(Level::Drain).await });
+    let serving = service::serve(listener, endpoint, async move { stop.at_least(Level::Drain).await });
     let mut serving = pin!(serving);
     tokio::select! {
         () = &mut serving => {}

@@ -21,6 +21,7 @@ pub use audit::AuditLog;
 pub use exporter::export;
 pub use metrics::Metrics;
 
+use crate::error::{Failure, Result};
 use crate::restate::names::ServiceInfo;
 use crate::taxonomy::{Rules, Taxonomy};
 
@@ -55,10 +56,26 @@ impl Shared {
     }
 }
 
+/// The endpoint with both services. With identity keys (`publickeyv1_…`, as the nodes log them), it answers only requests that
+/// one of them signed; anything else, `GET /health` included, gets 401.
+///
+/// # Errors
+/// When a key is none.
+pub fn endpoint(shared: Shared, identity_keys: &[String]) -> Result<Endpoint> {
+    let batches = batch::ClassifyBatch { metrics: shared.metrics() };
+    let services = Endpoint::builder().bind(batches).bind(classifier::Classifier::new(shared));
+    let signed = identity_keys.iter().try_fold(services, |services, key| {
+        services.identity_key(key).map_err(|error| {
+            Failure::usage(format!("`{key}` is no identity key: {error}")).hint(
+                "each node logs its public key when it starts: `classify cluster logs | grep -o 'publickeyv1_[[:alnum:]]*'`",
+            )
+        })
+    })?;
+    Ok(signed.build())
+}
+
 /// Serves on `listener` until `stop` completes, then lets running handlers finish (at most 10 s). Answers
 /// `GET /health` over HTTP/2, the protocol Restate speaks to services.
-pub async fn serve(listener: TcpListener, shared: Shared, stop: impl Future<Output = ()>) {
-    let batches = batch::ClassifyBatch { metrics: shared.metrics() };
-    let endpoint = Endpoint::builder().bind(batches).bind(classifier::Classifier::new(shared)).build();
+pub async fn serve(listener: TcpListener, endpoint: Endpoint, stop: impl Future<Output = ()>) {
     HttpServer::new(endpoint).serve_with_cancel(listener, stop).await;
 }

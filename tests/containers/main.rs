@@ -43,6 +43,7 @@ const STAGED: &[(&str, Stage, Test)] = &[
     ("profiles::one_url_survives_a_killed_node", Stage::Plain, profiles::one_url_survives_a_killed_node),
     ("profiles::the_service_drains_and_returns", Stage::Plain, profiles::the_service_drains_and_returns),
     ("profiles::prometheus_scrapes_all", Stage::Plain, profiles::prometheus_scrapes_all),
+    ("profiles::the_dashboard_shows_something", Stage::Plain, profiles::the_dashboard_shows_something),
 ];
 
 fn main() -> ExitCode {

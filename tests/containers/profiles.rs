@@ -1,5 +1,6 @@
 //! The compose file as people use it without `classify cluster`: all profiles at once.
 
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -69,5 +70,20 @@ pub(crate) fn prometheus_scrapes_all(_world: &mut World) {
     wait_for("all targets to be up", Duration::from_mins(1), || {
         let targets = targets();
         of(&targets, "restate") == 3 && of(&targets, "classify") == 2 && all_up(&targets)
+    });
+}
+
+/// Every metric that dashboard and alerts name exists, and every panel shows something: after some work, as both show rates.
+pub(crate) fn the_dashboard_shows_something(world: &mut World) {
+    let table = world.table(100);
+    let check = || {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/metrics.py");
+        Command::new("python3").args([script, "http://127.0.0.1:9090"]).output().expect("python3 runs")
+    };
+    wait_for("the dashboard to show something", Duration::from_mins(2), || {
+        world.classify(&["--mode", "max", "--force", "-o", "shown.jsonl", &table]).expect_code(0);
+        let checked = check();
+        eprint!("{}", String::from_utf8_lossy(&checked.stderr));
+        checked.status.success()
     });
 }
