@@ -9,6 +9,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=$(mkdir -p "${1:-target/containers}" && cd "${1:-target/containers}" && pwd)
+# The builder that needs no plugin; it says so each time.
 export DOCKER_BUILDKIT=0
 
 pinned() { sed -n "s|^ *image: \(.*$1:.*\)\$|\1|p" docker-compose.cluster.yml | head -n 1; }
@@ -40,8 +41,8 @@ DOCKERFILE
 
 say "MinIO and its client"
 mkdir -p "$work/minio"
-# Go's names for the pinned release, and for the client's last one of that year.
-for module in minio@v0.0.0-20250907161309-07c3a429bfed mc@v0.0.0-20250813083541-7394ce0dd2a8; do
+# The names Go has for the pinned release, and for the last of the client that its checksum database knows.
+for module in minio@v0.0.0-20250907161309-07c3a429bfed mc@v0.0.0-20250313080218-cf909e1063a9; do
   [ -x "$work/minio/${module%@*}" ] ||
     GOBIN="$work/minio" CGO_ENABLED=0 go install -ldflags='-s -w' "github.com/minio/$module"
 done

@@ -133,6 +133,12 @@ fn is_credential(name: &OsStr) -> bool {
     name.to_str().is_some_and(known)
 }
 
+/// The compose file has a store, and a variable for another.
+pub(super) fn not_for_containers() -> Failure {
+    Failure::usage("`--snapshots` is for `--runtime native`: containers have a store of their own")
+        .hint("for another one set SNAPSHOTS in `.env`, see `.env.example`")
+}
+
 /// The cluster with the snapshots that are wanted of it; without a wish it keeps what it has.
 ///
 /// # Errors
@@ -142,10 +148,7 @@ pub(super) fn settle(folder: &Folder, mut state: State, wanted: Option<&Snapshot
         return Ok(state);
     };
     if state.runtime == Runtime::Docker {
-        return Err(Failure::usage(
-            "`--snapshots` is for native clusters: containers have a store of their own",
-        )
-        .hint("for another one set SNAPSHOTS in `.env`, see `.env.example`"));
+        return Err(not_for_containers());
     }
     if !state.live_nodes(folder).is_empty() {
         let have = state.snapshots.as_ref().map_or("nowhere", |snapshots| &snapshots.destination);

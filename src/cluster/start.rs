@@ -96,6 +96,7 @@ async fn planned(folder: &Folder, options: &StartOptions, progress: Progress<'_>
     let runtime = match (options.runtime, &options.snapshots, &bound) {
         // The compose file has a store of its own.
         (RuntimeChoice::Auto, Some(_), None) => RuntimeChoice::Only(Runtime::Native),
+        (RuntimeChoice::Only(Runtime::Docker), Some(_), _) => return Err(snapshots::not_for_containers()),
         (wanted, ..) => wanted,
     };
     let means = plan::means(folder, runtime, bound.as_ref(), progress).await?;

@@ -78,11 +78,19 @@ fn partitions_in_bucket(world: &World) -> usize {
     listed.lines().filter(|line| line.ends_with("/latest.json")).count()
 }
 
+/// Partitions of whose snapshot `cluster status` knows.
+fn known_snapshots(world: &World) -> usize {
+    let status = world.status();
+    let partitions = status["snapshots"]["partitions"].as_array();
+    partitions.map_or(0, |all| all.iter().filter(|one| one["archived_lsn"].is_u64()).count())
+}
+
 pub(crate) fn a_wiped_node_comes_back(world: &mut World) {
     let table = world.table(300);
     world.classify(&["--mode", "max", "--batch-size", "5", &table]).expect_code(0);
     let before = world.executed().len();
     wait_for("a snapshot of each partition", Duration::from_mins(2), || partitions_in_bucket(world) == 6);
+    wait_for("`cluster status` to know of them", Duration::from_mins(1), || known_snapshots(world) == 6);
 
     let project = world.project();
     docker(&["rm", "--force", &project.container("restate-2")]);

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::project::Project;
 use crate::cluster::folder::Folder;
 use crate::cluster::restatectl::{self, Restatectl};
-use crate::cluster::snapshots::{SETTING, Snapshots};
+use crate::cluster::snapshots::{SCHEDULE, SETTING, Snapshots};
 use crate::cluster::state::State;
 
 /// What a node was told, as the server reads it from its environment.
@@ -36,6 +36,10 @@ fn parse(told: &str) -> Option<Snapshots> {
     struct Document {
         told: Setting,
     }
+    // The compose file puts the schedule first and what the user says after it. Both may name the same key: the server takes
+    // the later one, TOML's own rules allow neither.
+    let user = told.strip_prefix(&format!("{{{SCHEDULE}, ")).map(|rest| format!("{{{rest}"));
+    let told = user.as_deref().unwrap_or(told);
     let Document { told } = toml::from_str(&format!("told = {told}")).ok()?;
     Some(Snapshots { destination: told.destination?, endpoint: told.aws_endpoint_url })
 }
@@ -50,6 +54,8 @@ mod tests {
         assert_eq!(parse(&store.setting()), Some(store));
         let amazon = Snapshots::new("s3://b/x", None).unwrap();
         assert_eq!(parse(&amazon.setting()), Some(amazon));
+        let faster = format!("{{{SCHEDULE}, snapshot-interval=\"1s\", destination=\"s3://b/x\"}}");
+        assert_eq!(parse(&faster), Snapshots::new("s3://b/x", None).ok());
         assert_eq!(parse("{snapshot-interval=\"5m\"}"), None);
         assert_eq!(parse("junk"), None);
     }
