@@ -46,6 +46,18 @@ fn these_can_be_typed() {
         "serve --register --bind 0.0.0.0:9080 --audit-log a --taxonomy t",
         "queue status --watch --interval 5 --json --admin http://a:1",
         "completions bash",
+        "--provider hybrid --model openai/a/b --threshold 0.5 --items-per-call 50 --reasoning-effort low a.csv",
+        "--plan --max-cost 0.5 --max-failures 5% --prices p.toml a.csv",
+        "serve --llm-rpm 500 --llm-tpm 90000 --llm-concurrency 8 --llm-timeout 30 --prices p.toml",
+        "limits show openai/a --json",
+        "limits set openai/a --rpm 5 --tpm 6 --concurrency 7",
+        "limits set openai/a --reset",
+        "taxonomy show",
+        "taxonomy check t.toml",
+        "taxonomy prompt --items-per-call 5",
+        "taxonomy schema t.toml",
+        "config show --json --config c.toml",
+        "config example",
     ] {
         let parsed = Cli::parse_from_os(["classify"].into_iter().chain(line.split(' ')).map(Into::into));
         assert!(parsed.is_ok(), "{line}: {}", parsed.unwrap_err());
@@ -84,6 +96,18 @@ fn these_cannot() {
         ("--ingress junk a.csv", &["`junk` is no URL of a node", "hint: ", "--ingress http://"]),
         ("--cluster ../x a.csv", &["cannot name a cluster"]),
         ("--taxonomy no.toml a.csv", &["no.toml"]),
+        ("--provider opnai a.csv", &["no such provider; did you mean `openai`?"]),
+        ("--provider openai a.csv", &["needs a model", "hint: for instance `--model gpt-6-luna`"]),
+        ("--provider hybrid --model luna a.csv", &["named PROVIDER/NAME"]),
+        ("--threshold 0.5 a.csv", &["`--threshold` does nothing here"]),
+        ("--model x a.csv", &["`--model` does nothing here"]),
+        ("--reasoning-effort hard --provider openai --model x a.csv", &["use one of: none, minimal, low"]),
+        ("--max-cost 0 a.csv", &["must be an amount above 0"]),
+        ("--max-failures 101% a.csv", &["a share like `5%`"]),
+        ("limits set openai/a --rpm 0", &["invalid value '0'"]),
+        ("limits set openai/a --reset --rpm 5", &["cannot be used with"]),
+        ("taxonomy check no.toml", &["no.toml"]),
+        ("config", &["requires a subcommand"]),
         ("-m", &["a value is required for '--mode <MODE>'"]),
     ] {
         let args: Vec<&str> = line.split_whitespace().collect();
@@ -198,4 +222,29 @@ fn the_defaults_that_the_help_tells_are_true() {
     let serve = Cli::command().find_subcommand("serve").unwrap().clone();
     let bind = serve.get_arguments().find(|argument| argument.get_id() == "bind").unwrap().clone();
     assert_eq!(format!("http://{}", bind.get_default_values()[0].display()), cluster::DEFAULT_SERVICE_URI);
+}
+
+#[test]
+fn a_label_set_can_be_looked_at() {
+    let folder = Folder::new().file("bad.toml", "name = \"bad\"\n");
+    let said = |args: &[&str]| {
+        let ran = folder.classify(&[&["taxonomy"], args].concat());
+        assert_eq!(ran.code, Some(0), "{ran:#?}");
+        (ran.stdout, ran.stderr)
+    };
+    let (shown, _) = said(&["show"]);
+    for field in classify::taxonomy::Taxonomy::economic().fields() {
+        assert!(shown.contains(&format!("\n{} (", field.name)), "{}", field.name);
+    }
+    let (_, checked) = said(&["check"]);
+    assert!(
+        checked.starts_with("economic@1 (") && checked.ends_with("can be used: 11 fields\n"),
+        "{checked}"
+    );
+    let schema: serde_json::Value = serde_json::from_str(&said(&["schema"]).0).unwrap();
+    assert!(jsonschema::meta::is_valid(&schema));
+    let several = said(&["schema", "--items-per-call", "5"]).0;
+    assert!(several.contains("\"items\"") && several != schema.to_string());
+    assert!(said(&["prompt"]).0.contains("higher-is-positive"));
+    folder.classify(&["taxonomy", "check", "bad.toml"]).failed(2).mentioned(&["bad.toml"]);
 }

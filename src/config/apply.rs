@@ -60,11 +60,11 @@ pub fn apply(
     let mut used: Vec<(&Setting, &Entry)> = Vec::new();
     for setting in &all {
         let excluded = excluded(root, sections, setting, &all);
-        let replaced = all.iter().filter(|other| {
+        let pointless = all.iter().filter(|other| {
             let by = |(by, those): &(&str, &[&str])| *by == other.id() && those.contains(&setting.id());
             other.section == setting.section && replaces.iter().any(by)
         });
-        let rivals: Vec<&Setting> = excluded.iter().copied().chain(replaced).collect();
+        let rivals: Vec<&Setting> = excluded.iter().copied().chain(pointless).collect();
         let at = if setting.section.is_empty() || words.is_empty() { Vec::new() } else { words.clone() };
         let typed = |rival: &&Setting| given(rival) == Some(ValueSource::CommandLine);
         if !typed(&setting) && rivals.iter().any(typed) {

@@ -68,8 +68,10 @@ impl Purse {
         let rows = recorded.succeeded + recorded.failed.values().sum::<u64>();
         let mut account = self.account();
         account.under_way = account.under_way.saturating_sub(rows);
-        account.spent += recorded.usage.cost_usd.unwrap_or_default();
-        account.paid += rows.saturating_sub(recorded.reused + recorded.spared);
+        let paid = rows.saturating_sub(recorded.reused + recorded.spared);
+        // A service that was not given the price does not tell the cost, and the money is gone all the same.
+        account.spent += recorded.usage.cost_usd.unwrap_or(account.expected * float(paid));
+        account.paid += paid;
         drop(account);
         self.news.notify_waiters();
     }
@@ -148,6 +150,18 @@ mod tests {
             assert_eq!(purse.take(100).now_or_never(), Some(true));
             purse.recorded(&recorded(100, 100, 0.0));
         }
+    }
+
+    #[test]
+    fn a_service_that_does_not_know_the_price_is_no_reason_to_go_on() {
+        let purse = purse(1.0);
+        for _ in 0..2 {
+            assert_eq!(purse.take(50).now_or_never(), Some(true));
+            let untold =
+                Recorded { usage: Usage { requests: 50, ..Usage::default() }, ..recorded(50, 0, 0.0) };
+            purse.recorded(&untold);
+        }
+        assert_eq!(purse.take(1).now_or_never(), Some(false));
     }
 
     #[test]

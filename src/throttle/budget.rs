@@ -4,7 +4,7 @@
 //! a [`Budget`] must let one caller in at a time; `service` keeps it in a Restate virtual object.
 //!
 //! A lease is a number of requests that may leave within its time to live. A request that arrives within some window of
-//! 60 s was leased at most `ttl + SPREAD` before that window began; so a grant counts until 60 s + `ttl` + [`SPREAD`] after it
+//! 60 s was leased at most `ttl + SPREAD` before that window began; so a grant counts until 60 s + `ttl` + `SPREAD` after it
 //! was made, and no window of 60 s of arrivals holds more than the limit. The price is `(ttl + SPREAD) / 60 s` of the
 //! limit: under 1 % for the times to live in use.
 //!

@@ -103,8 +103,10 @@ pub(crate) fn another_taxonomy_is_refused(world: &mut World) {
         "{}",
         ran.stderr
     );
-    let ran = world.classify(&["--provider", "psychic", "-o", "other.jsonl", &table]).expect_code(2);
-    assert!(ran.stderr.contains("no provider `psychic`"), "{}", ran.stderr);
+    let model = ["--provider", "anthropic", "--model", "claude-haiku-5-5", "-o", "other.jsonl", &table];
+    let ran = world.classify(&model).expect_code(2);
+    assert!(ran.stderr.contains("the service has no provider `anthropic`"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("hint: export ANTHROPIC_API_KEY=… where"), "{}", ran.stderr);
     assert!(!world.path("other.jsonl").exists() && !world.path("other.jsonl.partial").exists());
 }
 

@@ -41,6 +41,7 @@ const TESTS: &[(&str, Test)] = &[
     ),
     ("rate::arrivals_follow_the_rate", rate::arrivals_follow_the_rate),
     ("service::says_when_its_port_is_taken", service::says_when_its_port_is_taken),
+    ("service::says_when_no_node_can_keep_the_limits", service::says_when_no_node_can_keep_the_limits),
     ("service::drains_on_sigterm", service::drains_on_sigterm),
     ("faults::a_killed_node_costs_nothing_but_time", faults::a_killed_node_costs_nothing_but_time),
     ("faults::a_killed_service_costs_nothing_but_time", faults::a_killed_service_costs_nothing_but_time),

@@ -1,8 +1,11 @@
 //! `serve` as a process.
 
+use std::fs;
+use std::time::Duration;
+
 use nix::sys::signal::Signal;
 
-use crate::support::World;
+use crate::support::{Guarded, World, wait_for};
 
 pub(crate) fn says_when_its_port_is_taken(world: &mut World) {
     let bind = format!("127.0.0.1:{}", world.service_port());
@@ -27,4 +30,15 @@ pub(crate) fn drains_on_sigterm(world: &mut World) {
         let repeated = world.repeated_since(before);
         assert!(repeated <= 10, "{signal}: {repeated} calls were repeated");
     }
+}
+
+pub(crate) fn says_when_no_node_can_keep_the_limits(world: &mut World) {
+    let nowhere = "http://127.0.0.1:1";
+    let _service = Guarded(world.spawn_service(0, "alone.log", "alone.jsonl", |service| {
+        service.env("OPENAI_API_KEY", "none").args(["--ingress", nowhere]);
+    }));
+    wait_for("a warning", Duration::from_secs(20), || {
+        let said = fs::read_to_string(world.path("alone.log")).unwrap_or_default();
+        said.contains(&format!("warning: no Restate node answers at {nowhere}: requests to models wait"))
+    });
 }

@@ -116,6 +116,11 @@ impl World {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_classify"));
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("restate-cache");
+        // Settings and keys of the developer are none of the tests'.
+        let theirs = |name: &str| name.starts_with("CLASSIFY_") || name.ends_with("_API_KEY");
+        for (name, _) in std::env::vars().filter(|(name, _)| theirs(name)) {
+            command.env_remove(name);
+        }
         command
             .args(args)
             .env("CLASSIFY_HOME", self.path("state"))
