@@ -244,7 +244,7 @@ fn a_label_set_can_be_looked_at() {
     let schema: serde_json::Value = serde_json::from_str(&said(&["schema"]).0).unwrap();
     assert!(jsonschema::meta::is_valid(&schema));
     let several = said(&["schema", "--items-per-call", "5"]).0;
-    assert!(several.contains("\"items\"") && several != schema.to_string());
+    assert!(several.contains("\"items\"") && !schema.to_string().contains("\"items\""));
     assert!(said(&["prompt"]).0.contains("higher-is-positive"));
     folder.classify(&["taxonomy", "check", "bad.toml"]).failed(2).mentioned(&["bad.toml"]);
 }

@@ -20,7 +20,9 @@ pub fn with_environment(root: Command, sections: &Sections) -> Command {
     let default = sections.first().map(|words| words.join(".")).unwrap_or_default();
     settings(&root, sections).into_iter().fold(root, |root, setting| {
         let change = |arg: Arg| {
-            let arg = arg.env(setting.variable.clone());
+            // Names that follow from the rule need not stand in the help.
+            let hidden = arg.get_env().is_none();
+            let arg = arg.env(setting.variable.clone()).hide_env(hidden);
             if setting.is_switch() { arg.value_parser(BoolishValueParser::new()) } else { arg }
         };
         let changed = change_in(root, &words(&setting, sections), setting.id(), &change);

@@ -70,7 +70,8 @@ impl Purse {
         account.under_way = account.under_way.saturating_sub(rows);
         let paid = rows.saturating_sub(recorded.reused + recorded.spared);
         // A service that was not given the price does not tell the cost, and the money is gone all the same.
-        account.spent += recorded.usage.cost_usd.unwrap_or(account.expected * float(paid));
+        let expected = account.expected * float(paid);
+        account.spent += recorded.usage.cost_usd.unwrap_or(expected);
         account.paid += paid;
         drop(account);
         self.news.notify_waiters();
