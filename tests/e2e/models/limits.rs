@@ -140,7 +140,10 @@ pub(crate) fn two_services_share_one_limit(world: &mut World) {
         (before, between(&seen, changed + Duration::from_secs(1), span))
     });
     measured(&format!("pair: calls in {span:?} before and after by process: {speeds:?}"));
-    assert!(speeds.iter().all(|(before, after)| after * 10 >= before * 15), "{speeds:?}");
+    // Together twice as fast; which of them gets how much of that depends on who asks when.
+    let [before, after]: [usize; 2] =
+        [speeds.iter().map(|speed| speed.0).sum(), speeds.iter().map(|speed| speed.1).sum()];
+    assert!(after * 10 >= before * 18 && speeds.iter().all(|(before, after)| after > before), "{speeds:?}");
     run.finish().expect_code(0);
     world.expect_each_once(&table, "pair.jsonl");
     assert!(fullest_minute(&seen()) <= 2 * LIMIT);
