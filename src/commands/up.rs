@@ -85,7 +85,8 @@ async fn service(folder: &Folder, home: &Path, global: &Global, args: &RunArgs, 
     };
     let program = std::env::current_exe()
         .map_err(|error| Failure::unexpected(format!("cannot find this program: {error}")))?;
-    let command = ServiceCommand { program, args: serve_args(address, home, global, args), address, timeout: TIMEOUT };
+    let command =
+        ServiceCommand { program, args: serve_args(address, home, global, args), address, timeout: TIMEOUT };
     let begun = std::time::Instant::now();
     let started = cluster::start_service(folder, &command, &cluster_command::say(ui)).await?;
     tracing::debug!(uri = started.uri, took = duration(begun.elapsed()), "service started");

@@ -70,7 +70,8 @@ impl Classifier {
         }
         // A model's answer is paid for: once it is in the journal, no replay asks again.
         let shared = Arc::clone(&self.shared);
-        let Json(outcome) = ctx.run(|| async move { Ok(Json(shared.ask(request).await?)) }).name("ask").await?;
+        let Json(outcome) =
+            ctx.run(|| async move { Ok(Json(shared.ask(request).await?)) }).name("ask").await?;
         classifying.answered(&outcome);
         Ok(Json(outcome))
     }
