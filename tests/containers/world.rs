@@ -235,10 +235,7 @@ impl DerefMut for World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        if let Some(mut service) = self.service.take() {
-            let _ended = service.child.kill();
-            let _status = service.child.wait();
-        }
+        self.service = None;
         self.project().remove();
         if self.stage == Stage::OtherStore {
             snapshots::remove_other_store();

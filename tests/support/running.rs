@@ -1,6 +1,7 @@
 //! A run of the real binary that goes on while a test looks at it, and what it left behind.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -67,12 +68,20 @@ impl Running {
     }
 
     /// Waits for the end.
-    pub(crate) fn finish(self) -> Ran {
-        let said = self.stderr.clone();
-        let output = self.child.wait_with_output().expect("its output");
-        let mut ran = Ran::from(output);
-        ran.stderr = fs::read_to_string(said).unwrap_or_default();
-        ran
+    pub(crate) fn finish(mut self) -> Ran {
+        let mut stdout = String::new();
+        let mut pipe = self.child.stdout.take().expect("a piped stdout");
+        pipe.read_to_string(&mut stdout).expect("UTF-8");
+        let code = self.child.wait().expect("its status").code();
+        Ran { code, stdout, stderr: self.said() }
+    }
+}
+
+impl Drop for Running {
+    /// A test that fails in mid-run leaves no process behind.
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _status = self.child.wait();
     }
 }
 
