@@ -32,7 +32,8 @@ pub(crate) struct Ran {
 
 /// A running one.
 pub(crate) struct Running {
-    child: Child,
+    /// Until it is waited for.
+    child: Option<Child>,
     stderr: PathBuf,
 }
 
@@ -158,7 +159,7 @@ impl World {
         let stderr = self.path("run.stderr");
         let log = fs::File::create(&stderr).expect("a log");
         let child = self.command(args).stdout(Stdio::piped()).stderr(log).spawn().expect("the binary runs");
-        Running { child, stderr }
+        Running { child: Some(child), stderr }
     }
 
     /// Writes a CSV of `count` indicators nobody has seen before; returns its name.
@@ -285,20 +286,31 @@ impl Running {
     }
 
     pub(crate) fn has_ended(&mut self) -> bool {
-        !matches!(self.child.try_wait(), Ok(None))
+        !matches!(self.child.as_mut().expect("a run").try_wait(), Ok(None))
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
-        send(self.child.id(), signal);
+        send(self.child.as_ref().expect("a run").id(), signal);
     }
 
     /// Waits for the end.
-    pub(crate) fn finish(self) -> Ran {
+    pub(crate) fn finish(mut self) -> Ran {
         let said = self.stderr.clone();
-        let output = self.child.wait_with_output().expect("its output");
+        let child = self.child.take().expect("a run");
+        let output = child.wait_with_output().expect("its output");
         let mut ran = Ran::from(output);
         ran.stderr = fs::read_to_string(said).unwrap_or_default();
         ran
+    }
+}
+
+impl Drop for Running {
+    /// A test that failed in mid-run leaves nothing behind.
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ended = child.kill();
+            let _status = child.wait();
+        }
     }
 }
 
