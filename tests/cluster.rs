@@ -391,7 +391,7 @@ fn snapshots_go_where_they_are_wanted_and_keys_only_to_the_nodes() {
     let server = home.run_with_server(script, &["start", "--ports", "auto"]);
     assert!(!server.stderr.contains("key-of-a-test"), "{server:?}");
     let store = ["--snapshots", "s3://bucket/x", "--snapshots-endpoint", "http://127.0.0.1:1"];
-    let mut command = home.command(&[&["start"][..], &store].concat());
+    let mut command = home.command(&[&["start", "--ports", "auto"][..], &store].concat());
     command.env("RESTATE_SERVER", home.dir.path().join("server.sh")).env_remove("AWS_REGION");
     command.env("AWS_ACCESS_KEY_ID", "key-of-a-test").env("AWS_SECRET_ACCESS_KEY", "secret-of-a-test");
     Ran::of(&mut command).expect(4, &["key-of-a-test us-east-1 {", "destination=\"s3://bucket/x\""]);
