@@ -111,7 +111,7 @@ pub(crate) fn two_services_share_one_limit(world: &mut World) {
     let balancer = providers[0].runtime.block_on(balance(world.service_port(), ports));
     world.register();
 
-    let table = world.table(1_750);
+    let table = world.table(1_900);
     let run = world.begin(&with_model("stub-pair", &["-o", "pair.jsonl", &table]));
     let seen = || {
         let mut seen: Vec<Seen> = providers.iter().flat_map(|provider| provider.seen("stub-pair")).collect();
@@ -129,7 +129,7 @@ pub(crate) fn two_services_share_one_limit(world: &mut World) {
     assert!(used * 100 >= LIMIT * 99, "only {used} requests in a saturated minute");
     assert!(shares.iter().all(|share| share * 5 > full.len()), "{shares:?}: one of them got next to nothing");
 
-    // A person doubles the limit, and both go faster.
+    // A person doubles the limit, and it holds at once.
     let span = Duration::from_secs(8);
     world.classify(&["limits", "set", "openai/stub-pair", "--rpm", "2400"]).expect_code(0);
     let changed = Instant::now();
@@ -140,10 +140,10 @@ pub(crate) fn two_services_share_one_limit(world: &mut World) {
         (before, between(&seen, changed + Duration::from_secs(1), span))
     });
     measured(&format!("pair: calls in {span:?} before and after by process: {speeds:?}"));
-    // Together twice as fast; which of them gets how much of that depends on who asks when.
+    // Together twice as fast. Calls stay with the process they were sent to, and near the end one may have none left.
     let [before, after]: [usize; 2] =
         [speeds.iter().map(|speed| speed.0).sum(), speeds.iter().map(|speed| speed.1).sum()];
-    assert!(after * 10 >= before * 18 && speeds.iter().all(|(before, after)| after > before), "{speeds:?}");
+    assert!(after * 10 >= before * 18, "{speeds:?}");
     run.finish().expect_code(0);
     world.expect_each_once(&table, "pair.jsonl");
     assert!(fullest_minute(&seen()) <= 2 * LIMIT);
