@@ -140,6 +140,7 @@ impl Client {
     }
 
     fn reply(&self, body: &[u8]) -> Result<Reply, CallError> {
+        // What is no JSON is no reply either; where in it the parser stopped helps nobody.
         let value: Option<Value> = serde_json::from_slice(body).ok();
         let reply = value.as_ref().and_then(|value| match self.provider() {
             Provider::OpenAi | Provider::Compatible => openai::reply(value),
@@ -156,6 +157,7 @@ impl Client {
     }
 
     fn status(&self, status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> CallError {
+        // Gateways answer with HTML, too: then the text itself is the message.
         let value: Option<Value> = serde_json::from_slice(body).ok();
         let said = value.as_ref().and_then(|value| self.error_message(value));
         let text = String::from_utf8_lossy(body);

@@ -163,9 +163,11 @@ fn clean(folder: &Folder, args: &CleanArgs, ui: Ui) -> Result<ExitStatus> {
 }
 
 fn confirmed(folder: &Folder) -> Result<bool> {
+    let in_containers = State::load(folder)?.is_some_and(|state| state.runtime == cluster::Runtime::Docker);
     let lost = format!(
-        "Delete {} with everything the cluster `{}` knows (queued work, workflow state, results not fetched yet)?",
+        "Delete {}{} with everything the cluster `{}` knows (queued work, workflow state, results not fetched yet)?",
         folder.path().display(),
+        if in_containers { ", the cluster's containers and their volumes (snapshots, too)" } else { "" },
         folder.name()
     );
     if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
