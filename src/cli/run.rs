@@ -8,8 +8,8 @@ use clap::{Args, ValueEnum};
 
 use super::cluster::{Runtime, ServerArgs};
 use crate::cluster::DEFAULT_NAME;
+use crate::domain::brakes::MaxFailures;
 use crate::domain::method::{Effort, HYBRID, Method, RULES};
-use crate::engine::MaxFailures;
 use crate::error::Failure;
 use crate::input;
 use crate::llm::{Model, Provider};

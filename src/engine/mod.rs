@@ -22,7 +22,7 @@ use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::task::TaskTracker;
 
-pub use brakes::{Brakes, MaxFailures};
+pub use brakes::Brakes;
 pub use feed::{LARGEST_BODY, rehearse};
 
 use crate::domain::batch::RunOptions;

@@ -18,6 +18,22 @@ pub const MODEL_LIMITS_LEASE: &str = "lease";
 pub const MODEL_LIMITS_SHOW: &str = "show";
 /// Overrules the limits that processes were started with.
 pub const MODEL_LIMITS_SET: &str = "set";
+/// The virtual object that submits the batches of a detached run; its key is the run's id.
+pub const DETACHED_RUN: &str = "DetachedRun";
+/// Begins a run of which all pages are there, see [`Plan`](crate::domain::detached::Plan).
+pub const DETACHED_RUN_BEGIN: &str = "begin";
+/// Tells where the run is, see [`Progress`](crate::domain::detached::Progress).
+pub const DETACHED_RUN_SHOW: &str = "show";
+/// Submits nothing more for the time being.
+pub const DETACHED_RUN_PAUSE: &str = "pause";
+/// Goes on submitting.
+pub const DETACHED_RUN_RESUME: &str = "resume";
+/// Submits nothing more, and throws away what was not submitted.
+pub const DETACHED_RUN_CANCEL: &str = "cancel";
+/// The virtual object that keeps batches of a detached run until they are submitted; its key is `{run_id}.{page}`.
+pub const BATCH_PAGE: &str = "BatchPage";
+/// Keeps batches. The body is text: the index of the first, then each batch's request, a line each.
+pub const BATCH_PAGE_PUT: &str = "put";
 
 use serde::{Deserialize, Serialize};
 

@@ -79,6 +79,7 @@ fn plan(global: &Global, args: &RunArgs, taxonomy: &Taxonomy, ui: Ui) -> Result<
         method,
         taxonomy: taxonomy.digest().to_owned(),
         nonce: args.force.then(|| run_id.clone()),
+        detached: false,
     };
     let pace = pace(global, args)?;
     let expected_cost_usd = match args.max_cost {
@@ -103,7 +104,7 @@ fn read(args: &RunArgs, ui: Ui) -> Result<Checked> {
 async fn show_plan(global: &Global, args: &RunArgs, taxonomy: &Taxonomy, ui: Ui) -> Result<ExitStatus> {
     let method = args.method()?;
     let checked = read(args, ui)?;
-    let options = RunOptions { method, taxonomy: taxonomy.digest().to_owned(), nonce: None };
+    let options = RunOptions { method, taxonomy: taxonomy.digest().to_owned(), nonce: None, detached: false };
     let nodes = target::ingress(global, &args.cluster, &args.ingress).unwrap_or_default();
     let nodes: Vec<Ingress> = nodes.into_iter().map(|(_, node)| node).collect();
     let known = if args.force { &[][..] } else { &nodes[..] };

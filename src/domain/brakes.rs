@@ -1,0 +1,53 @@
+//! How many failures a run may have.
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Finished rows from which a share of failures means something.
+const ENOUGH: u64 = 50;
+
+/// Most failures a run may have.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MaxFailures {
+    /// So many rows.
+    Count(u64),
+    /// A share of the finished rows, from 0 to 1; judged from 50 finished rows on.
+    Share(f64),
+}
+
+impl MaxFailures {
+    /// What is wrong with `failed` of `finished` rows, if anything is.
+    pub fn excess(self, failed: u64, finished: u64) -> Option<String> {
+        let said = match self {
+            Self::Count(most) => (failed > most).then(|| format!("more than {most}")),
+            Self::Share(share) => {
+                let over = finished >= ENOUGH && ratio(failed, finished) > share;
+                over.then(|| format!("more than {}% of {finished}", share * 100.0))
+            }
+        }?;
+        Some(format!("{failed} indicators have failed, {said} (`--max-failures`)"))
+    }
+}
+
+impl FromStr for MaxFailures {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "must be a number of rows, or a share like `5%`".to_owned();
+        match text.strip_suffix('%') {
+            Some(percent) => {
+                let percent: f64 = percent.trim().parse().map_err(|_| wrong())?;
+                (0.0..=100.0).contains(&percent).then(|| Self::Share(percent / 100.0)).ok_or_else(wrong)
+            }
+            None => text.parse().map(Self::Count).map_err(|_| wrong()),
+        }
+    }
+}
+
+fn ratio(part: u64, whole: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a share")]
+    let ratio = part as f64 / whole as f64;
+    ratio
+}

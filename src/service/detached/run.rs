@@ -1,0 +1,381 @@
+//! What a detached run does next. Pure: the object around it tells it the time and does what it decides.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::detached::{PAGE, Phase, Plan, Progress};
+use crate::domain::money::Account;
+use crate::domain::tally::Tally;
+use crate::throttle::schedule::{PERIOD, Schedule};
+
+/// When to look again where there is no rate, or no room: what finishes makes room at any time.
+const SOON: Duration = Duration::from_millis(250);
+/// Pages thrown away in one step, so that no step takes long.
+const DISCARDED_AT_ONCE: u64 = 500;
+
+/// The state of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Run {
+    progress: Progress,
+    /// Steps of an earlier epoch are none any more.
+    epoch: u64,
+    schedule: Schedule,
+    account: Account,
+    /// Pages before this one hold nothing that is still to be thrown away.
+    discarded: u64,
+}
+
+/// What to do now.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Step {
+    /// Batches to submit, and how long from now.
+    pub(super) releases: Vec<(u64, Duration)>,
+    /// Pages to be cleared of what was not submitted.
+    pub(super) discards: Range<u64>,
+    /// When to take the next step; `None`: not until something else happens.
+    pub(super) again: Option<Duration>,
+}
+
+impl Run {
+    /// A run that begins now.
+    pub(super) fn new(plan: Plan, now: u64) -> Self {
+        let account = Account::new(plan.max_cost_usd, plan.expected_cost_usd);
+        let progress = Progress {
+            plan,
+            phase: Phase::Running,
+            halted: None,
+            released: 0,
+            finished: 0,
+            tally: Tally::default(),
+            begun_at_ms: now,
+            ended_at_ms: None,
+        };
+        Self { progress, epoch: 0, schedule: Schedule::default(), account, discarded: 0 }
+    }
+
+    pub(super) fn progress(&self) -> &Progress {
+        &self.progress
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// What is to be done now, taken as done.
+    pub(super) fn step(&mut self, now: u64) -> Step {
+        match self.progress.phase {
+            Phase::Running => self.release(now),
+            Phase::Paused => Step::default(),
+            Phase::Cancelled => self.discard(),
+        }
+    }
+
+    fn release(&mut self, now: u64) -> Step {
+        self.schedule.look(now);
+        let mut step = Step { again: Some(PERIOD), ..Step::default() };
+        let batches = self.progress.plan.batches();
+        while self.progress.released < batches {
+            let Some(delay) = self.schedule.next(now) else { return step };
+            let rows = self.progress.plan.rows(self.progress.released);
+            let in_flight = self.progress.in_flight();
+            // A batch larger than all the room there is travels alone.
+            let most = u64::from(self.progress.plan.max_in_flight.get());
+            if in_flight > 0 && in_flight + rows > most {
+                step.again = Some(SOON);
+                return step;
+            }
+            if !self.account.take(rows) {
+                step.again = Some(SOON);
+                if self.account.is_idle() {
+                    self.halt(self.account.excess().unwrap_or_default());
+                    step.again = None;
+                }
+                return step;
+            }
+            self.schedule.take(rows, self.progress.plan.per_minute);
+            step.releases.push((self.progress.released, delay));
+            self.progress.released += 1;
+        }
+        step.again = None;
+        step
+    }
+
+    fn discard(&mut self) -> Step {
+        let from = self.discarded.max(self.progress.released / PAGE);
+        let to = self.progress.plan.pages().min(from + DISCARDED_AT_ONCE);
+        self.discarded = to;
+        let again = (to < self.progress.plan.pages()).then_some(SOON);
+        Step { discards: from..to, again, ..Step::default() }
+    }
+
+    /// Counts a finished batch. What it says may make the run halt.
+    pub(super) fn finished(&mut self, tally: Tally) {
+        self.account.settle(tally.rows(), tally.reused + tally.spared, &tally.usage);
+        let hopeless = tally.hopeless.clone();
+        self.progress.finished += 1;
+        self.progress.tally.add(tally);
+        let Progress { tally, plan, .. } = &self.progress;
+        let too_many = plan.max_failures.and_then(|most| most.excess(tally.failures(), tally.rows()));
+        let reason = hopeless
+            .map(|said| format!("every further call would fail as this one did: {said}"))
+            .or(too_many);
+        if let Some(reason) = reason.filter(|_| !self.progress.is_over()) {
+            self.halt(reason);
+        }
+    }
+
+    /// Whether it is over, and nobody has noted when.
+    pub(super) fn has_just_ended(&self) -> bool {
+        self.progress.is_over() && self.progress.ended_at_ms.is_none()
+    }
+
+    pub(super) fn end(&mut self, now: u64) {
+        self.progress.ended_at_ms = Some(now);
+    }
+
+    fn halt(&mut self, reason: String) {
+        if self.progress.phase == Phase::Running {
+            self.pause();
+            self.progress.halted = Some(reason);
+        }
+    }
+
+    /// Submits nothing more until it is resumed; what is planned already is submitted within two seconds.
+    pub(super) fn pause(&mut self) {
+        if self.progress.phase == Phase::Running {
+            self.progress.phase = Phase::Paused;
+            self.epoch += 1;
+        }
+    }
+
+    /// Goes on. A run that goes on already begins a new epoch, too: should its next step have been killed, this is how it
+    /// gets another.
+    ///
+    /// # Errors
+    /// When it was cancelled: what was not submitted may be gone.
+    pub(super) fn resume(&mut self) -> Result<(), &'static str> {
+        if self.progress.phase == Phase::Cancelled {
+            return Err("the run was cancelled");
+        }
+        self.progress.phase = Phase::Running;
+        self.progress.halted = None;
+        self.epoch += 1;
+        self.schedule.rest();
+        Ok(())
+    }
+
+    /// Submits nothing more, ever.
+    pub(super) fn cancel(&mut self) {
+        if !self.progress.is_over() {
+            self.progress.phase = Phase::Cancelled;
+            self.epoch += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::num::NonZeroU32;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::brakes::MaxFailures;
+    use crate::domain::outcome::{FailureClass, Usage};
+
+    const START: u64 = 1_700_000_000_000;
+
+    fn plan(indicators: u64) -> Plan {
+        Plan {
+            indicators,
+            batch_size: NonZeroU32::new(10).unwrap(),
+            per_minute: Some(600.0),
+            max_in_flight: NonZeroU32::new(1_000).unwrap(),
+            max_failures: None,
+            max_cost_usd: None,
+            expected_cost_usd: 0.0,
+        }
+    }
+
+    fn succeeded(rows: u64) -> Tally {
+        Tally { succeeded: rows, ..Tally::default() }
+    }
+
+    fn failed(rows: u64) -> Tally {
+        Tally { failed: BTreeMap::from([(FailureClass::Schema, rows)]), ..Tally::default() }
+    }
+
+    #[test]
+    fn batches_leave_at_the_rate_and_the_last_is_smaller() {
+        let mut run = Run::new(plan(35), START);
+        let first = run.step(START);
+        assert_eq!(first.releases, [(0, Duration::ZERO), (1, Duration::from_secs(1))]);
+        assert_eq!(first.again, Some(PERIOD));
+        assert_eq!(run.step(START + 1_000).releases, [(2, Duration::from_secs(1))]);
+        assert_eq!(run.progress().in_flight(), 30);
+        let last = run.step(START + 2_000);
+        assert_eq!((last.releases, last.again), (vec![(3, Duration::from_secs(1))], None));
+        assert_eq!(run.progress().in_flight(), 35);
+        for batch in 0..4 {
+            assert!(!run.has_just_ended());
+            run.finished(succeeded(run.progress().plan.rows(batch)));
+        }
+        assert!(run.has_just_ended());
+        assert_eq!((run.progress().pending(), run.progress().in_flight()), (0, 0));
+    }
+
+    #[test]
+    fn what_is_in_flight_leaves_no_room() {
+        let most = NonZeroU32::new(20).unwrap();
+        let mut run = Run::new(Plan { per_minute: None, max_in_flight: most, ..plan(1_000) }, START);
+        let step = run.step(START);
+        assert_eq!((step.releases.len(), step.again), (2, Some(SOON)));
+        assert_eq!(run.step(START + 250).releases, []);
+        run.finished(succeeded(10));
+        assert_eq!(run.step(START + 500).releases, [(2, Duration::ZERO)]);
+    }
+
+    #[test]
+    fn a_batch_larger_than_all_the_room_travels_alone() {
+        let mut run = Run::new(Plan { max_in_flight: NonZeroU32::MIN, ..plan(20) }, START);
+        assert_eq!(run.step(START).releases.len(), 1);
+        assert_eq!(run.step(START + 1_000).releases, []);
+        run.finished(failed(10));
+        assert_eq!(run.step(START + 2_000).releases.len(), 1);
+    }
+
+    #[test]
+    fn a_pause_is_an_epoch_of_its_own_and_costs_no_time_of_the_schedule() {
+        let mut run = Run::new(plan(1_000), START);
+        let released = run.step(START).releases.len() as u64;
+        let epoch = run.epoch();
+        run.pause();
+        assert!(run.epoch() > epoch);
+        assert_eq!(run.step(START + 1_000), Step::default());
+        let epoch = run.epoch();
+        run.resume().unwrap();
+        assert!(run.epoch() > epoch);
+        assert_eq!(run.step(START + 60_000).releases[0], (released, Duration::ZERO));
+    }
+
+    #[test]
+    fn cancelled_is_for_good_and_clears_what_was_not_submitted() {
+        let mut run = Run::new(Plan { per_minute: None, ..plan(640 * 600) }, START);
+        assert_eq!(run.step(START).releases.len(), 100);
+        run.cancel();
+        assert!(run.resume().is_err());
+        let first = run.step(START + 1_000);
+        assert_eq!(
+            (first.discards, first.again),
+            (1..501, Some(SOON)),
+            "the page that is half submitted, too"
+        );
+        let second = run.step(START + 2_000);
+        assert_eq!((second.discards, second.again), (501..600, None));
+        for _ in 0..100 {
+            assert!(!run.progress().is_over());
+            run.finished(succeeded(10));
+        }
+        assert!(run.has_just_ended());
+        assert_eq!(run.progress().pending(), 640 * 600 - 1_000);
+    }
+
+    #[test]
+    fn a_run_that_is_over_cannot_be_cancelled() {
+        let mut run = Run::new(plan(10), START);
+        run.step(START);
+        run.finished(succeeded(10));
+        run.cancel();
+        assert_eq!(run.progress().phase, Phase::Running);
+    }
+
+    #[test]
+    fn it_halts_when_every_call_would_fail_or_too_many_did() {
+        let mut run = Run::new(plan(100), START);
+        run.step(START);
+        run.finished(Tally { hopeless: Some("openai: 401".into()), ..failed(10) });
+        assert_eq!(run.progress().phase, Phase::Paused);
+        assert!(run.progress().halted.as_ref().unwrap().ends_with("openai: 401"));
+        assert_eq!(run.step(START + 1_000), Step::default());
+        run.resume().unwrap();
+        assert_eq!((run.progress().phase, &run.progress().halted), (Phase::Running, &None));
+
+        let mut run = Run::new(Plan { max_failures: Some(MaxFailures::Count(9)), ..plan(100) }, START);
+        run.step(START);
+        run.finished(failed(9));
+        assert_eq!(run.progress().halted, None);
+        run.finished(failed(1));
+        assert!(run.progress().halted.as_ref().unwrap().contains("more than 9"));
+    }
+
+    #[test]
+    fn it_halts_when_the_money_is_spent() {
+        let money = Plan { max_cost_usd: Some(0.25), expected_cost_usd: 0.01, per_minute: None, ..plan(100) };
+        let mut run = Run::new(money, START);
+        let step = run.step(START);
+        assert_eq!((step.releases.len(), step.again), (2, Some(SOON)), "the rest may turn out to fit");
+        for _ in 0..2 {
+            let usage = Usage { cost_usd: Some(0.1), ..Usage::default() };
+            run.finished(Tally { usage, ..succeeded(10) });
+        }
+        let step = run.step(START + 250);
+        assert_eq!((step.releases.len(), step.again), (0, None));
+        assert!(run.progress().halted.as_ref().unwrap().contains("0.2000 USD are spent"));
+    }
+
+    #[derive(Debug, Clone)]
+    enum Happens {
+        Step,
+        Finish(bool),
+        Pause,
+        Resume,
+        Cancel,
+    }
+
+    proptest! {
+        #[test]
+        fn rows_reconcile_whatever_happens(
+            indicators in 1_u64..2_000,
+            happens in prop::collection::vec(
+                prop_oneof![
+                    8 => Just(Happens::Step),
+                    8 => any::<bool>().prop_map(Happens::Finish),
+                    1 => Just(Happens::Pause),
+                    2 => Just(Happens::Resume),
+                    1 => Just(Happens::Cancel),
+                ],
+                1..300,
+            ),
+        ) {
+            let mut run = Run::new(Plan { max_in_flight: NonZeroU32::new(70).unwrap(), ..plan(indicators) }, START);
+            let mut out = std::collections::VecDeque::new();
+            let mut next = 0;
+            for (second, what) in happens.into_iter().enumerate() {
+                match what {
+                    Happens::Step => {
+                        for (batch, _) in run.step(START + second as u64 * 1_000).releases {
+                            prop_assert_eq!(batch, next, "each once and in order");
+                            next += 1;
+                            out.push_back(batch);
+                        }
+                    }
+                    Happens::Finish(well) => if let Some(batch) = out.pop_front() {
+                        let rows = run.progress().plan.rows(batch);
+                        run.finished(if well { succeeded(rows) } else { failed(rows) });
+                    },
+                    Happens::Pause => run.pause(),
+                    Happens::Resume => drop(run.resume()),
+                    Happens::Cancel => run.cancel(),
+                }
+                let progress = run.progress();
+                let in_flight: u64 = out.iter().map(|batch| progress.plan.rows(*batch)).sum();
+                prop_assert_eq!(progress.in_flight(), in_flight);
+                prop_assert!(in_flight <= 70);
+                prop_assert_eq!(progress.tally.rows() + progress.pending(), indicators);
+            }
+        }
+    }
+}
