@@ -8,6 +8,7 @@ mod brakes;
 mod courier;
 pub mod diagnosis;
 mod feed;
+pub mod handover;
 mod pool;
 mod purse;
 mod record;

@@ -8,10 +8,12 @@ use serde::Deserialize;
 
 use super::http::{Error, Origin, status_error, transport};
 use super::names::{
-    BATCH_RUN, BATCH_WORKFLOW, CLASSIFIER, CLASSIFIER_CLASSIFY, CLASSIFIER_INFO, LeaseRequest, MODEL_LIMITS,
-    MODEL_LIMITS_LEASE, MODEL_LIMITS_SET, MODEL_LIMITS_SHOW, ModelLimits, ServiceInfo,
+    BATCH_PAGE, BATCH_PAGE_PUT, BATCH_RUN, BATCH_WORKFLOW, CLASSIFIER, CLASSIFIER_CLASSIFY, CLASSIFIER_INFO,
+    DETACHED_RUN, DETACHED_RUN_BEGIN, LeaseRequest, MODEL_LIMITS, MODEL_LIMITS_LEASE, MODEL_LIMITS_SET,
+    MODEL_LIMITS_SHOW, ModelLimits, Order, ServiceInfo,
 };
 use crate::domain::batch::BatchKey;
+use crate::domain::detached::{Plan, Progress};
 use crate::throttle::budget::{Lease, Limits};
 use crate::tls;
 
@@ -121,12 +123,7 @@ impl Ingress {
     pub async fn service_info(&self, timeout: Duration) -> Result<ServiceInfo, Error> {
         let url = format!("{}/restate/call/{CLASSIFIER}/{CLASSIFIER_INFO}", self.url);
         // Repeated questions share one invocation: while the service is down each would otherwise stay and be retried.
-        let request = self.http.post(&url).header("idempotency-key", "info");
-        let response = exchange(&url, request, timeout).await?;
-        if !response.status().is_success() {
-            return Err(status_error(&url, response).await);
-        }
-        decode(&url, read(&url, response, timeout).await?.as_ref())
+        self.call(&url, self.http.post(&url).header("idempotency-key", "info"), timeout).await
     }
 
     /// Whether the answer to this fingerprint is known: a read that starts nothing.
@@ -158,8 +155,8 @@ impl Ingress {
         request: &LeaseRequest,
         timeout: Duration,
     ) -> Result<Lease, Error> {
-        let body = self.http.post(self.limits_url(model, MODEL_LIMITS_LEASE)).json(request);
-        self.call(model, MODEL_LIMITS_LEASE, body, timeout).await
+        let url = self.object_url(MODEL_LIMITS, model, MODEL_LIMITS_LEASE);
+        self.call(&url, self.http.post(&url).json(request), timeout).await
     }
 
     /// Asks what `model`'s limits are.
@@ -167,8 +164,8 @@ impl Ingress {
     /// # Errors
     /// As [`Ingress::lease`].
     pub async fn model_limits(&self, model: &str, timeout: Duration) -> Result<ModelLimits, Error> {
-        let request = self.http.post(self.limits_url(model, MODEL_LIMITS_SHOW));
-        self.call(model, MODEL_LIMITS_SHOW, request, timeout).await
+        let url = self.object_url(MODEL_LIMITS, model, MODEL_LIMITS_SHOW);
+        self.call(&url, self.http.post(&url), timeout).await
     }
 
     /// Sets `model`'s limits for every process; `None` takes that back.
@@ -181,30 +178,73 @@ impl Ingress {
         limits: Option<Limits>,
         timeout: Duration,
     ) -> Result<(), Error> {
-        let url = self.limits_url(model, MODEL_LIMITS_SET);
-        let response = exchange(&url, self.http.post(&url).json(&limits), timeout).await?;
-        if response.status().is_success() { Ok(()) } else { Err(status_error(&url, response).await) }
+        let url = self.object_url(MODEL_LIMITS, model, MODEL_LIMITS_SET);
+        self.tell(&url, self.http.post(&url).json(&limits), timeout).await
     }
 
-    fn limits_url(&self, model: &str, handler: &str) -> String {
+    /// Keeps batches of a detached run in the cluster; `body` is as [`BATCH_PAGE_PUT`] says. Doing so again changes nothing.
+    ///
+    /// # Errors
+    /// As [`Ingress::lease`].
+    pub async fn put_batches(
+        &self,
+        run_id: &str,
+        page: u64,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<(), Error> {
+        let url = self.object_url(BATCH_PAGE, &format!("{run_id}.{page}"), BATCH_PAGE_PUT);
+        let request = self.http.post(&url).header("content-type", "application/octet-stream").body(body);
+        self.tell(&url, request, timeout).await
+    }
+
+    /// Begins a detached run of which all batches are in the cluster. Doing so again changes nothing.
+    ///
+    /// # Errors
+    /// As [`Ingress::lease`]; [`Error::is_conflict`] where another run has this id.
+    pub async fn begin_run(&self, run_id: &str, plan: &Plan, timeout: Duration) -> Result<Progress, Error> {
+        let url = self.object_url(DETACHED_RUN, run_id, DETACHED_RUN_BEGIN);
+        self.call(&url, self.http.post(&url).json(plan), timeout).await
+    }
+
+    /// Asks or orders something of a detached run; any of it may be said again.
+    ///
+    /// # Errors
+    /// As [`Ingress::lease`]; [`Error::is_unknown_run`], and [`Error::is_conflict`] where the run is not one for which that makes sense.
+    pub async fn detached_run(
+        &self,
+        run_id: &str,
+        order: Order,
+        timeout: Duration,
+    ) -> Result<Progress, Error> {
+        let url = self.object_url(DETACHED_RUN, run_id, order.handler());
+        self.call(&url, self.http.post(&url), timeout).await
+    }
+
+    fn object_url(&self, object: &str, key: &str, handler: &str) -> String {
         // Models are called things like `meta-llama/Llama-3.1-8B`, and a key is one segment of the path.
-        let key = percent_encoding::utf8_percent_encode(model, percent_encoding::NON_ALPHANUMERIC);
-        format!("{}/restate/call/{MODEL_LIMITS}/{key}/{handler}", self.url)
+        let key = percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC);
+        format!("{}/restate/call/{object}/{key}/{handler}", self.url)
     }
 
+    /// Calls a handler that answers with nothing.
+    async fn tell(&self, url: &str, request: RequestBuilder, timeout: Duration) -> Result<(), Error> {
+        let response = exchange(url, request, timeout).await?;
+        if response.status().is_success() { Ok(()) } else { Err(status_error(url, response).await) }
+    }
+
+    /// Calls a handler and reads its answer.
     async fn call<T: for<'de> Deserialize<'de>>(
         &self,
-        model: &str,
-        handler: &str,
+        url: &str,
         request: RequestBuilder,
         timeout: Duration,
     ) -> Result<T, Error> {
-        let url = self.limits_url(model, handler);
-        let response = exchange(&url, request, timeout).await?;
+        let response = exchange(url, request, timeout).await?;
         if !response.status().is_success() {
-            return Err(status_error(&url, response).await);
+            return Err(status_error(url, response).await);
         }
-        decode(&url, read(&url, response, timeout).await?.as_ref())
+        decode(url, read(url, response, timeout).await?.as_ref())
     }
 
     /// Proves that this node can write to the log of the partition that owns `probe`, without needing a service:
@@ -231,8 +271,7 @@ impl Ingress {
     /// When it does not answer.
     pub async fn alive(&self, timeout: Duration) -> Result<(), Error> {
         let url = format!("{}/restate/health", self.url);
-        let response = exchange(&url, self.http.get(&url), timeout).await?;
-        if response.status().is_success() { Ok(()) } else { Err(status_error(&url, response).await) }
+        self.tell(&url, self.http.get(&url), timeout).await
     }
 }
 

@@ -22,14 +22,6 @@ pub const MODEL_LIMITS_SET: &str = "set";
 pub const DETACHED_RUN: &str = "DetachedRun";
 /// Begins a run of which all pages are there, see [`Plan`](crate::domain::detached::Plan).
 pub const DETACHED_RUN_BEGIN: &str = "begin";
-/// Tells where the run is, see [`Progress`](crate::domain::detached::Progress).
-pub const DETACHED_RUN_SHOW: &str = "show";
-/// Submits nothing more for the time being.
-pub const DETACHED_RUN_PAUSE: &str = "pause";
-/// Goes on submitting.
-pub const DETACHED_RUN_RESUME: &str = "resume";
-/// Submits nothing more, and throws away what was not submitted.
-pub const DETACHED_RUN_CANCEL: &str = "cancel";
 /// The virtual object that keeps batches of a detached run until they are submitted; its key is `{run_id}.{page}`.
 pub const BATCH_PAGE: &str = "BatchPage";
 /// Keeps batches. The body is text: the index of the first, then each batch's request, a line each.
@@ -38,6 +30,31 @@ pub const BATCH_PAGE_PUT: &str = "put";
 use serde::{Deserialize, Serialize};
 
 use crate::throttle::budget::{Ask, Limits, Usage};
+
+/// What may be asked of a detached run that has begun. Each is answered with [`Progress`](crate::domain::detached::Progress).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Tell where it is.
+    Show,
+    /// Submit nothing more for the time being.
+    Pause,
+    /// Go on submitting.
+    Resume,
+    /// Submit nothing more, and throw away what was not submitted.
+    Cancel,
+}
+
+impl Order {
+    /// Its handler.
+    pub fn handler(self) -> &'static str {
+        match self {
+            Self::Show => "show",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Cancel => "cancel",
+        }
+    }
+}
 
 /// Body of `ModelLimits/{provider}/{model}/lease`.
 #[derive(Debug, Clone, Serialize, Deserialize)]

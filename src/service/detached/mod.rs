@@ -68,6 +68,7 @@ impl DetachedRun {
         if let Some(delay) = again {
             this(&ctx).step(Json(epoch)).send_after(delay);
         }
+        end(&ctx, &mut run).await?;
         save(&ctx, run);
         Ok(())
     }
@@ -104,7 +105,6 @@ impl DetachedRun {
     async fn cancel(&self, ctx: ObjectContext<'_>) -> HandlerResult<Json<Progress>> {
         let mut run = load(&ctx).await?;
         run.cancel();
-        end(&ctx, &mut run).await?;
         this(&ctx).step(Json(run.epoch())).send();
         Ok(save(&ctx, run))
     }

@@ -1,0 +1,248 @@
+//! Hands a whole run over to the cluster: all batches into its pages, then the word to begin.
+//!
+//! Owns the upload. A client that dies in the middle leaves a run that has not begun; uploading it again, from wherever, does
+//! what was not done yet. Once the run has begun, nobody needs the client any more.
+
+use std::time::Duration;
+
+use bytes::{BufMut as _, BytesMut};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, sleep};
+
+use super::brakes::Brakes;
+use super::feed::{self, Prepared, Work};
+use super::pool::{Verdict, verdict};
+use crate::domain::batch::RunOptions;
+use crate::domain::detached::{PAGE, Plan, Progress};
+use crate::error::{ExitStatus, Failure, Result};
+use crate::input::{InvalidRow, Row};
+use crate::restate::Error;
+use crate::restate::ingress::Ingress;
+use crate::shutdown::{Level, Shutdown};
+use crate::throttle::Pace;
+
+/// Batches read ahead.
+const READ_AHEAD: usize = 8;
+/// Bytes of a page that are sent in one request, where a single batch does not have more: a page of large batches takes several.
+const REQUEST: usize = 1024 * 1024;
+/// Requests under way: two for each of three nodes.
+const AT_ONCE: usize = 6;
+/// Patience with one request. It is done in milliseconds when all is well.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long one request is tried on all nodes in turns.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Pause after a failure.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// A run that shall be handed over.
+#[derive(Debug)]
+pub struct Handover {
+    /// Prefix of every batch key.
+    pub run_id: String,
+    /// Settings every batch carries.
+    pub options: RunOptions,
+    /// How fast the cluster shall submit it.
+    pub pace: Pace,
+    /// What makes it halt.
+    pub brakes: Brakes,
+}
+
+/// What happens meanwhile.
+#[derive(Debug)]
+pub enum Handed {
+    /// So many more indicators are in the cluster.
+    Indicators(u64),
+    /// A row that is no indicator, and stays here.
+    Rejected(InvalidRow),
+}
+
+impl Handover {
+    /// Hands `rows` over through any of `nodes` and begins the run; `tell` hears how it goes. What is asked to stop before that
+    /// has begun nothing.
+    ///
+    /// # Errors
+    /// When the input cannot be read, no node takes a batch for a minute, or `stop` says so. The run has not begun then.
+    pub async fn run(
+        self,
+        nodes: &[Ingress],
+        rows: impl Iterator<Item = Result<Row>> + Send + 'static,
+        mut tell: impl FnMut(Handed),
+        stop: &Shutdown,
+    ) -> Result<Progress> {
+        let uploaded = tokio::select! {
+            uploaded = self.upload(nodes, rows, &mut tell) => uploaded?,
+            () = stop.at_least(Level::Drain) => return Err(interrupted()),
+        };
+        let plan = self.plan(uploaded);
+        let begin = async |node: &Ingress| node.begin_run(&self.run_id, &plan, TIMEOUT).await;
+        tokio::select! {
+            begun = on_any(nodes, 0, begin) => begun.map_err(|error| refused(&error)),
+            () = stop.at_least(Level::Stop) => Err(interrupted()),
+        }
+    }
+
+    fn plan(&self, indicators: u64) -> Plan {
+        Plan {
+            indicators,
+            batch_size: self.pace.batch_size,
+            per_minute: self.pace.total,
+            max_in_flight: self.pace.max_in_flight,
+            max_failures: self.brakes.max_failures,
+            max_cost_usd: self.brakes.max_cost_usd,
+            expected_cost_usd: self.brakes.expected_cost_usd,
+        }
+    }
+
+    /// Uploads all batches; returns how many indicators they have.
+    async fn upload(
+        &self,
+        nodes: &[Ingress],
+        rows: impl Iterator<Item = Result<Row>> + Send + 'static,
+        tell: &mut impl FnMut(Handed),
+    ) -> Result<u64> {
+        let (work, mut batches) = mpsc::channel(READ_AHEAD);
+        let (run_id, size) = (self.run_id.clone(), self.pace.batch_size);
+        let options = RunOptions { detached: true, ..self.options.clone() };
+        let feeder = spawn_blocking(move || feed::feed(rows, &run_id, options, size, &work));
+
+        let mut under_way = FuturesUnordered::new();
+        let (mut part, mut uploaded, mut turn, mut more) = (Part::default(), 0, 0, true);
+        while more || !under_way.is_empty() {
+            let full = tokio::select! {
+                Some(brought) = under_way.next() => {
+                    let indicators = brought?;
+                    uploaded += indicators;
+                    tell(Handed::Indicators(indicators));
+                    None
+                }
+                work = batches.recv(), if more && under_way.len() < AT_ONCE => match work {
+                    Some(Work::Batch(batch)) => part.add(&batch),
+                    Some(Work::Rejected(row)) => {
+                        tell(Handed::Rejected(row));
+                        None
+                    }
+                    None => {
+                        more = false;
+                        Some(std::mem::take(&mut part)).filter(|part| part.indicators > 0)
+                    }
+                },
+            };
+            if let Some(full) = full {
+                under_way.push(full.send(&self.run_id, nodes, turn));
+                turn += 1;
+            }
+        }
+        let died = |error| Failure::unexpected(format!("the thread that reads the input died: {error}"));
+        feeder.await.map_err(died)??;
+        Ok(uploaded)
+    }
+}
+
+/// Consecutive batches of one page, as they are sent.
+#[derive(Debug, Default)]
+struct Part {
+    page: u64,
+    indicators: u64,
+    body: BytesMut,
+}
+
+impl Part {
+    /// Adds a batch; returns what has to be sent before it, or with it.
+    fn add(&mut self, batch: &Prepared) -> Option<Self> {
+        let page = batch.key.index / PAGE;
+        let room = REQUEST.saturating_sub(self.body.len());
+        let full = (self.page != page || batch.body.len() > room) && self.indicators > 0;
+        let before = full.then(|| std::mem::take(self));
+        if self.indicators == 0 {
+            self.page = page;
+            self.body.put_slice(batch.key.index.to_string().as_bytes());
+        }
+        self.body.put_u8(b'\n');
+        self.body.put_slice(&batch.body);
+        self.indicators += u64::from(batch.len().get());
+        before
+    }
+
+    async fn send(self, run_id: &str, nodes: &[Ingress], turn: usize) -> Result<u64> {
+        let (page, body) = (self.page, self.body.freeze());
+        let put = async |node: &Ingress| node.put_batches(run_id, page, body.clone(), TIMEOUT).await;
+        on_any(nodes, turn, put).await.map_err(|error| refused(&error))?;
+        Ok(self.indicators)
+    }
+}
+
+/// Asks the nodes in turns, beginning with the `turn`th, until one answers.
+async fn on_any<T>(
+    nodes: &[Ingress],
+    turn: usize,
+    ask: impl AsyncFn(&Ingress) -> std::result::Result<T, Error>,
+) -> std::result::Result<T, Error> {
+    let deadline = Instant::now() + PATIENCE;
+    for node in (0..).map(|attempt: usize| &nodes[(turn + attempt) % nodes.len()]) {
+        match ask(node).await {
+            Ok(answer) => return Ok(answer),
+            Err(error) if verdict(&error) == Verdict::Hopeless || Instant::now() > deadline => {
+                return Err(error);
+            }
+            Err(error) => tracing::debug!(node = node.url(), %error, "handing over failed"),
+        }
+        sleep(PAUSE).await;
+    }
+    unreachable!("there is always another attempt")
+}
+
+fn refused(error: &Error) -> Failure {
+    Failure::unreachable("the cluster does not take the run over; it has not begun")
+        .detail(error.to_string())
+        .hint("see what is wrong: `classify cluster status`; then say the same again")
+}
+
+fn interrupted() -> Failure {
+    Failure::new(ExitStatus::Interrupted, "interrupted before the run was handed over; it has not begun")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::batch::BatchKey;
+    use crate::domain::indicator::Indicator;
+
+    fn batch(index: u64, bytes: usize) -> Prepared {
+        let key = BatchKey { run_id: "R".into(), index };
+        Prepared { key, indicators: vec![Indicator::default(); 2], body: vec![b'x'; bytes].into() }
+    }
+
+    /// Index of the first batch and number of batches of each request.
+    fn parts(batches: impl IntoIterator<Item = Prepared>) -> Vec<(String, usize)> {
+        let mut part = Part::default();
+        let mut sent: Vec<Part> = batches.into_iter().filter_map(|batch| part.add(&batch)).collect();
+        sent.push(part);
+        let lines = |part: Part| {
+            let text = String::from_utf8(part.body.to_vec()).unwrap();
+            let lines: Vec<&str> = text.split('\n').collect();
+            assert_eq!(part.indicators, 2 * (lines.len() as u64 - 1));
+            (format!("{}: {}", part.page, lines[0]), lines.len() - 1)
+        };
+        sent.into_iter().map(lines).collect()
+    }
+
+    #[test]
+    fn a_request_brings_batches_of_one_page() {
+        let whole = |first: &str, number| (first.to_owned(), number);
+        assert_eq!(
+            parts((0..130).map(|index| batch(index, 10))),
+            [whole("0: 0", 64), whole("1: 64", 64), whole("2: 128", 2)]
+        );
+    }
+
+    #[test]
+    fn large_batches_take_several_requests() {
+        let whole = |first: &str, number| (first.to_owned(), number);
+        let sizes = [REQUEST / 2, REQUEST / 3, REQUEST / 2, 3 * REQUEST, 10];
+        let batches = sizes.iter().zip(0..).map(|(bytes, index)| batch(index, *bytes));
+        assert_eq!(parts(batches), [whole("0: 0", 2), whole("0: 2", 1), whole("0: 3", 1), whole("0: 4", 1)]);
+    }
+}
