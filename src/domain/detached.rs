@@ -1,5 +1,6 @@
 //! A run that was handed over to the cluster: what the cluster is told of it, and what it tells of it.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,15 @@ impl Plan {
     }
 }
 
+/// What a batch tells its run at its end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Its place in the run.
+    pub batch: u64,
+    /// What came of it.
+    pub tally: Tally,
+}
+
 /// What somebody wants of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -78,8 +88,9 @@ pub struct Progress {
     pub halted: Option<String>,
     /// Batches submitted: those with a lower index, and no other.
     pub released: u64,
-    /// Batches finished.
-    pub finished: u64,
+    /// Of these, those that have not said what came of them.
+    #[serde(with = "ranges")]
+    pub under_way: BTreeSet<u64>,
     /// What became of their indicators.
     pub tally: Tally,
     /// When the run began, in milliseconds since 1970.
@@ -90,6 +101,11 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Batches finished.
+    pub fn finished(&self) -> u64 {
+        self.released.saturating_sub(self.under_way.len() as u64)
+    }
+
     /// Indicators that are submitted and not finished.
     pub fn in_flight(&self) -> u64 {
         self.plan.rows_before(self.released).saturating_sub(self.tally.rows())
@@ -103,6 +119,61 @@ impl Progress {
     /// Whether nothing of it will happen any more.
     pub fn is_over(&self) -> bool {
         let all_out = self.released == self.plan.batches() || self.phase == Phase::Cancelled;
-        all_out && self.finished >= self.released
+        all_out && self.under_way.is_empty()
+    }
+}
+
+/// Batches as (first, last) of each unbroken row of them: nearly all finish in order, and the state of a run is read and written
+/// whole with each.
+mod ranges {
+    use std::collections::BTreeSet;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(set: &BTreeSet<u64>, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut ranges: Vec<(u64, u64)> = Vec::new();
+        for &number in set {
+            match ranges.last_mut() {
+                Some((_, last)) if *last + 1 == number => *last = number,
+                _ => ranges.push((number, number)),
+            }
+        }
+        serializer.collect_seq(ranges)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<u64>, D::Error> {
+        let ranges = Vec::<(u64, u64)>::deserialize(deserializer)?;
+        Ok(ranges.into_iter().flat_map(|(first, last)| first..=last).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_batch_is_what_is_left() {
+        let size = NonZeroU32::new(10).unwrap();
+        let plan = Plan {
+            indicators: 641,
+            batch_size: size,
+            per_minute: None,
+            max_in_flight: size,
+            max_failures: None,
+            max_cost_usd: None,
+            expected_cost_usd: 0.0,
+        };
+        assert_eq!((plan.batches(), plan.pages(), plan.rows(0), plan.rows(64)), (65, 2, 10, 1));
+        assert_eq!((plan.rows(65), plan.rows_before(1_000)), (0, 641));
+    }
+
+    #[test]
+    fn batches_under_way_are_written_as_ranges() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Some(#[serde(with = "ranges")] BTreeSet<u64>);
+        let some = Some([1, 2, 3, 7, 9, 10].into());
+        let text = serde_json::to_string(&some).unwrap();
+        assert_eq!(text, "[[1,3],[7,7],[9,10]]");
+        assert_eq!(serde_json::from_str::<Some>(&text).unwrap(), some);
     }
 }

@@ -9,6 +9,7 @@ use super::Metrics;
 use super::classifier::{ClassifierClient, ClassifyRequest};
 use super::detached::DetachedRunClient;
 use crate::domain::batch::{BatchRequest, BatchResponse};
+use crate::domain::detached::Report;
 use crate::domain::fingerprint::fingerprint;
 use crate::domain::outcome::{Failed, FailureClass, Outcome};
 use crate::domain::tally::Tally;
@@ -99,8 +100,10 @@ fn report(ctx: &WorkflowContext<'_>, request: &BatchRequest, gathered: &Result<V
         Ok(outcomes) => Tally::of(outcomes, ctx.key()),
         Err(error) => Tally::of(&vec![Outcome::Failed(failed(error)); request.indicators.len()], ctx.key()),
     };
-    if let Some((run_id, _)) = ctx.key().rsplit_once('.') {
-        ctx.object_client::<DetachedRunClient>(run_id).finished(Json(tally)).send();
+    if let Some((run_id, batch)) = ctx.key().rsplit_once('.')
+        && let Ok(batch) = batch.parse()
+    {
+        ctx.object_client::<DetachedRunClient>(run_id).finished(Json(Report { batch, tally })).send();
     }
 }
 

@@ -8,8 +8,7 @@ mod run;
 use restate_sdk::prelude::*;
 
 use super::pages::BatchPageClient;
-use crate::domain::detached::{PAGE, Plan, Progress};
-use crate::domain::tally::Tally;
+use crate::domain::detached::{PAGE, Plan, Progress, Report};
 use run::{Run, Step};
 
 /// State: the run.
@@ -73,11 +72,11 @@ impl DetachedRun {
         Ok(())
     }
 
-    /// Counts a batch that is done. Each says so once.
+    /// Counts a batch that is done.
     #[handler]
-    async fn finished(&self, ctx: ObjectContext<'_>, Json(tally): Json<Tally>) -> HandlerResult<()> {
+    async fn finished(&self, ctx: ObjectContext<'_>, Json(report): Json<Report>) -> HandlerResult<()> {
         let mut run = load(&ctx).await?;
-        run.finished(tally);
+        run.finished(report);
         end(&ctx, &mut run).await?;
         save(&ctx, run);
         Ok(())

@@ -1,11 +1,12 @@
 //! What a detached run does next. Pure: the object around it tells it the time and does what it decides.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::detached::{PAGE, Phase, Plan, Progress};
+use crate::domain::detached::{PAGE, Phase, Plan, Progress, Report};
 use crate::domain::money::Account;
 use crate::domain::tally::Tally;
 use crate::throttle::schedule::{PERIOD, Schedule};
@@ -47,7 +48,7 @@ impl Run {
             phase: Phase::Running,
             halted: None,
             released: 0,
-            finished: 0,
+            under_way: BTreeSet::new(),
             tally: Tally::default(),
             begun_at_ms: now,
             ended_at_ms: None,
@@ -96,6 +97,7 @@ impl Run {
             }
             self.schedule.take(rows, self.progress.plan.per_minute);
             step.releases.push((self.progress.released, delay));
+            self.progress.under_way.insert(self.progress.released);
             self.progress.released += 1;
         }
         step.again = None;
@@ -110,11 +112,13 @@ impl Run {
         Step { discards: from..to, again, ..Step::default() }
     }
 
-    /// Counts a finished batch. What it says may make the run halt.
-    pub(super) fn finished(&mut self, tally: Tally) {
+    /// Counts a finished batch, once. What it says may make the run halt.
+    pub(super) fn finished(&mut self, Report { batch, tally }: Report) {
+        if !self.progress.under_way.remove(&batch) {
+            return;
+        }
         self.account.settle(tally.rows(), tally.reused + tally.spared, &tally.usage);
         let hopeless = tally.hopeless.clone();
-        self.progress.finished += 1;
         self.progress.tally.add(tally);
         let Progress { tally, plan, .. } = &self.progress;
         let too_many = plan.max_failures.and_then(|most| most.excess(tally.failures(), tally.rows()));
@@ -208,6 +212,10 @@ mod tests {
         Tally { failed: BTreeMap::from([(FailureClass::Schema, rows)]), ..Tally::default() }
     }
 
+    fn finish(run: &mut Run, batch: u64, tally: Tally) {
+        run.finished(Report { batch, tally });
+    }
+
     #[test]
     fn batches_leave_at_the_rate_and_the_last_is_smaller() {
         let mut run = Run::new(plan(35), START);
@@ -221,7 +229,8 @@ mod tests {
         assert_eq!(run.progress().in_flight(), 35);
         for batch in 0..4 {
             assert!(!run.has_just_ended());
-            run.finished(succeeded(run.progress().plan.rows(batch)));
+            let rows = run.progress().plan.rows(batch);
+            finish(&mut run, batch, succeeded(rows));
         }
         assert!(run.has_just_ended());
         assert_eq!((run.progress().pending(), run.progress().in_flight()), (0, 0));
@@ -234,8 +243,10 @@ mod tests {
         let step = run.step(START);
         assert_eq!((step.releases.len(), step.again), (2, Some(SOON)));
         assert_eq!(run.step(START + 250).releases, []);
-        run.finished(succeeded(10));
-        assert_eq!(run.step(START + 500).releases, [(2, Duration::ZERO)]);
+        for _ in 0..2 {
+            finish(&mut run, 0, succeeded(10));
+        }
+        assert_eq!(run.step(START + 500).releases, [(2, Duration::ZERO)], "who says it twice is heard once");
     }
 
     #[test]
@@ -243,7 +254,7 @@ mod tests {
         let mut run = Run::new(Plan { max_in_flight: NonZeroU32::MIN, ..plan(20) }, START);
         assert_eq!(run.step(START).releases.len(), 1);
         assert_eq!(run.step(START + 1_000).releases, []);
-        run.finished(failed(10));
+        finish(&mut run, 0, failed(10));
         assert_eq!(run.step(START + 2_000).releases.len(), 1);
     }
 
@@ -275,9 +286,9 @@ mod tests {
         );
         let second = run.step(START + 2_000);
         assert_eq!((second.discards, second.again), (501..600, None));
-        for _ in 0..100 {
+        for batch in 0..100 {
             assert!(!run.progress().is_over());
-            run.finished(succeeded(10));
+            finish(&mut run, batch, succeeded(10));
         }
         assert!(run.has_just_ended());
         assert_eq!(run.progress().pending(), 640 * 600 - 1_000);
@@ -287,7 +298,7 @@ mod tests {
     fn a_run_that_is_over_cannot_be_cancelled() {
         let mut run = Run::new(plan(10), START);
         run.step(START);
-        run.finished(succeeded(10));
+        finish(&mut run, 0, succeeded(10));
         run.cancel();
         assert_eq!(run.progress().phase, Phase::Running);
     }
@@ -296,7 +307,7 @@ mod tests {
     fn it_halts_when_every_call_would_fail_or_too_many_did() {
         let mut run = Run::new(plan(100), START);
         run.step(START);
-        run.finished(Tally { hopeless: Some("openai: 401".into()), ..failed(10) });
+        finish(&mut run, 0, Tally { hopeless: Some("openai: 401".into()), ..failed(10) });
         assert_eq!(run.progress().phase, Phase::Paused);
         assert!(run.progress().halted.as_ref().unwrap().ends_with("openai: 401"));
         assert_eq!(run.step(START + 1_000), Step::default());
@@ -305,9 +316,9 @@ mod tests {
 
         let mut run = Run::new(Plan { max_failures: Some(MaxFailures::Count(9)), ..plan(100) }, START);
         run.step(START);
-        run.finished(failed(9));
+        finish(&mut run, 0, failed(9));
         assert_eq!(run.progress().halted, None);
-        run.finished(failed(1));
+        finish(&mut run, 1, failed(1));
         assert!(run.progress().halted.as_ref().unwrap().contains("more than 9"));
     }
 
@@ -317,9 +328,9 @@ mod tests {
         let mut run = Run::new(money, START);
         let step = run.step(START);
         assert_eq!((step.releases.len(), step.again), (2, Some(SOON)), "the rest may turn out to fit");
-        for _ in 0..2 {
+        for batch in 0..2 {
             let usage = Usage { cost_usd: Some(0.1), ..Usage::default() };
-            run.finished(Tally { usage, ..succeeded(10) });
+            finish(&mut run, batch, Tally { usage, ..succeeded(10) });
         }
         let step = run.step(START + 250);
         assert_eq!((step.releases.len(), step.again), (0, None));
@@ -364,7 +375,7 @@ mod tests {
                     }
                     Happens::Finish(well) => if let Some(batch) = out.pop_front() {
                         let rows = run.progress().plan.rows(batch);
-                        run.finished(if well { succeeded(rows) } else { failed(rows) });
+                        finish(&mut run, batch, if well { succeeded(rows) } else { failed(rows) });
                     },
                     Happens::Pause => run.pause(),
                     Happens::Resume => drop(run.resume()),
