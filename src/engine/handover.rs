@@ -10,17 +10,17 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
-use tokio::time::{Instant, sleep};
 
 use super::brakes::Brakes;
 use super::feed::{self, Prepared, Work};
-use super::pool::{Verdict, verdict};
+use super::turns::on_any;
 use crate::domain::batch::RunOptions;
 use crate::domain::detached::{PAGE, Plan, Progress};
 use crate::error::{ExitStatus, Failure, Result};
 use crate::input::{InvalidRow, Row};
 use crate::restate::Error;
 use crate::restate::ingress::Ingress;
+use crate::restate::names::Order;
 use crate::shutdown::{Level, Shutdown};
 use crate::throttle::Pace;
 
@@ -34,8 +34,6 @@ const AT_ONCE: usize = 6;
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one request is tried on all nodes in turns.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Pause after a failure.
-const PAUSE: Duration = Duration::from_millis(500);
 
 /// A run that shall be handed over.
 #[derive(Debug)]
@@ -72,15 +70,24 @@ impl Handover {
         mut tell: impl FnMut(Handed),
         stop: &Shutdown,
     ) -> Result<Progress> {
-        let uploaded = tokio::select! {
-            uploaded = self.upload(nodes, rows, &mut tell) => uploaded?,
-            () = stop.at_least(Level::Drain) => return Err(interrupted()),
-        };
+        // Batches that were uploaded once more would stay: the run has passed them already.
+        if let Some(begun) = unless(stop, Level::Drain, self.begun(nodes)).await? {
+            return Ok(begun);
+        }
+        let uploaded = unless(stop, Level::Drain, self.upload(nodes, rows, &mut tell)).await?;
         let plan = self.plan(uploaded);
         let begin = async |node: &Ingress| node.begin_run(&self.run_id, &plan, TIMEOUT).await;
-        tokio::select! {
-            begun = on_any(nodes, 0, begin) => begun.map_err(|error| refused(&error)),
-            () = stop.at_least(Level::Stop) => Err(interrupted()),
+        let begun = async { on_any(nodes, 0, PATIENCE, begin).await.map_err(|error| refused(&error)) };
+        unless(stop, Level::Stop, begun).await
+    }
+
+    /// The run, if it has begun already.
+    async fn begun(&self, nodes: &[Ingress]) -> Result<Option<Progress>> {
+        let show = async |node: &Ingress| node.detached_run(&self.run_id, Order::Show, TIMEOUT).await;
+        match on_any(nodes, 0, PATIENCE, show).await {
+            Ok(progress) => Ok(Some(progress)),
+            Err(error) if error.is_unknown_run() => Ok(None),
+            Err(error) => Err(refused(&error)),
         }
     }
 
@@ -169,39 +176,26 @@ impl Part {
     async fn send(self, run_id: &str, nodes: &[Ingress], turn: usize) -> Result<u64> {
         let (page, body) = (self.page, self.body.freeze());
         let put = async |node: &Ingress| node.put_batches(run_id, page, body.clone(), TIMEOUT).await;
-        on_any(nodes, turn, put).await.map_err(|error| refused(&error))?;
+        on_any(nodes, turn, PATIENCE, put).await.map_err(|error| refused(&error))?;
         Ok(self.indicators)
     }
 }
 
-/// Asks the nodes in turns, beginning with the `turn`th, until one answers.
-async fn on_any<T>(
-    nodes: &[Ingress],
-    turn: usize,
-    ask: impl AsyncFn(&Ingress) -> std::result::Result<T, Error>,
-) -> std::result::Result<T, Error> {
-    let deadline = Instant::now() + PATIENCE;
-    for node in (0..).map(|attempt: usize| &nodes[(turn + attempt) % nodes.len()]) {
-        match ask(node).await {
-            Ok(answer) => return Ok(answer),
-            Err(error) if verdict(&error) == Verdict::Hopeless || Instant::now() > deadline => {
-                return Err(error);
-            }
-            Err(error) => tracing::debug!(node = node.url(), %error, "handing over failed"),
-        }
-        sleep(PAUSE).await;
+/// Does `work` unless somebody wants it stopped.
+async fn unless<T>(stop: &Shutdown, level: Level, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        done = work => done,
+        () = stop.at_least(level) => Err(Failure::new(
+            ExitStatus::Interrupted,
+            "interrupted before the cluster had the whole run; it has not begun",
+        )),
     }
-    unreachable!("there is always another attempt")
 }
 
 fn refused(error: &Error) -> Failure {
     Failure::unreachable("the cluster does not take the run over; it has not begun")
         .detail(error.to_string())
         .hint("see what is wrong: `classify cluster status`; then say the same again")
-}
-
-fn interrupted() -> Failure {
-    Failure::new(ExitStatus::Interrupted, "interrupted before the run was handed over; it has not begun")
 }
 
 #[cfg(test)]

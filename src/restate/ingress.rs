@@ -8,12 +8,10 @@ use serde::Deserialize;
 
 use super::http::{Error, Origin, status_error, transport};
 use super::names::{
-    BATCH_PAGE, BATCH_PAGE_PUT, BATCH_RUN, BATCH_WORKFLOW, CLASSIFIER, CLASSIFIER_CLASSIFY, CLASSIFIER_INFO,
-    DETACHED_RUN, DETACHED_RUN_BEGIN, LeaseRequest, MODEL_LIMITS, MODEL_LIMITS_LEASE, MODEL_LIMITS_SET,
-    MODEL_LIMITS_SHOW, ModelLimits, Order, ServiceInfo,
+    BATCH_RUN, BATCH_WORKFLOW, CLASSIFIER, CLASSIFIER_CLASSIFY, CLASSIFIER_INFO, LeaseRequest, MODEL_LIMITS,
+    MODEL_LIMITS_LEASE, MODEL_LIMITS_SET, MODEL_LIMITS_SHOW, ModelLimits, ServiceInfo,
 };
 use crate::domain::batch::BatchKey;
-use crate::domain::detached::{Plan, Progress};
 use crate::throttle::budget::{Lease, Limits};
 use crate::tls;
 
@@ -28,7 +26,7 @@ const NOT_READY: u16 = 470;
 #[derive(Debug, Clone)]
 pub struct Ingress {
     url: String,
-    http: Client,
+    pub(super) http: Client,
 }
 
 /// What a poll for an output found.
@@ -96,17 +94,38 @@ impl Ingress {
         Ok(accepted.invocation_id)
     }
 
+    /// Asks what came of a batch, by its key.
+    ///
+    /// # Errors
+    /// When the node gave no answer.
+    pub async fn batch_output(&self, key: &BatchKey, timeout: Duration) -> Result<Output, Error> {
+        let url = format!("{}/restate/output", self.url);
+        let target = serde_json::json!({
+            "target": "workflow", "workflowName": BATCH_WORKFLOW, "workflowKey": key.to_string(),
+        });
+        self.read_output(&url, self.http.post(&url).json(&target), timeout).await
+    }
+
     /// Asks for an output: a read at the partition's leader that writes nothing to the log.
     ///
     /// # Errors
     /// When the node gave no answer.
     pub async fn output(&self, invocation_id: &str, timeout: Duration) -> Result<Output, Error> {
         let url = format!("{}/restate/output/{invocation_id}", self.url);
-        let response = exchange(&url, self.http.get(&url), timeout).await?;
+        self.read_output(&url, self.http.get(&url), timeout).await
+    }
+
+    async fn read_output(
+        &self,
+        url: &str,
+        request: RequestBuilder,
+        timeout: Duration,
+    ) -> Result<Output, Error> {
+        let response = exchange(url, request, timeout).await?;
         match response.status() {
-            StatusCode::OK => Ok(Output::Ready(read(&url, response, timeout).await?)),
+            StatusCode::OK => Ok(Output::Ready(read(url, response, timeout).await?)),
             status if status.as_u16() == NOT_READY => Ok(Output::Pending),
-            _ => match status_error(&url, response).await {
+            _ => match status_error(url, response).await {
                 Error::Status { status, origin: Origin::Invocation, message, .. } => {
                     Ok(Output::Ended { code: status.as_u16(), message })
                 }
@@ -182,59 +201,25 @@ impl Ingress {
         self.tell(&url, self.http.post(&url).json(&limits), timeout).await
     }
 
-    /// Keeps batches of a detached run in the cluster; `body` is as [`BATCH_PAGE_PUT`] says. Doing so again changes nothing.
-    ///
-    /// # Errors
-    /// As [`Ingress::lease`].
-    pub async fn put_batches(
-        &self,
-        run_id: &str,
-        page: u64,
-        body: Bytes,
-        timeout: Duration,
-    ) -> Result<(), Error> {
-        let url = self.object_url(BATCH_PAGE, &format!("{run_id}.{page}"), BATCH_PAGE_PUT);
-        let request = self.http.post(&url).header("content-type", "application/octet-stream").body(body);
-        self.tell(&url, request, timeout).await
-    }
-
-    /// Begins a detached run of which all batches are in the cluster. Doing so again changes nothing.
-    ///
-    /// # Errors
-    /// As [`Ingress::lease`]; [`Error::is_conflict`] where another run has this id.
-    pub async fn begin_run(&self, run_id: &str, plan: &Plan, timeout: Duration) -> Result<Progress, Error> {
-        let url = self.object_url(DETACHED_RUN, run_id, DETACHED_RUN_BEGIN);
-        self.call(&url, self.http.post(&url).json(plan), timeout).await
-    }
-
-    /// Asks or orders something of a detached run; any of it may be said again.
-    ///
-    /// # Errors
-    /// As [`Ingress::lease`]; [`Error::is_unknown_run`], and [`Error::is_conflict`] where the run is not one for which that makes sense.
-    pub async fn detached_run(
-        &self,
-        run_id: &str,
-        order: Order,
-        timeout: Duration,
-    ) -> Result<Progress, Error> {
-        let url = self.object_url(DETACHED_RUN, run_id, order.handler());
-        self.call(&url, self.http.post(&url), timeout).await
-    }
-
-    fn object_url(&self, object: &str, key: &str, handler: &str) -> String {
+    pub(super) fn object_url(&self, object: &str, key: &str, handler: &str) -> String {
         // Models are called things like `meta-llama/Llama-3.1-8B`, and a key is one segment of the path.
         let key = percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC);
         format!("{}/restate/call/{object}/{key}/{handler}", self.url)
     }
 
     /// Calls a handler that answers with nothing.
-    async fn tell(&self, url: &str, request: RequestBuilder, timeout: Duration) -> Result<(), Error> {
+    pub(super) async fn tell(
+        &self,
+        url: &str,
+        request: RequestBuilder,
+        timeout: Duration,
+    ) -> Result<(), Error> {
         let response = exchange(url, request, timeout).await?;
         if response.status().is_success() { Ok(()) } else { Err(status_error(url, response).await) }
     }
 
     /// Calls a handler and reads its answer.
-    async fn call<T: for<'de> Deserialize<'de>>(
+    pub(super) async fn call<T: for<'de> Deserialize<'de>>(
         &self,
         url: &str,
         request: RequestBuilder,

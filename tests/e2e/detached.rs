@@ -19,7 +19,7 @@ use classify::throttle::{Pace, Rate};
 use jiff::Timestamp;
 use nix::sys::signal::Signal;
 
-use crate::support::{World, wait_for};
+use crate::support::{World, http, wait_for};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// 20 a second, in batches of 5.
@@ -93,6 +93,14 @@ impl Detached {
         arrivals.sort_unstable();
         arrivals
     }
+
+    /// Batches of it that the cluster keeps.
+    fn kept(&self, world: &World) -> u64 {
+        let pages = format!("service_name = 'BatchPage' AND service_key LIKE '{}.%'", self.id);
+        let query = serde_json::json!({ "query": format!("SELECT COUNT(*) AS n FROM state WHERE {pages}") });
+        let answer = http("POST", &format!("{}/query", world.admin_url()), &query);
+        answer["rows"][0]["n"].as_u64().expect("a number")
+    }
 }
 
 /// Most arrivals within a second.
@@ -122,7 +130,7 @@ pub(crate) fn goes_on_at_its_rate_when_nobody_is_there(world: &mut World) {
 
     // Saying it all again changes nothing.
     assert_eq!(Detached::begin(world, "ALONE", 300).order(Order::Show), over);
-    assert_eq!(run.arrivals(world).len(), 300);
+    assert_eq!((run.arrivals(world).len(), run.kept(world)), (300, 0));
 }
 
 pub(crate) fn a_pause_stops_it_and_it_goes_on_where_it_was(world: &mut World) {
@@ -148,6 +156,7 @@ pub(crate) fn a_pause_stops_it_and_it_goes_on_where_it_was(world: &mut World) {
 pub(crate) fn cancelled_it_ends_and_keeps_nothing(world: &mut World) {
     let run = Detached::begin(world, "CANCELLED", 5 * 64 * 20);
     run.wait("some of it", |progress| progress.finished() >= 10);
+    assert!(run.kept(world) > 1_000);
     run.order(Order::Cancel);
     let over = run.wait("the end", Progress::is_over);
     assert_eq!(over.tally.rows(), over.plan.rows_before(over.released), "what was submitted was finished");
@@ -156,13 +165,7 @@ pub(crate) fn cancelled_it_ends_and_keeps_nothing(world: &mut World) {
     let refused = run.runtime.block_on(node.detached_run(&run.id, Order::Resume, TIMEOUT));
     assert!(refused.expect_err("it was cancelled").is_conflict());
 
-    let kept = || {
-        let query = "SELECT COUNT(*) AS n FROM state WHERE service_name = 'BatchPage'";
-        let url = format!("{}/query", world.admin_url());
-        let answer = crate::support::http("POST", &url, &serde_json::json!({"query": query}));
-        answer["rows"][0]["n"].as_u64().expect("a number")
-    };
-    wait_for("the cluster to forget its batches", Duration::from_secs(20), || kept() == 0);
+    wait_for("the cluster to forget its batches", Duration::from_secs(20), || run.kept(world) == 0);
 }
 
 pub(crate) fn a_service_that_comes_back_meets_no_burst(world: &mut World) {
