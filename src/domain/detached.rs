@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 
 use serde::{Deserialize, Serialize};
 
-use super::brakes::MaxFailures;
+use super::max_failures::MaxFailures;
 use super::tally::Tally;
 
 /// Batches that are kept together in the cluster until their time comes.

@@ -2,8 +2,8 @@
 //!
 //! Pure: looks at the counts after each event. Stopping is the owner's business.
 
-use crate::domain::brakes::MaxFailures;
 use crate::domain::event::RunEvent;
+use crate::domain::max_failures::MaxFailures;
 use crate::domain::stats::RunStats;
 use crate::error::{ExitStatus, Failure};
 
@@ -42,10 +42,9 @@ impl Brakes {
 
     fn too_many_failures(&self, stats: &RunStats) -> Option<Failure> {
         let said = self.max_failures?.excess(stats.failures(), stats.finished())?;
-        Some(
-            Failure::new(ExitStatus::SomeFailed, format!("stopped: {said}"))
-                .hint("the failures file says why each of them did"),
-        )
+        Some(Failure::new(ExitStatus::SomeFailed, format!("stopped: {said}")).hint(
+            "the failures file says why each of them did; go on with `classify runs resume --max-failures N`",
+        ))
     }
 }
 

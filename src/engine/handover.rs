@@ -18,6 +18,7 @@ use crate::domain::batch::RunOptions;
 use crate::domain::detached::{PAGE, Plan, Progress};
 use crate::error::{ExitStatus, Failure, Result};
 use crate::input::{InvalidRow, Row};
+use crate::ledger::Past;
 use crate::restate::Error;
 use crate::restate::ingress::Ingress;
 use crate::restate::names::Order;
@@ -113,7 +114,8 @@ impl Handover {
         let (work, mut batches) = mpsc::channel(READ_AHEAD);
         let (run_id, size) = (self.run_id.clone(), self.pace.batch_size);
         let options = RunOptions { detached: true, ..self.options.clone() };
-        let feeder = spawn_blocking(move || feed::feed(rows, &run_id, options, size, &work));
+        let feeder =
+            spawn_blocking(move || feed::feed(rows, &run_id, options, size, &Past::default(), &work));
 
         let mut under_way = FuturesUnordered::new();
         let (mut part, mut uploaded, mut turn, mut more) = (Part::default(), 0, 0, true);

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use super::brakes::Brakes;
 use crate::domain::event::Recorded;
 use crate::domain::money::Account;
+use crate::domain::stats::RunStats;
 use crate::error::{ExitStatus, Failure};
 
 /// The account, and who waits for it.
@@ -21,8 +22,11 @@ pub(super) struct Purse {
 }
 
 impl Purse {
-    pub(super) fn new(brakes: &Brakes) -> Self {
-        let account = Account::new(brakes.max_cost_usd, brakes.expected_cost_usd);
+    /// `stats`: what earlier processes of the run have spent.
+    pub(super) fn new(brakes: &Brakes, stats: &RunStats) -> Self {
+        let mut account = Account::new(brakes.max_cost_usd, brakes.expected_cost_usd);
+        let paid = stats.finished().saturating_sub(stats.carried + stats.reused + stats.spared);
+        account.settle(paid, 0, &stats.usage);
         Self { account: Mutex::new(account), refused: AtomicBool::new(false), news: Notify::new() }
     }
 
@@ -54,8 +58,7 @@ impl Purse {
     /// Why not all rows were submitted, if that was it.
     pub(super) fn failure(&self) -> Option<Failure> {
         let said = self.account().excess().filter(|_| self.refused.load(Ordering::Relaxed))?;
-        let hint =
-            "the same command with a higher `--max-cost` goes on: what is classified is not paid for twice";
+        let hint = "`classify runs resume --max-cost USD` goes on with a higher one: what is classified is not paid for twice";
         Some(Failure::new(ExitStatus::SomeFailed, format!("stopped: {said}")).hint(hint))
     }
 
@@ -75,7 +78,10 @@ mod tests {
     use crate::domain::outcome::Usage;
 
     fn purse(most: f64) -> Purse {
-        Purse::new(&Brakes { max_cost_usd: Some(most), expected_cost_usd: 0.01, ..Brakes::default() })
+        Purse::new(
+            &Brakes { max_cost_usd: Some(most), expected_cost_usd: 0.01, ..Brakes::default() },
+            &RunStats::new(0, Vec::new()),
+        )
     }
 
     fn recorded(rows: u64, reused: u64, cost: f64) -> Recorded {
@@ -131,7 +137,7 @@ mod tests {
 
     #[test]
     fn without_a_limit_nothing_waits() {
-        let purse = Purse::new(&Brakes::default());
+        let purse = Purse::new(&Brakes::default(), &RunStats::new(0, Vec::new()));
         assert_eq!(purse.take(u32::MAX).now_or_never(), Some(true));
         assert!(purse.failure().is_none());
     }

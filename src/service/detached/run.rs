@@ -187,7 +187,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::brakes::MaxFailures;
+    use crate::domain::max_failures::MaxFailures;
     use crate::domain::outcome::{FailureClass, Usage};
 
     const START: u64 = 1_700_000_000_000;

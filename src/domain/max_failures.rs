@@ -1,5 +1,6 @@
 //! How many failures a run may have.
 
+use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -7,9 +8,9 @@ use serde::{Deserialize, Serialize};
 /// Finished rows from which a share of failures means something.
 const ENOUGH: u64 = 50;
 
-/// Most failures a run may have.
+/// Most failures a run may have, as it is typed: `20` or `5%`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(try_from = "String", into = "String")]
 pub enum MaxFailures {
     /// So many rows.
     Count(u64),
@@ -46,8 +47,43 @@ impl FromStr for MaxFailures {
     }
 }
 
+impl fmt::Display for MaxFailures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(rows) => rows.fmt(f),
+            Self::Share(share) => write!(f, "{}%", share * 100.0),
+        }
+    }
+}
+
+impl TryFrom<String> for MaxFailures {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<MaxFailures> for String {
+    fn from(most: MaxFailures) -> Self {
+        most.to_string()
+    }
+}
+
 fn ratio(part: u64, whole: u64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "a share")]
     let ratio = part as f64 / whole as f64;
     ratio
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_written_as_it_is_read() {
+        for text in ["20", "5%", "0", "12.5%"] {
+            assert_eq!(text.parse::<MaxFailures>().unwrap().to_string(), text);
+        }
+    }
 }
