@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use classify::domain::batch::{BatchRequest, RunOptions};
+use classify::domain::detached::Changes;
 use classify::domain::indicator::Indicator;
 use classify::domain::method::Method;
 use classify::engine::Brakes;
@@ -42,7 +43,7 @@ async fn main() -> Result<()> {
     let order = match *what {
         "show" => Order::Show,
         "pause" => Order::Pause,
-        "resume" => Order::Resume,
+        "resume" => Order::Resume(Changes::default()),
         "cancel" => Order::Cancel,
         _ => return hand_over(what, run, &nodes, rest).await,
     };

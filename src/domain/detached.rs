@@ -55,6 +55,20 @@ impl Plan {
     }
 }
 
+/// What may be other than it was when a run goes on; absent where it stays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Changes {
+    /// Indicators submitted per minute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_minute: Option<f64>,
+    /// Failures from which the run halts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_failures: Option<MaxFailures>,
+    /// Most US dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_cost_usd: Option<f64>,
+}
+
 /// What a batch tells its run at its end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {

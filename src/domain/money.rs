@@ -44,6 +44,11 @@ impl Account {
         self.paid += paid;
     }
 
+    /// From now on it holds so much.
+    pub fn allow(&mut self, most: f64) {
+        self.most = Some(most);
+    }
+
     /// Nothing is out: what does not fit now never will.
     pub fn is_idle(&self) -> bool {
         self.under_way == 0

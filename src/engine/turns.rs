@@ -28,7 +28,7 @@ pub(super) async fn on_any<T>(
             Err(error) if verdict(&error) == Verdict::OtherNode => {
                 tracing::debug!(node = node.url(), %error, "exchange failed");
                 if attempt % nodes.len() == 0 {
-                    if Instant::now() > deadline {
+                    if Instant::now() >= deadline {
                         return Err(error);
                     }
                     sleep(PAUSE).await;

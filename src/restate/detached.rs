@@ -48,7 +48,9 @@ impl Ingress {
         timeout: Duration,
     ) -> Result<Progress, Error> {
         let url = self.object_url(DETACHED_RUN, run_id, order.handler());
-        self.call(&url, self.http.post(&url), timeout).await
+        let request = self.http.post(&url);
+        let request = if let Order::Resume(changes) = order { request.json(&changes) } else { request };
+        self.call(&url, request, timeout).await
     }
 
     /// Tells a detached run what came of one of its batches, which could not say so itself. Doing so again changes nothing.

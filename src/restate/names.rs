@@ -31,17 +31,18 @@ pub const BATCH_PAGE_PUT: &str = "put";
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::detached::Changes;
 use crate::throttle::budget::{Ask, Limits, Usage};
 
 /// What may be asked of a detached run that has begun. Each is answered with [`Progress`](crate::domain::detached::Progress).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Order {
     /// Tell where it is.
     Show,
     /// Submit nothing more for the time being.
     Pause,
     /// Go on submitting.
-    Resume,
+    Resume(Changes),
     /// Submit nothing more, and throw away what was not submitted.
     Cancel,
 }
@@ -52,7 +53,7 @@ impl Order {
         match self {
             Self::Show => "show",
             Self::Pause => "pause",
-            Self::Resume => "resume",
+            Self::Resume(_) => "resume",
             Self::Cancel => "cancel",
         }
     }

@@ -5,7 +5,7 @@ use std::thread::park_timeout;
 use std::time::Duration;
 
 use classify::domain::batch::RunOptions;
-use classify::domain::detached::{Phase, Progress};
+use classify::domain::detached::{Changes, Phase, Progress};
 use classify::domain::indicator::Indicator;
 use classify::domain::method::Method;
 use classify::engine::Brakes;
@@ -66,7 +66,7 @@ impl Detached {
 
     /// Orders through one node or the other; every answer reconciles.
     fn order(&self, order: Order) -> Progress {
-        let node = &self.nodes[order as usize % self.nodes.len()];
+        let node = &self.nodes[order.handler().len() % self.nodes.len()];
         let asked = node.detached_run(&self.id, order, TIMEOUT);
         let progress = self.runtime.block_on(asked).expect("an answer");
         assert_eq!(progress.plan.indicators, progress.tally.rows() + progress.pending());
@@ -147,7 +147,7 @@ pub(crate) fn a_pause_stops_it_and_it_goes_on_where_it_was(world: &mut World) {
     let late = last.duration_since(at).as_secs_f64();
     assert!(late < 2.0, "{late} s after the pause");
 
-    assert_eq!(run.order(Order::Resume).phase, Phase::Running);
+    assert_eq!(run.order(Order::Resume(Changes::default())).phase, Phase::Running);
     let over = run.wait("the end", Progress::is_over);
     assert_eq!((over.tally.succeeded, over.pending()), (300, 0));
     assert_eq!(run.arrivals(world).len(), 300, "each row once");
@@ -162,7 +162,8 @@ pub(crate) fn cancelled_it_ends_and_keeps_nothing(world: &mut World) {
     assert_eq!(over.tally.rows(), over.plan.rows_before(over.released), "what was submitted was finished");
     assert!(over.pending() > 5_000);
     let node = &run.nodes[0];
-    let refused = run.runtime.block_on(node.detached_run(&run.id, Order::Resume, TIMEOUT));
+    let refused =
+        run.runtime.block_on(node.detached_run(&run.id, Order::Resume(Changes::default()), TIMEOUT));
     assert!(refused.expect_err("it was cancelled").is_conflict());
 
     wait_for("the cluster to forget its batches", Duration::from_secs(20), || run.kept(world) == 0);

@@ -8,7 +8,7 @@ mod run;
 use restate_sdk::prelude::*;
 
 use super::pages::BatchPageClient;
-use crate::domain::detached::{PAGE, Plan, Progress, Report};
+use crate::domain::detached::{Changes, PAGE, Plan, Progress, Report};
 use run::{Run, Step};
 
 /// State: the run.
@@ -39,7 +39,8 @@ impl DetachedRun {
     #[handler]
     async fn begin(&self, ctx: ObjectContext<'_>, Json(plan): Json<Plan>) -> HandlerResult<Json<Progress>> {
         if let Some(Json(run)) = ctx.get::<Json<Run>>(RUN).await? {
-            if run.progress().plan != plan {
+            let Plan { indicators, batch_size, .. } = run.progress().plan;
+            if (indicators, batch_size) != (plan.indicators, plan.batch_size) {
                 return Err(TerminalError::new_with_code(CONFLICT, "another run has this id").into());
             }
             return Ok(Json(run.progress().clone()));
@@ -92,9 +93,13 @@ impl DetachedRun {
 
     /// Goes on submitting.
     #[handler]
-    async fn resume(&self, ctx: ObjectContext<'_>) -> HandlerResult<Json<Progress>> {
+    async fn resume(
+        &self,
+        ctx: ObjectContext<'_>,
+        Json(changes): Json<Changes>,
+    ) -> HandlerResult<Json<Progress>> {
         let mut run = load(&ctx).await?;
-        run.resume().map_err(|reason| TerminalError::new_with_code(CONFLICT, reason))?;
+        run.resume(changes).map_err(|reason| TerminalError::new_with_code(CONFLICT, reason))?;
         this(&ctx).step(Json(run.epoch())).send();
         Ok(save(&ctx, run))
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::detached::{PAGE, Phase, Plan, Progress, Report};
+use crate::domain::detached::{Changes, PAGE, Phase, Plan, Progress, Report};
 use crate::domain::money::Account;
 use crate::domain::tally::Tally;
 use crate::throttle::schedule::{PERIOD, Schedule};
@@ -159,9 +159,16 @@ impl Run {
     ///
     /// # Errors
     /// When it was cancelled: what was not submitted may be gone.
-    pub(super) fn resume(&mut self) -> Result<(), &'static str> {
+    pub(super) fn resume(&mut self, changes: Changes) -> Result<(), &'static str> {
         if self.progress.phase == Phase::Cancelled {
             return Err("the run was cancelled");
+        }
+        let plan = &mut self.progress.plan;
+        plan.per_minute = changes.per_minute.or(plan.per_minute);
+        plan.max_failures = changes.max_failures.or(plan.max_failures);
+        if let Some(most) = changes.max_cost_usd {
+            plan.max_cost_usd = Some(most);
+            self.account.allow(most);
         }
         self.progress.phase = Phase::Running;
         self.progress.halted = None;
@@ -267,7 +274,7 @@ mod tests {
         assert!(run.epoch() > epoch);
         assert_eq!(run.step(START + 1_000), Step::default());
         let epoch = run.epoch();
-        run.resume().unwrap();
+        run.resume(Changes::default()).unwrap();
         assert!(run.epoch() > epoch);
         assert_eq!(run.step(START + 60_000).releases[0], (released, Duration::ZERO));
     }
@@ -277,7 +284,7 @@ mod tests {
         let mut run = Run::new(Plan { per_minute: None, ..plan(640 * 600) }, START);
         assert_eq!(run.step(START).releases.len(), 100);
         run.cancel();
-        assert!(run.resume().is_err());
+        assert!(run.resume(Changes::default()).is_err());
         let first = run.step(START + 1_000);
         assert_eq!(
             (first.discards, first.again),
@@ -311,7 +318,7 @@ mod tests {
         assert_eq!(run.progress().phase, Phase::Paused);
         assert!(run.progress().halted.as_ref().unwrap().ends_with("openai: 401"));
         assert_eq!(run.step(START + 1_000), Step::default());
-        run.resume().unwrap();
+        run.resume(Changes::default()).unwrap();
         assert_eq!((run.progress().phase, &run.progress().halted), (Phase::Running, &None));
 
         let mut run = Run::new(Plan { max_failures: Some(MaxFailures::Count(9)), ..plan(100) }, START);
@@ -335,6 +342,8 @@ mod tests {
         let step = run.step(START + 250);
         assert_eq!((step.releases.len(), step.again), (0, None));
         assert!(run.progress().halted.as_ref().unwrap().contains("0.2000 USD are spent"));
+        run.resume(Changes { max_cost_usd: Some(0.35), ..Changes::default() }).unwrap();
+        assert_eq!(run.step(START + 1_000).releases.len(), 1);
     }
 
     #[derive(Debug, Clone)]
@@ -378,7 +387,7 @@ mod tests {
                         finish(&mut run, batch, if well { succeeded(rows) } else { failed(rows) });
                     },
                     Happens::Pause => run.pause(),
-                    Happens::Resume => drop(run.resume()),
+                    Happens::Resume => drop(run.resume(Changes::default())),
                     Happens::Cancel => run.cancel(),
                 }
                 let progress = run.progress();
