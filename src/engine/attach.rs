@@ -35,6 +35,19 @@ pub async fn order(nodes: &[Ingress], run_id: &str, order: Order) -> Result<Prog
     ask(nodes, run_id, order, Duration::ZERO).await
 }
 
+/// Where the run is; `None` if it has not begun.
+///
+/// # Errors
+/// When no node answers.
+pub async fn find(nodes: &[Ingress], run_id: &str) -> Result<Option<Progress>> {
+    let show = async |node: &Ingress| node.detached_run(run_id, Order::Show, TIMEOUT).await;
+    match on_any(nodes, 0, PATIENCE, show).await {
+        Ok(progress) => Ok(Some(progress)),
+        Err(error) if error.is_unknown_run() => Ok(None),
+        Err(error) => Err(explain(&error, run_id)),
+    }
+}
+
 /// Tells where the run is, once a second, until it is over or has halted.
 ///
 /// # Errors

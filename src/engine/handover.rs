@@ -11,17 +11,17 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
+use super::attach;
 use super::brakes::Brakes;
 use super::feed::{self, Prepared, Work};
 use super::turns::on_any;
 use crate::domain::batch::RunOptions;
 use crate::domain::detached::{PAGE, Plan, Progress};
 use crate::error::{ExitStatus, Failure, Result};
-use crate::input::{InvalidRow, Row};
+use crate::input::Row;
 use crate::ledger::Past;
 use crate::restate::Error;
 use crate::restate::ingress::Ingress;
-use crate::restate::names::Order;
 use crate::shutdown::{Level, Shutdown};
 use crate::throttle::Pace;
 
@@ -49,17 +49,8 @@ pub struct Handover {
     pub brakes: Brakes,
 }
 
-/// What happens meanwhile.
-#[derive(Debug)]
-pub enum Handed {
-    /// So many more indicators are in the cluster.
-    Indicators(u64),
-    /// A row that is no indicator, and stays here.
-    Rejected(InvalidRow),
-}
-
 impl Handover {
-    /// Hands `rows` over through any of `nodes` and begins the run; `tell` hears how it goes. What is asked to stop before that
+    /// Hands `rows` over through any of `nodes` and begins the run; `tell` hears how many indicators are there. What is asked to stop before that
     /// has begun nothing.
     ///
     /// # Errors
@@ -68,11 +59,11 @@ impl Handover {
         self,
         nodes: &[Ingress],
         rows: impl Iterator<Item = Result<Row>> + Send + 'static,
-        mut tell: impl FnMut(Handed),
+        mut tell: impl FnMut(u64),
         stop: &Shutdown,
     ) -> Result<Progress> {
         // Batches that were uploaded once more would stay: the run has passed them already.
-        if let Some(begun) = unless(stop, Level::Drain, self.begun(nodes)).await? {
+        if let Some(begun) = unless(stop, Level::Drain, attach::find(nodes, &self.run_id)).await? {
             return Ok(begun);
         }
         let uploaded = unless(stop, Level::Drain, self.upload(nodes, rows, &mut tell)).await?;
@@ -80,16 +71,6 @@ impl Handover {
         let begin = async |node: &Ingress| node.begin_run(&self.run_id, &plan, TIMEOUT).await;
         let begun = async { on_any(nodes, 0, PATIENCE, begin).await.map_err(|error| refused(&error)) };
         unless(stop, Level::Stop, begun).await
-    }
-
-    /// The run, if it has begun already.
-    async fn begun(&self, nodes: &[Ingress]) -> Result<Option<Progress>> {
-        let show = async |node: &Ingress| node.detached_run(&self.run_id, Order::Show, TIMEOUT).await;
-        match on_any(nodes, 0, PATIENCE, show).await {
-            Ok(progress) => Ok(Some(progress)),
-            Err(error) if error.is_unknown_run() => Ok(None),
-            Err(error) => Err(refused(&error)),
-        }
     }
 
     fn plan(&self, indicators: u64) -> Plan {
@@ -109,7 +90,7 @@ impl Handover {
         &self,
         nodes: &[Ingress],
         rows: impl Iterator<Item = Result<Row>> + Send + 'static,
-        tell: &mut impl FnMut(Handed),
+        tell: &mut impl FnMut(u64),
     ) -> Result<u64> {
         let (work, mut batches) = mpsc::channel(READ_AHEAD);
         let (run_id, size) = (self.run_id.clone(), self.pace.batch_size);
@@ -124,15 +105,13 @@ impl Handover {
                 Some(brought) = under_way.next() => {
                     let indicators = brought?;
                     uploaded += indicators;
-                    tell(Handed::Indicators(indicators));
+                    tell(uploaded);
                     None
                 }
                 work = batches.recv(), if more && under_way.len() < AT_ONCE => match work {
                     Some(Work::Batch(batch)) => part.add(&batch),
-                    Some(Work::Rejected(row)) => {
-                        tell(Handed::Rejected(row));
-                        None
-                    }
+                    // Stays here: whoever collects the results reads the input again, and writes it down.
+                    Some(Work::Rejected(_)) => None,
                     None => {
                         more = false;
                         Some(std::mem::take(&mut part)).filter(|part| part.indicators > 0)
