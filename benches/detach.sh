@@ -73,7 +73,7 @@ echo "handing over $batches batches of $rows: $("$handover" "$how" HAND "$nodes"
 [ "$how" = delayed ] || "$handover" pause HAND "$nodes" >/dev/null
 echo "memory after:  $(memory) MiB a node"
 after=$(disk)
-echo "disk: $((after - before)) MiB on three nodes, $(((after - before) * 1024 / batches)) KiB a batch"
+echo "disk: $((after - before)) MiB on three nodes, $(((after - before) * 1048576 / batches)) bytes a batch"
 
 # Two and a half minutes of work; a minute of it is looked at, then a pause, then an outage.
 some=$((rpm * 5 / 2 / rows))

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,8 @@ use super::tally::Tally;
 
 /// Batches that are kept together in the cluster until their time comes.
 pub const PAGE: u64 = 64;
+/// Bytes of batches that may be moved together; a node holds one invocation to 32 MiB.
+const TOGETHER: usize = 8 * 1024 * 1024;
 
 /// Everything the cluster has to know besides the batches. They are all of one size, but for the last.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +25,8 @@ pub struct Plan {
     pub per_minute: Option<f64>,
     /// Most indicators that may be unfinished at once.
     pub max_in_flight: NonZeroU32,
+    /// Bytes of the largest batch, as it is submitted.
+    pub largest_batch: usize,
     /// Failures from which the run halts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_failures: Option<MaxFailures>,
@@ -42,6 +47,11 @@ impl Plan {
     /// Number of pages they are kept on.
     pub fn pages(&self) -> u64 {
         self.batches().div_ceil(PAGE)
+    }
+
+    /// Batches that may be moved together.
+    pub fn batches_together(&self) -> usize {
+        (TOGETHER / self.largest_batch.max(1)).max(1)
     }
 
     /// Indicators of the first `batches` batches.
@@ -67,6 +77,15 @@ pub struct Changes {
     /// Most US dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_cost_usd: Option<f64>,
+}
+
+/// A batch that shall be submitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// Its place in the run.
+    pub batch: u64,
+    /// How long from now.
+    pub delay: Duration,
 }
 
 /// What a batch tells its run at its end.
@@ -173,6 +192,7 @@ mod tests {
             batch_size: size,
             per_minute: None,
             max_in_flight: size,
+            largest_batch: 1_000,
             max_failures: None,
             max_cost_usd: None,
             expected_cost_usd: 0.0,

@@ -66,32 +66,33 @@ impl Handover {
         if let Some(begun) = unless(stop, Level::Drain, attach::find(nodes, &self.run_id)).await? {
             return Ok(begun);
         }
-        let uploaded = unless(stop, Level::Drain, self.upload(nodes, rows, &mut tell)).await?;
-        let plan = self.plan(uploaded);
+        let (uploaded, largest) = unless(stop, Level::Drain, self.upload(nodes, rows, &mut tell)).await?;
+        let plan = self.plan(uploaded, largest);
         let begin = async |node: &Ingress| node.begin_run(&self.run_id, &plan, TIMEOUT).await;
         let begun = async { on_any(nodes, 0, PATIENCE, begin).await.map_err(|error| refused(&error)) };
         unless(stop, Level::Stop, begun).await
     }
 
-    fn plan(&self, indicators: u64) -> Plan {
+    fn plan(&self, indicators: u64, largest_batch: usize) -> Plan {
         Plan {
             indicators,
             batch_size: self.pace.batch_size,
             per_minute: self.pace.total,
             max_in_flight: self.pace.max_in_flight,
+            largest_batch,
             max_failures: self.brakes.max_failures,
             max_cost_usd: self.brakes.max_cost_usd,
             expected_cost_usd: self.brakes.expected_cost_usd,
         }
     }
 
-    /// Uploads all batches; returns how many indicators they have.
+    /// Uploads all batches; returns how many indicators they have, and how large the largest is.
     async fn upload(
         &self,
         nodes: &[Ingress],
         rows: impl Iterator<Item = Result<Row>> + Send + 'static,
         tell: &mut impl FnMut(u64),
-    ) -> Result<u64> {
+    ) -> Result<(u64, usize)> {
         let (work, mut batches) = mpsc::channel(READ_AHEAD);
         let (run_id, size) = (self.run_id.clone(), self.pace.batch_size);
         let options = RunOptions { detached: true, ..self.options.clone() };
@@ -99,7 +100,8 @@ impl Handover {
             spawn_blocking(move || feed::feed(rows, &run_id, options, size, &Past::default(), &work));
 
         let mut under_way = FuturesUnordered::new();
-        let (mut part, mut uploaded, mut turn, mut more) = (Part::default(), 0, 0, true);
+        let (mut part, mut turn, mut more) = (Part::default(), 0, true);
+        let (mut uploaded, mut largest) = (0, 0);
         while more || !under_way.is_empty() {
             let full = tokio::select! {
                 Some(brought) = under_way.next() => {
@@ -109,7 +111,10 @@ impl Handover {
                     None
                 }
                 work = batches.recv(), if more && under_way.len() < AT_ONCE => match work {
-                    Some(Work::Batch(batch)) => part.add(&batch),
+                    Some(Work::Batch(batch)) => {
+                        largest = largest.max(batch.body.len());
+                        part.add(&batch)
+                    }
                     // Stays here: whoever collects the results reads the input again, and writes it down.
                     Some(Work::Rejected(_)) => None,
                     None => {
@@ -125,7 +130,7 @@ impl Handover {
         }
         let died = |error| Failure::unexpected(format!("the thread that reads the input died: {error}"));
         feeder.await.map_err(died)??;
-        Ok(uploaded)
+        Ok((uploaded, largest))
     }
 }
 

@@ -59,6 +59,6 @@ impl Ingress {
     /// As [`Ingress::lease`].
     pub async fn report_batch(&self, run_id: &str, report: &Report, timeout: Duration) -> Result<(), Error> {
         let url = self.object_url(DETACHED_RUN, run_id, DETACHED_RUN_FINISHED);
-        self.tell(&url, self.http.post(&url).json(report), timeout).await
+        self.tell(&url, self.http.post(&url).json(&[report]), timeout).await
     }
 }

@@ -22,7 +22,7 @@ pub const MODEL_LIMITS_SET: &str = "set";
 pub const DETACHED_RUN: &str = "DetachedRun";
 /// Begins a run of which all pages are there, see [`Plan`](crate::domain::detached::Plan).
 pub const DETACHED_RUN_BEGIN: &str = "begin";
-/// Counts a batch that is done, see [`Report`](crate::domain::detached::Report).
+/// Counts batches that are done; the body is a list of [`Report`](crate::domain::detached::Report).
 pub const DETACHED_RUN_FINISHED: &str = "finished";
 /// The virtual object that keeps batches of a detached run until they are submitted; its key is `{run_id}.{page}`.
 pub const BATCH_PAGE: &str = "BatchPage";

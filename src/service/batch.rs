@@ -7,7 +7,7 @@ use restate_sdk::prelude::*;
 
 use super::Metrics;
 use super::classifier::{ClassifierClient, ClassifyRequest};
-use super::detached::DetachedRunClient;
+use super::reports::{BatchReportsClient, GATHERERS};
 use crate::domain::batch::{BatchRequest, BatchResponse};
 use crate::domain::detached::Report;
 use crate::domain::fingerprint::fingerprint;
@@ -101,9 +101,10 @@ fn report(ctx: &WorkflowContext<'_>, request: &BatchRequest, gathered: &Result<V
         Err(error) => Tally::of(&vec![Outcome::Failed(failed(error)); request.indicators.len()], ctx.key()),
     };
     if let Some((run_id, batch)) = ctx.key().rsplit_once('.')
-        && let Ok(batch) = batch.parse()
+        && let Ok(batch) = batch.parse::<u64>()
     {
-        ctx.object_client::<DetachedRunClient>(run_id).finished(Json(Report { batch, tally })).send();
+        let gatherer = format!("{run_id}.{}", batch % GATHERERS);
+        ctx.object_client::<BatchReportsClient>(gatherer).add(Json(Report { batch, tally })).send();
     }
 }
 

@@ -1,6 +1,6 @@
 //! The classification service: what Restate calls to get work done.
 //!
-//! Owns the Restate services (`ClassifyBatch`, `Classifier`, `ModelLimits`, `DetachedRun`, `BatchPage`), their retention and retry settings, the
+//! Owns the Restate services (`ClassifyBatch`, `Classifier`, `ModelLimits`, `DetachedRun`, `BatchPage`, `BatchReports`), their retention and retry settings, the
 //! HTTP endpoint and the counts for Prometheus. What it is given (a bound listener, a stop signal, a taxonomy) it does not look for itself, so
 //! tests can run it without signals or fixed ports.
 
@@ -14,6 +14,7 @@ mod limits;
 mod metrics;
 mod models;
 mod pages;
+mod reports;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -80,7 +81,8 @@ pub fn endpoint(shared: Shared, identity_keys: &[String]) -> Result<Endpoint> {
         .bind(classifier::Classifier::new(Arc::new(shared)))
         .bind(limits::ModelLimits)
         .bind(detached::DetachedRun)
-        .bind(pages::BatchPage);
+        .bind(pages::BatchPage)
+        .bind(reports::BatchReports);
     let signed = identity_keys.iter().try_fold(services, |services, key| {
         services.identity_key(key).map_err(|error| {
             Failure::usage(format!("`{key}` is no identity key: {error}")).hint(

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use restate_sdk::context::RequestTarget;
 use restate_sdk::prelude::*;
 
-use crate::domain::detached::PAGE;
+use crate::domain::detached::{PAGE, Release};
 use crate::restate::names::{BATCH_RUN, BATCH_WORKFLOW};
 
 /// The request is not one that this object understands.
@@ -44,19 +44,20 @@ impl BatchPage {
         Ok(())
     }
 
-    /// Submits a batch and forgets it.
+    /// Submits batches, each when it is due, and forgets them.
     #[handler]
-    async fn release(&self, ctx: ObjectContext<'_>, Json(index): Json<u64>) -> HandlerResult<()> {
-        let slot = index.to_string();
-        let Some(batch) = ctx.get::<Bytes>(&slot).await? else {
-            tracing::error!(page = ctx.key(), index, "a batch of a detached run is not there");
-            return Err(TerminalError::new(format!("batch {index} is not there")).into());
-        };
+    async fn release(&self, ctx: ObjectContext<'_>, Json(releases): Json<Vec<Release>>) -> HandlerResult<()> {
         let run_id = ctx.key().rsplit_once('.').map_or(ctx.key(), |(run_id, _)| run_id);
-        let batch_key = format!("{run_id}.{index}");
-        let target = RequestTarget::workflow(BATCH_WORKFLOW, batch_key, BATCH_RUN);
-        ctx.request::<Bytes, ()>(target, batch).send();
-        ctx.clear(&slot);
+        for Release { batch: index, delay } in releases {
+            let slot = index.to_string();
+            let Some(batch) = ctx.get::<Bytes>(&slot).await? else {
+                tracing::error!(page = ctx.key(), index, "a batch of a detached run is not there");
+                continue;
+            };
+            let target = RequestTarget::workflow(BATCH_WORKFLOW, format!("{run_id}.{index}"), BATCH_RUN);
+            ctx.request::<Bytes, ()>(target, batch).send_after(delay);
+            ctx.clear(&slot);
+        }
         Ok(())
     }
 

@@ -61,6 +61,10 @@ const TESTS: &[(&str, Test)] = &[
         "detached::a_service_that_comes_back_meets_no_burst",
         detached::a_service_that_comes_back_meets_no_burst,
     ),
+    (
+        "detached::batches_that_are_killed_are_counted_by_who_attaches",
+        detached::batches_that_are_killed_are_counted_by_who_attaches,
+    ),
     ("detached::a_run_nobody_knows_is_told", detached::a_run_nobody_knows_is_told),
     ("interrupt::once_drains", interrupt::once_drains),
     ("interrupt::twice_stops_at_once", interrupt::twice_stops_at_once),

@@ -59,8 +59,11 @@ impl DetachedRun {
         }
         let now = clock(&ctx).await?;
         let Step { releases, discards, again } = run.step(now);
-        for (batch, delay) in releases {
-            page(&ctx, batch / PAGE).release(Json(batch)).send_after(delay);
+        let together = run.progress().plan.batches_together();
+        for some in releases.chunk_by(|one, next| one.batch / PAGE == next.batch / PAGE) {
+            for some in some.chunks(together) {
+                page(&ctx, some[0].batch / PAGE).release(Json(some.to_vec())).send();
+            }
         }
         for number in discards {
             page(&ctx, number).discard(Json(run.progress().released)).send();
@@ -73,11 +76,11 @@ impl DetachedRun {
         Ok(())
     }
 
-    /// Counts a batch that is done.
+    /// Counts batches that are done.
     #[handler]
-    async fn finished(&self, ctx: ObjectContext<'_>, Json(report): Json<Report>) -> HandlerResult<()> {
+    async fn finished(&self, ctx: ObjectContext<'_>, Json(reports): Json<Vec<Report>>) -> HandlerResult<()> {
         let mut run = load(&ctx).await?;
-        run.finished(report);
+        reports.into_iter().for_each(|report| run.finished(report));
         end(&ctx, &mut run).await?;
         save(&ctx, run);
         Ok(())

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::detached::{Changes, PAGE, Phase, Plan, Progress, Report};
+use crate::domain::detached::{Changes, PAGE, Phase, Plan, Progress, Release, Report};
 use crate::domain::money::Account;
 use crate::domain::tally::Tally;
 use crate::throttle::schedule::{PERIOD, Schedule};
@@ -31,8 +31,8 @@ pub(super) struct Run {
 /// What to do now.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Step {
-    /// Batches to submit, and how long from now.
-    pub(super) releases: Vec<(u64, Duration)>,
+    /// Batches to submit, in order.
+    pub(super) releases: Vec<Release>,
     /// Pages to be cleared of what was not submitted.
     pub(super) discards: Range<u64>,
     /// When to take the next step; `None`: not until something else happens.
@@ -96,7 +96,7 @@ impl Run {
                 return step;
             }
             self.schedule.take(rows, self.progress.plan.per_minute);
-            step.releases.push((self.progress.released, delay));
+            step.releases.push(Release { batch: self.progress.released, delay });
             self.progress.under_way.insert(self.progress.released);
             self.progress.released += 1;
         }
@@ -205,6 +205,7 @@ mod tests {
             batch_size: NonZeroU32::new(10).unwrap(),
             per_minute: Some(600.0),
             max_in_flight: NonZeroU32::new(1_000).unwrap(),
+            largest_batch: 1_000,
             max_failures: None,
             max_cost_usd: None,
             expected_cost_usd: 0.0,
@@ -219,6 +220,10 @@ mod tests {
         Tally { failed: BTreeMap::from([(FailureClass::Schema, rows)]), ..Tally::default() }
     }
 
+    fn releases(step: &Step) -> Vec<(u64, Duration)> {
+        step.releases.iter().map(|release| (release.batch, release.delay)).collect()
+    }
+
     fn finish(run: &mut Run, batch: u64, tally: Tally) {
         run.finished(Report { batch, tally });
     }
@@ -227,12 +232,12 @@ mod tests {
     fn batches_leave_at_the_rate_and_the_last_is_smaller() {
         let mut run = Run::new(plan(35), START);
         let first = run.step(START);
-        assert_eq!(first.releases, [(0, Duration::ZERO), (1, Duration::from_secs(1))]);
+        assert_eq!(releases(&first), [(0, Duration::ZERO), (1, Duration::from_secs(1))]);
         assert_eq!(first.again, Some(PERIOD));
-        assert_eq!(run.step(START + 1_000).releases, [(2, Duration::from_secs(1))]);
+        assert_eq!(releases(&run.step(START + 1_000)), [(2, Duration::from_secs(1))]);
         assert_eq!(run.progress().in_flight(), 30);
         let last = run.step(START + 2_000);
-        assert_eq!((last.releases, last.again), (vec![(3, Duration::from_secs(1))], None));
+        assert_eq!((releases(&last), last.again), (vec![(3, Duration::from_secs(1))], None));
         assert_eq!(run.progress().in_flight(), 35);
         for batch in 0..4 {
             assert!(!run.has_just_ended());
@@ -253,7 +258,11 @@ mod tests {
         for _ in 0..2 {
             finish(&mut run, 0, succeeded(10));
         }
-        assert_eq!(run.step(START + 500).releases, [(2, Duration::ZERO)], "who says it twice is heard once");
+        assert_eq!(
+            releases(&run.step(START + 500)),
+            [(2, Duration::ZERO)],
+            "who says it twice is heard once"
+        );
     }
 
     #[test]
@@ -276,7 +285,7 @@ mod tests {
         let epoch = run.epoch();
         run.resume(Changes::default()).unwrap();
         assert!(run.epoch() > epoch);
-        assert_eq!(run.step(START + 60_000).releases[0], (released, Duration::ZERO));
+        assert_eq!(releases(&run.step(START + 60_000))[0], (released, Duration::ZERO));
     }
 
     #[test]
@@ -376,7 +385,7 @@ mod tests {
             for (second, what) in happens.into_iter().enumerate() {
                 match what {
                     Happens::Step => {
-                        for (batch, _) in run.step(START + second as u64 * 1_000).releases {
+                        for Release { batch, .. } in run.step(START + second as u64 * 1_000).releases {
                             prop_assert_eq!(batch, next, "each once and in order");
                             next += 1;
                             out.push_back(batch);
