@@ -152,7 +152,7 @@ pub(crate) fn bad_rows_are_counted_once_and_order_is_kept(world: &mut World) {
     for (name, args) in [("ordered.jsonl", &[][..]), ("ordered.csv", &["--output-format", "csv"])] {
         killed_after(
             world,
-            0,
+            20,
             &[&["--skip-invalid", "--ordered", "--force", "-o", name, &table], args].concat(),
         );
         let report = resume(world, &[]).expect_code(3).json();
