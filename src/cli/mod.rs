@@ -163,7 +163,7 @@ pub enum Command {
     Cluster(cluster::ClusterArgs),
     /// Run the classification service in the foreground
     Serve(serve::ServeArgs),
-    /// Look at the work the cluster holds
+    /// Look at the work the cluster holds; cancel it, try it again, forget it
     Queue(queue::QueueArgs),
     /// Show or change what a model may be asked
     Limits(limits::LimitsArgs),

@@ -101,7 +101,7 @@ pub struct Invocation {
     pub state: State,
     /// When it was created, RFC 3339.
     pub created_at: String,
-    /// Attempts that failed; absent once it has ended.
+    /// Attempts so far; absent once it has ended.
     pub retry_count: Option<u64>,
     /// How it ended if it failed, else what its last failed attempt said; cut off after 400 characters.
     pub error: Option<String>,
