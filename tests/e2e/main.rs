@@ -40,6 +40,12 @@ const TESTS: &[(&str, Test)] = &[
         "queue::cancelled_work_is_told_and_can_be_done_again",
         queue::cancelled_work_is_told_and_can_be_done_again,
     ),
+    ("queue::a_run_is_cancelled_and_forgotten", queue::a_run_is_cancelled_and_forgotten),
+    (
+        "queue::what_is_not_ours_is_neither_shown_nor_touched",
+        queue::what_is_not_ours_is_neither_shown_nor_touched,
+    ),
+    ("queue::paused_work_goes_on_when_it_is_retried", queue::paused_work_goes_on_when_it_is_retried),
     ("rate::arrivals_follow_the_rate", rate::arrivals_follow_the_rate),
     ("service::says_when_its_port_is_taken", service::says_when_its_port_is_taken),
     ("service::says_when_no_node_can_keep_the_limits", service::says_when_no_node_can_keep_the_limits),
