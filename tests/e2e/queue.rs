@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{World, http, wait_for};
+use crate::world::{World, http, wait_for};
 
 pub(crate) fn tells_success_from_failure(world: &mut World) {
     let succeeded = |world: &World| {
