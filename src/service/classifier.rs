@@ -69,9 +69,12 @@ impl Classifier {
             return Ok(Json(known));
         }
         // A model's answer is paid for: once it is in the journal, no replay asks again.
-        let shared = Arc::clone(&self.shared);
-        let Json(outcome) =
-            ctx.run(|| async move { Ok(Json(shared.ask(request).await?)) }).name("ask").await?;
+        let (shared, invocation) = (Arc::clone(&self.shared), ctx.invocation_id().to_owned());
+        let Json(outcome) = ctx
+            .run(|| async move { Ok(Json(shared.ask_once(invocation, request).await?)) })
+            .name("ask")
+            .await?;
+        self.shared.ongoing.forget(ctx.invocation_id());
         classifying.answered(&outcome);
         Ok(Json(outcome))
     }
@@ -122,18 +125,30 @@ impl Shared {
         (!self.info.providers.contains(provider)).then(|| format!("the service has no provider `{provider}`"))
     }
 
-    /// Asks the model. The error is for Restate to retry; what a model or its provider said is an outcome.
-    async fn ask(&self, request: ClassifyRequest) -> Result<Outcome, HandlerError> {
-        self.record(&request)?;
+    /// Asks the model, unless an earlier attempt of the invocation has. The error is for Restate to retry.
+    async fn ask_once(
+        self: Arc<Self>,
+        invocation: String,
+        request: ClassifyRequest,
+    ) -> Result<Outcome, HandlerError> {
+        let shared = Arc::clone(&self);
+        let ask = || {
+            shared.record(&request)?;
+            Ok(shared.ask(request))
+        };
+        self.ongoing.outcome(&invocation, ask).await
+    }
+
+    /// Asks the model; what it or its provider said is an outcome.
+    async fn ask(self: Arc<Self>, request: ClassifyRequest) -> Outcome {
         let Priced { asked, usage } = match self.models.ask(&request.method, request.indicator.clone()).await
         {
             Ok(priced) => priced,
             Err(message) => {
-                let failed = Failed::new(FailureClass::Provider, message, 0, request.origin);
-                return Ok(Outcome::Failed(failed));
+                return Outcome::Failed(Failed::new(FailureClass::Provider, message, 0, request.origin));
             }
         };
-        Ok(match asked.answer {
+        match asked.answer {
             Ok(answer) => Outcome::Classified(Box::new(self.classified(&request, answer, Some(usage)))),
             Err(error) => Outcome::Failed(Failed {
                 class: error.class,
@@ -143,7 +158,7 @@ impl Shared {
                 hopeless: error.locked_out,
                 origin: request.origin,
             }),
-        })
+        }
     }
 
     fn classified(&self, request: &ClassifyRequest, answer: Answer, usage: Option<Usage>) -> Classification {

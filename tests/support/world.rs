@@ -18,6 +18,7 @@ pub(crate) use crate::running::{Ran, Running, wait_for};
 use crate::workplace::Workplace;
 
 /// What a world is made of.
+#[derive(Clone)]
 pub(crate) struct Program {
     /// The binary.
     pub(crate) classify: PathBuf,
@@ -65,9 +66,20 @@ impl World {
         if self.special && self.service.is_some() {
             self.end_service(Signal::SIGKILL);
         }
-        if self.service.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None))) {
+        if self.service_pid().is_none() {
             self.start_service();
         }
+    }
+
+    /// The service's process, while it runs.
+    pub(crate) fn service_pid(&mut self) -> Option<u32> {
+        let child = self.service.as_mut()?;
+        matches!(child.try_wait(), Ok(None)).then(|| child.id())
+    }
+
+    /// The folder with the cluster's state.
+    pub(crate) fn cluster_folder(&self) -> PathBuf {
+        self.path("state/cluster").join(self.program.cluster)
     }
 
     pub(crate) fn start_nodes(&self) {
