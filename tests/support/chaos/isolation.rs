@@ -100,7 +100,8 @@ impl Network {
             .flat_map(|other| [mark(node, other), mark(other, node)])
             .map(|mark| mark.to_string())
             .collect();
-        rules(&format!("add rule inet chaos cut ct mark {{ {} }} drop", marks.join(", "))).expect("a cut");
+        rules(&format!("add rule inet chaos cut ct mark {{ {} }} counter drop", marks.join(", ")))
+            .expect("a cut");
         Cut
     }
 }
@@ -112,6 +113,16 @@ fn mark(from: u32, to: u32) -> u32 {
 
 /// A network that is cut.
 pub(super) struct Cut;
+
+impl Cut {
+    /// Whether anything was held back so far.
+    pub(super) fn was_felt(&self) -> bool {
+        let listed =
+            Command::new("nft").args(["list", "chain", "inet", "chaos", "cut"]).output().expect("nft");
+        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+        listed.contains("counter packets") && !listed.contains("counter packets 0 ")
+    }
+}
 
 impl Drop for Cut {
     fn drop(&mut self) {

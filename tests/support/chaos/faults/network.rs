@@ -12,5 +12,8 @@ pub(super) fn strike(scene: &mut Scene<'_>) {
     let cut = scene.arena.network.as_ref().expect("a network of our own").cut(node);
     scene.cut_off(Instant::now());
     scene.hold(2_000..8_000);
+    if !cut.was_felt() {
+        scene.violations.push("the network was cut, and no packet was held back".into());
+    }
     drop(cut);
 }
