@@ -5,6 +5,7 @@
 
 pub mod domain;
 pub mod error;
+pub mod lock;
 pub mod shutdown;
 pub mod text;
 pub mod throttle;
@@ -15,6 +16,7 @@ pub mod output;
 pub mod restate;
 pub mod taxonomy;
 
+pub mod ledger;
 pub mod llm;
 
 pub mod cluster;

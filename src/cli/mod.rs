@@ -6,6 +6,7 @@ pub mod config;
 pub mod limits;
 pub mod queue;
 pub mod run;
+pub mod runs;
 pub mod serve;
 pub mod taxonomy;
 pub mod usage;
@@ -163,6 +164,8 @@ pub enum Command {
     Cluster(cluster::ClusterArgs),
     /// Run the classification service in the foreground
     Serve(serve::ServeArgs),
+    /// Look at past and present runs, and go on with them
+    Runs(runs::RunsArgs),
     /// Look at the work the cluster holds
     Queue(queue::QueueArgs),
     /// Show or change what a model may be asked

@@ -8,8 +8,8 @@ use clap::{Args, ValueEnum};
 
 use super::cluster::{Runtime, ServerArgs};
 use crate::cluster::DEFAULT_NAME;
+use crate::domain::max_failures::MaxFailures;
 use crate::domain::method::{Effort, HYBRID, Method, RULES};
-use crate::engine::MaxFailures;
 use crate::error::Failure;
 use crate::input;
 use crate::llm::{Model, Provider};
@@ -56,6 +56,9 @@ pub struct RunArgs {
     /// Format of the results: jsonl or csv [default: by extension]
     #[arg(long, value_name = "FORMAT", value_parser = output::Format::from_str, help_heading = "Output")]
     pub output_format: Option<output::Format>,
+    /// Write the results in the order of the input, once all are there
+    #[arg(long, help_heading = "Output")]
+    pub ordered: bool,
     /// Rows that could not be classified [default: next to the results, NAME.failures.jsonl]
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub failures: Option<PathBuf>,
@@ -223,7 +226,7 @@ fn share(text: &str) -> Result<f64, String> {
         .ok_or_else(|| "must be between 0 and 1".into())
 }
 
-fn dollars(text: &str) -> Result<f64, String> {
+pub(super) fn dollars(text: &str) -> Result<f64, String> {
     let usable = |amount: &f64| amount.is_finite() && *amount > 0.0;
     text.parse().ok().filter(usable).ok_or_else(|| "must be an amount above 0".into())
 }
@@ -238,7 +241,7 @@ pub(super) fn items(text: &str) -> Result<NonZeroUsize, String> {
     }
 }
 
-fn positive(text: &str) -> Result<NonZeroU32, String> {
+pub(super) fn positive(text: &str) -> Result<NonZeroU32, String> {
     text.parse().map_err(|_| "must be a whole number above 0".to_owned())
 }
 

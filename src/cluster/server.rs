@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use super::lock::Lock;
+use super::lock;
 use super::restatectl;
 use super::step::{Progress, Step};
 use crate::error::{Failure, Result};
@@ -146,7 +146,7 @@ async fn fetch(tool: &Tool, source: &Source, progress: Progress<'_>) -> Result<P
                 "install Node.js, or set RESTATE_SERVER to a {BINARY} {COMPATIBLE}x, or put one on PATH"
             )));
     };
-    let _lock = Lock::take(&source.cache.join("lock"), INSTALL_WAIT, progress).await?;
+    let _lock = lock::take(&source.cache.join("lock"), INSTALL_WAIT, progress).await?;
     // Somebody may have fetched it while we waited.
     if !binary.is_file() {
         progress(&Step::Installing { package: format!("{package}@{VERSION}"), into: home.clone() });

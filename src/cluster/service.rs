@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::folder::Folder;
-use super::lock::Lock;
+use super::lock;
 use super::process::{self, Launch, Target};
 use super::state::{Service, State};
 use super::step::{Progress, Step};
@@ -56,7 +56,7 @@ pub async fn start_service(
     progress: Progress<'_>,
 ) -> Result<StartedService> {
     State::require(folder)?;
-    let _lock = Lock::take(&folder.lock_file(), command.timeout, progress).await?;
+    let _lock = lock::take(&folder.lock_file(), command.timeout, progress).await?;
     let mut state = State::require(folder)?;
     let uri = format!("http://{}", command.address);
     let deadline = Instant::now() + command.timeout;
@@ -119,7 +119,7 @@ pub async fn registered_uri(state: &State) -> Option<String> {
 /// When it cannot be ended.
 pub async fn stop_service(folder: &Folder, timeout: Duration, progress: Progress<'_>) -> Result<bool> {
     State::require(folder)?;
-    let _lock = Lock::take(&folder.lock_file(), timeout, progress).await?;
+    let _lock = lock::take(&folder.lock_file(), timeout, progress).await?;
     let mut state = State::require(folder)?;
     let running = service_target(&state);
     process::terminate(&running, Instant::now() + timeout, progress).await?;

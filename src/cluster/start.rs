@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::folder::Folder;
-use super::lock::Lock;
+use super::lock;
 use super::plan::{Means, RuntimeChoice};
 use super::ports::{self, PortChoice};
 use super::process::{self, Target};
@@ -77,7 +77,7 @@ pub struct Started {
 /// do not serve in time. Nodes that this call started are stopped again.
 pub async fn start(folder: &Folder, options: &StartOptions, progress: Progress<'_>) -> Result<Started> {
     let begun = Instant::now();
-    let _lock = Lock::take(&folder.lock_file(), options.timeout, progress).await?;
+    let _lock = lock::take(&folder.lock_file(), options.timeout, progress).await?;
     let started = match planned(folder, options, progress).await {
         Ok((state, Means::Native)) => start_processes(folder, options, state, begun, progress).await,
         Ok((state, Means::Docker(compose))) => {

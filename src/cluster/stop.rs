@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::docker;
 use super::folder::Folder;
-use super::lock::Lock;
+use super::lock;
 use super::node;
 use super::process::{self, Target};
 use super::state::{Runtime, State};
@@ -31,7 +31,7 @@ pub async fn stop(folder: &Folder, timeout: Duration, progress: Progress<'_>) ->
     if State::load(folder)?.is_none() {
         return Ok(Stopped { ended: Vec::new(), killed: Vec::new() });
     }
-    let _lock = Lock::take(&folder.lock_file(), timeout, progress).await?;
+    let _lock = lock::take(&folder.lock_file(), timeout, progress).await?;
     stop_locked(folder, timeout, progress).await
 }
 
@@ -93,7 +93,7 @@ pub async fn clean(folder: &Folder, timeout: Duration, progress: Progress<'_>) -
     if !check_cleanable(folder)? {
         return Ok(None);
     }
-    let _lock = Lock::take(&folder.lock_file(), timeout, progress).await?;
+    let _lock = lock::take(&folder.lock_file(), timeout, progress).await?;
     // Somebody may have cleaned while we waited; then the folder has but our lock.
     let Some(state) = State::load(folder)? else {
         remove_if_unused(folder)?;

@@ -3,10 +3,12 @@
 mod cluster;
 mod config;
 mod home;
+mod job;
 mod limits;
 mod preflight;
 mod queue;
 mod run;
+mod runs;
 mod serve;
 mod signals;
 mod target;
@@ -34,6 +36,7 @@ pub fn dispatch(cli: Cli, ui: Ui) -> Result<ExitStatus> {
         Some(Command::Run(args)) => run::run(&global, &args, ui),
         Some(Command::Cluster(args)) => cluster::run(&global, args, ui),
         Some(Command::Serve(args)) => block_on(serve::run(&global, args, ui)),
+        Some(Command::Runs(args)) => runs::run(&global, args.command, ui),
         Some(Command::Queue(args)) => block_on(queue::run(&global, args, ui)),
         Some(Command::Limits(args)) => block_on(limits::run(&global, args, ui)),
         Some(Command::Taxonomy(args)) => taxonomy::run(args.command, ui),

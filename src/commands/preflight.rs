@@ -1,5 +1,6 @@
 //! Before anything is submitted: does the cluster serve, and does the service do what the run wants?
 
+use crate::domain::batch::RunOptions;
 use crate::domain::event::Trouble;
 use crate::domain::method::Method;
 use crate::engine::diagnosis::{Checkup, conclude, examine};
@@ -7,14 +8,14 @@ use crate::error::{Failure, Result};
 use crate::llm::key_variable;
 use crate::restate::ingress::Ingress;
 use crate::restate::names::ServiceInfo;
-use crate::taxonomy::Taxonomy;
 use crate::ui::Ui;
 
 /// What a run needs of the service.
 #[derive(Debug)]
 pub(super) struct Wanted<'a> {
-    pub(super) method: &'a Method,
-    pub(super) taxonomy: &'a Taxonomy,
+    pub(super) options: &'a RunOptions,
+    /// Label set in the form `name@version`.
+    pub(super) taxonomy: &'a str,
 }
 
 /// Asks every node; one that serves is enough, others are warned about.
@@ -32,9 +33,9 @@ pub(super) async fn check(nodes: &[(String, Ingress)], wanted: &Wanted<'_>, ui: 
 }
 
 fn fits(info: &ServiceInfo, wanted: &Wanted<'_>) -> Result<()> {
-    if info.taxonomy_digest != wanted.taxonomy.digest() {
-        let (theirs, ours) = (&info.taxonomy, wanted.taxonomy.id());
-        let message = if *theirs == ours {
+    if info.taxonomy_digest != wanted.options.taxonomy {
+        let (theirs, ours) = (&info.taxonomy, wanted.taxonomy);
+        let message = if theirs == ours {
             format!("the service classifies by another content of {ours} than this run expects")
         } else {
             format!("the service classifies by {theirs}, this run expects {ours}")
@@ -43,7 +44,7 @@ fn fits(info: &ServiceInfo, wanted: &Wanted<'_>) -> Result<()> {
             "give `run` and `serve` the same `--taxonomy FILE` (or none) and the same version of classify",
         ));
     }
-    let Method { provider, model, .. } = wanted.method;
+    let Method { provider, model, .. } = &wanted.options.method;
     // With `hybrid` the model's provider has to be there, too.
     let needed = model.as_deref().and_then(|model| model.split_once('/')).map(|(provider, _)| provider);
     for name in [Some(provider.as_str()), needed].into_iter().flatten() {

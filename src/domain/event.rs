@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::outcome::{FailureClass, Usage};
 
 /// One thing that happened. `node` is the node's place in the list of nodes; times are since the run's start.
@@ -13,6 +15,8 @@ pub enum RunEvent {
     Submitted {
         /// The node.
         node: usize,
+        /// Whether the cluster knew it.
+        reception: Reception,
         /// Indicators in the batch.
         indicators: u64,
         /// When the request was let through to the node.
@@ -45,10 +49,22 @@ pub enum RunEvent {
     Rejected,
 }
 
+/// How the cluster took a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reception {
+    /// As a new one.
+    New,
+    /// As one it had been given before this process began: its result is there or on its way, and nothing is sent twice.
+    Known,
+    /// As a new one, though it had been given it before: it has forgotten it.
+    Forgotten,
+}
+
 /// What a batch on disk added to the counts.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Recorded {
     /// Node that delivered the output.
+    #[serde(skip)]
     pub node: usize,
     /// Indicators with labels.
     pub succeeded: u64,
@@ -61,9 +77,26 @@ pub struct Recorded {
     /// Indicators for which no model had to be asked.
     pub spared: u64,
     /// Why every other indicator would fail, too, if one failed in such a way.
+    #[serde(skip)]
     pub hopeless: Option<String>,
     /// From submission to the output in hand.
+    #[serde(rename = "took_ms", with = "millis")]
     pub took: Duration,
+}
+
+/// A duration as whole milliseconds.
+mod millis {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_millis)
+    }
 }
 
 /// Why a whole run stands still.

@@ -7,6 +7,7 @@ pub mod batch;
 pub mod event;
 pub mod fingerprint;
 pub mod indicator;
+pub mod max_failures;
 pub mod method;
 pub mod outcome;
 pub mod stats;

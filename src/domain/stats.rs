@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
-use super::event::{Recorded, RunEvent, Trouble};
+use super::event::{Reception, Recorded, RunEvent, Trouble};
 use super::outcome::{FailureClass, Usage};
 
 /// Length of the window a rate is judged by.
@@ -26,8 +26,14 @@ pub struct RunStats {
     pub reused: u64,
     /// Without labels, on disk, by class; rejected rows are `invalid_input`.
     pub failed: BTreeMap<FailureClass, u64>,
+    /// Taken over from the run whose failures this one retries.
+    pub carried: u64,
     /// Accepted by a node.
     pub submitted: u64,
+    /// Of these, in batches that the cluster knew from an earlier process of the run.
+    pub recovered: u64,
+    /// Of these, in batches that it had forgotten.
+    pub forgotten: u64,
     /// What was bought.
     pub usage: Usage,
     /// Indicators for which no model had to be asked (`hybrid`).
@@ -95,7 +101,10 @@ impl RunStats {
             succeeded: 0,
             reused: 0,
             failed: BTreeMap::new(),
+            carried: 0,
             submitted: 0,
+            recovered: 0,
+            forgotten: 0,
             usage: Usage::default(),
             spared: 0,
             max_60s_window: 0,
@@ -121,11 +130,32 @@ impl RunStats {
         self.indicators.saturating_sub(self.finished())
     }
 
+    /// Counts rows that an earlier run has classified, or failed to.
+    pub fn carry(&mut self, succeeded: u64, failed: &BTreeMap<FailureClass, u64>) {
+        self.succeeded += succeeded;
+        for (class, number) in failed {
+            *self.failed.entry(*class).or_default() += number;
+        }
+        self.carried += succeeded + failed.values().sum::<u64>();
+    }
+
+    /// Back to the beginning: nothing that was counted is there any more.
+    pub fn forget(&mut self) {
+        let nodes =
+            self.nodes.iter().map(|node| NodeStats::new(node.name.clone(), node.url.clone())).collect();
+        *self = Self::new(self.indicators, nodes);
+    }
+
     /// Counts what happened.
     pub fn apply(&mut self, event: &RunEvent) {
         match event {
-            RunEvent::Submitted { node, indicators, at } => {
+            RunEvent::Submitted { node, reception, indicators, at } => {
                 self.submitted += indicators;
+                match reception {
+                    Reception::New => {}
+                    Reception::Known => self.recovered += indicators,
+                    Reception::Forgotten => self.forgotten += indicators,
+                }
                 self.nodes[*node].batches += 1;
                 self.nodes[*node].indicators += indicators;
                 self.slide(*at, *indicators);
@@ -219,7 +249,8 @@ mod tests {
     #[test]
     fn totals_reconcile_after_every_event() {
         let mut stats = stats(20);
-        let submitted = RunEvent::Submitted { node: 0, indicators: 10, at: Duration::ZERO };
+        let submitted =
+            RunEvent::Submitted { node: 0, reception: Reception::New, indicators: 10, at: Duration::ZERO };
         for event in [submitted, recorded(0, 7, 3), RunEvent::Rejected, recorded(1, 2, 0)] {
             stats.apply(&event);
             assert_eq!(stats.succeeded + stats.failures() + stats.pending(), 20);
@@ -234,7 +265,7 @@ mod tests {
         let mut stats = stats(1_000);
         for second in [0, 30, 59, 60, 61, 200] {
             let at = Duration::from_secs(second);
-            stats.apply(&RunEvent::Submitted { node: 0, indicators: 10, at });
+            stats.apply(&RunEvent::Submitted { node: 0, reception: Reception::New, indicators: 10, at });
         }
         // 30, 59, 60 and 61 lie within one minute.
         assert_eq!(stats.max_60s_window, 40);
@@ -246,7 +277,7 @@ mod tests {
         let mut stats = stats(1_000);
         for millis in [0, 1_000, 61_500, 59_000] {
             let at = Duration::from_millis(millis);
-            stats.apply(&RunEvent::Submitted { node: 0, indicators: 10, at });
+            stats.apply(&RunEvent::Submitted { node: 0, reception: Reception::New, indicators: 10, at });
         }
         assert_eq!(stats.max_60s_window, 30, "0, 1 and 59 s lie within one minute");
     }

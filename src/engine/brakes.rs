@@ -2,38 +2,13 @@
 //!
 //! Pure: looks at the counts after each event. Stopping is the owner's business.
 
-use std::str::FromStr;
-
 use crate::domain::event::RunEvent;
+use crate::domain::max_failures::MaxFailures;
 use crate::domain::stats::RunStats;
 use crate::error::{ExitStatus, Failure};
 
 /// Finished rows from which a share of failures means something.
 const ENOUGH: u64 = 50;
-
-/// Most failures a run may have.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum MaxFailures {
-    /// So many rows.
-    Count(u64),
-    /// A share of the finished rows, from 0 to 1; judged from 50 finished rows on.
-    Share(f64),
-}
-
-impl FromStr for MaxFailures {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "must be a number of rows, or a share like `5%`".to_owned();
-        match text.strip_suffix('%') {
-            Some(percent) => {
-                let percent: f64 = percent.trim().parse().map_err(|_| wrong())?;
-                (0.0..=100.0).contains(&percent).then(|| Self::Share(percent / 100.0)).ok_or_else(wrong)
-            }
-            None => text.parse().map(Self::Count).map_err(|_| wrong()),
-        }
-    }
-}
 
 /// The limits of one run.
 #[derive(Debug, Clone, Copy, Default)]
@@ -82,7 +57,7 @@ impl Brakes {
                 ExitStatus::SomeFailed,
                 format!("stopped: {failed} indicators have failed, {said} (`--max-failures`)"),
             )
-            .hint("the failures file says why each of them did"),
+            .hint("the failures file says why each of them did; go on with `classify runs resume --max-failures N`"),
         )
     }
 }

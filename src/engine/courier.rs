@@ -10,15 +10,17 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep};
 
+use super::clock::Clock;
 use super::feed::Prepared;
 use super::pool::{Pool, Verdict, verdict};
 use super::record::Delivery;
 use crate::domain::batch::BatchResponse;
-use crate::domain::event::RunEvent;
+use crate::domain::event::{Reception, RunEvent};
 use crate::domain::outcome::{Failed, FailureClass, Outcome};
+use crate::ledger::Past;
 use crate::output::FinishedBatch;
 use crate::restate::Error;
-use crate::restate::ingress::Output;
+use crate::restate::ingress::{Accepted, Output};
 use crate::shutdown::{Level, Shutdown};
 
 /// Patience with one exchange. Both take milliseconds when all is well; without quorum they never end.
@@ -38,7 +40,8 @@ pub(super) struct Courier {
     pub(super) finished: mpsc::Sender<Delivery>,
     pub(super) pulse: Arc<Pulse>,
     pub(super) shutdown: Shutdown,
-    pub(super) start: Instant,
+    pub(super) clock: Clock,
+    pub(super) past: Arc<Past>,
 }
 
 /// Signs of life: whether something is under way, and when anything last moved.
@@ -81,7 +84,7 @@ impl Courier {
     /// handed over is pending.
     pub(super) async fn carry(&self, parcel: Parcel, node: usize) {
         if self.pulse.under_way.fetch_add(1, Ordering::Relaxed) == 0 {
-            self.pulse.beat(self.start.elapsed());
+            self.pulse.beat(self.clock.elapsed());
         }
         tokio::select! {
             () = self.shutdown.at_least(Level::Stop) => {}
@@ -94,7 +97,7 @@ impl Courier {
         let Parcel { batch, places } = parcel;
         let sent = Instant::now();
         let Some((node, outcomes)) = self.outcomes(&batch, node).await else { return };
-        self.pulse.beat(self.start.elapsed());
+        self.pulse.beat(self.clock.elapsed());
         let finished = FinishedBatch {
             index: batch.key.index,
             key: batch.key.to_string(),
@@ -112,7 +115,7 @@ impl Courier {
     async fn outcomes(&self, batch: &Prepared, mut node: usize) -> Option<(usize, Vec<Outcome>)> {
         let mut counted = false;
         loop {
-            let (at, id) = match self.submit(batch, &mut node).await? {
+            let (at, accepted) = match self.submit(batch, &mut node).await? {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     return Some((node, fail_all(batch, FailureClass::Provider, &error.to_string())));
@@ -120,28 +123,45 @@ impl Courier {
             };
             if !counted {
                 counted = true;
-                let indicators = u64::from(batch.len().get());
-                self.tell(RunEvent::Submitted { node, indicators, at }).await;
+                let (batch, indicators) = (batch.key.index, u64::from(batch.len().get()));
+                let reception = match accepted.new {
+                    false => Reception::Known,
+                    true if self.past.is_sent(batch) => Reception::Forgotten,
+                    true => Reception::New,
+                };
+                let sent = Delivery::Sent { batch, node, reception, indicators, at };
+                // A closed channel means that nothing can be written any more; the run says so itself.
+                let _stopped = self.finished.send(sent).await;
             }
-            if let Some(outcomes) = self.collect(batch, &id, &mut node).await {
+            if let Some(outcomes) = self.collect(batch, &accepted.invocation_id, &mut node).await {
                 return Some((node, outcomes));
             }
             // Restate has no such invocation any more (its state was deleted); sending again is safe.
         }
     }
 
-    /// Sends until a node accepts; returns when it was let through, and the invocation's id.
-    async fn submit(&self, batch: &Prepared, node: &mut usize) -> Option<Result<(Duration, String), Error>> {
+    /// Sends until a node accepts; returns when it was let through.
+    async fn submit(
+        &self,
+        batch: &Prepared,
+        node: &mut usize,
+    ) -> Option<Result<(Duration, Accepted), Error>> {
+        let mut unsure = false;
         let timeout = TIMEOUT + Duration::from_secs((batch.body.len() / BYTES_PER_SECOND) as u64);
         loop {
-            let at = self.start.elapsed();
+            let at = self.clock.elapsed();
             match self.pool.nodes()[*node].ingress.send(&batch.key, batch.body.clone(), timeout).await {
-                Ok(id) => {
-                    self.pulse.beat(self.start.elapsed());
-                    return Some(Ok((at, id)));
+                Ok(mut accepted) => {
+                    self.pulse.beat(self.clock.elapsed());
+                    // An attempt without an answer may have got through: then it was this process that sent it.
+                    accepted.new |= unsure;
+                    return Some(Ok((at, accepted)));
                 }
                 Err(error) if verdict(&error) == Verdict::Hopeless => return Some(Err(error)),
-                Err(error) => self.fault(*node, &error).await,
+                Err(error) => {
+                    unsure = true;
+                    self.fault(*node, &error).await;
+                }
             }
             // Another node has its own gate: a failing one must not mean more load for the others.
             *node = tokio::select! {

@@ -9,6 +9,7 @@ use crate::domain::batch::{BatchKey, BatchRequest, RunOptions};
 use crate::domain::indicator::Indicator;
 use crate::error::{Failure, Result};
 use crate::input::{InvalidRow, Row};
+use crate::ledger::Past;
 
 /// Largest body a node accepts (`ingress.request-size-limit`, and the journal's limit for one entry).
 pub const LARGEST_BODY: usize = 32 * 1024 * 1024;
@@ -36,19 +37,20 @@ impl Prepared {
     }
 }
 
-/// Gathers rows into batches.
+/// Gathers rows into batches, and passes over those that are done.
 #[derive(Debug)]
-struct Packer {
-    run_id: String,
+struct Packer<'a> {
+    run_id: &'a str,
     options: RunOptions,
     size: usize,
+    past: &'a Past,
     next: u64,
     rows: Vec<Indicator>,
 }
 
-impl Packer {
-    fn new(run_id: &str, options: RunOptions, size: NonZeroU32) -> Self {
-        Self { run_id: run_id.into(), options, size: size.get() as usize, next: 0, rows: Vec::new() }
+impl<'a> Packer<'a> {
+    fn new(run_id: &'a str, options: RunOptions, size: NonZeroU32, past: &'a Past) -> Self {
+        Self { run_id, options, size: size.get() as usize, past, next: 0, rows: Vec::new() }
     }
 
     /// Adds a row; returns the batch it completes.
@@ -61,6 +63,12 @@ impl Packer {
     fn flush(&mut self) -> Result<Option<Prepared>> {
         let (Some(first), Some(last)) = (self.rows.first(), self.rows.last()) else { return Ok(None) };
         let ends = format!("`{}` to `{}`", first.id, last.id);
+        let index = self.next;
+        self.next += 1;
+        if self.past.is_done(index) {
+            self.rows.clear();
+            return Ok(None);
+        }
         let indicators = std::mem::take(&mut self.rows);
         let request = BatchRequest { options: self.options.clone(), indicators };
         let body = serde_json::to_vec(&request)
@@ -72,25 +80,29 @@ impl Packer {
                 .detail("the server takes at most 32 MiB in one request")
                 .hint(format!("use smaller batches: `--batch-size {}`", (rows / (mib / 16).max(2)).max(1))));
         }
-        let key = BatchKey { run_id: self.run_id.clone(), index: self.next };
-        self.next += 1;
+        let key = BatchKey { run_id: self.run_id.to_owned(), index };
         Ok(Some(Prepared { key, indicators: request.indicators, body: body.into() }))
     }
 }
 
-/// Sends every row of the input on its way. Returns early, without an error, when nobody takes them any more.
+/// Sends every row of the input that is not done on its way. Returns early, without an error, when nobody takes them any more.
 pub(super) fn feed(
     rows: impl Iterator<Item = Result<Row>>,
     run_id: &str,
     options: RunOptions,
     size: NonZeroU32,
+    past: &Past,
     out: &mpsc::Sender<Work>,
 ) -> Result<()> {
-    let mut packer = Packer::new(run_id, options, size);
+    let mut packer = Packer::new(run_id, options, size, past);
+    let mut rejected = 0;
     for row in rows {
         let work = match row? {
             Row::Valid(indicator) => packer.push(indicator)?.map(Work::Batch),
-            Row::Invalid(row) => Some(Work::Rejected(row)),
+            Row::Invalid(row) => {
+                rejected += 1;
+                (rejected > past.rejected).then_some(Work::Rejected(row))
+            }
         };
         if let Some(work) = work
             && out.blocking_send(work).is_err()
@@ -115,7 +127,8 @@ pub fn rehearse(
     options: RunOptions,
     size: NonZeroU32,
 ) -> Result<()> {
-    let mut packer = Packer::new("", options, size);
+    let past = Past::default();
+    let mut packer = Packer::new("", options, size, &past);
     for row in rows {
         if let Row::Valid(indicator) = row? {
             packer.push(indicator)?;
@@ -142,7 +155,7 @@ mod tests {
     #[test]
     fn batches_keep_the_order_and_carry_their_place() {
         let (out, mut work) = mpsc::channel(10);
-        feed(rows(7, 3), "R", options(), NonZeroU32::new(3).unwrap(), &out).unwrap();
+        feed(rows(7, 3), "R", options(), NonZeroU32::new(3).unwrap(), &Past::default(), &out).unwrap();
         drop(out);
         let mut seen = Vec::new();
         while let Some(Work::Batch(batch)) = work.blocking_recv() {

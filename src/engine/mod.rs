@@ -5,6 +5,7 @@
 //! writes). [`Engine::run`] itself is the single owner of the counts. Knows no terminal and no flag.
 
 mod brakes;
+mod clock;
 mod courier;
 pub mod diagnosis;
 mod feed;
@@ -22,7 +23,7 @@ use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::task::TaskTracker;
 
-pub use brakes::{Brakes, MaxFailures};
+pub use brakes::Brakes;
 pub use feed::{LARGEST_BODY, rehearse};
 
 use crate::domain::batch::RunOptions;
@@ -30,15 +31,17 @@ use crate::domain::event::RunEvent;
 use crate::domain::stats::{NodeStats, RunStats};
 use crate::error::{ExitStatus, Failure, Result};
 use crate::input::Row;
+use crate::ledger::{Journal, Past};
 use crate::output::Sink;
 use crate::restate::ingress::Ingress;
 use crate::shutdown::{self, Level, Raise, Shutdown};
 use crate::throttle::Pace;
+use clock::Clock;
 use courier::{Courier, Parcel, Places, Pulse};
 use feed::{Prepared, Work};
 use pool::Pool;
 use purse::Purse;
-use record::Delivery;
+use record::{Book, Delivery};
 
 /// Batches read ahead: enough that the dispatcher never waits for a disk, few enough not to matter.
 const READ_AHEAD: usize = 8;
@@ -76,22 +79,41 @@ pub struct Engine {
     pub brakes: Brakes,
 }
 
+/// What is on disk of a run, and how it gets there.
+#[derive(Debug)]
+pub struct Record {
+    /// Results and failures.
+    pub sink: Sink,
+    /// What survives this process.
+    pub journal: Journal,
+    /// What earlier processes have done: batches that are done are passed over.
+    pub past: Past,
+}
+
 /// How a run ended.
 #[derive(Debug)]
 pub struct Finished {
     /// The counts.
     pub stats: RunStats,
-    /// From the first batch read to the last one on disk.
+    /// Time of work, from the first batch read to the last one on disk.
     pub elapsed: Duration,
     /// The results, to be put in their place or left as they are.
     pub sink: Sink,
+    /// What survives this process.
+    pub journal: Journal,
     /// Why the run could not go on, if it could not.
     pub failure: Option<Failure>,
 }
 
+/// Counts of a run over `indicators` that has not begun.
+pub fn counts(indicators: u64, nodes: &[(String, Ingress)]) -> RunStats {
+    let nodes = nodes.iter().map(|(name, ingress)| NodeStats::new(name.clone(), ingress.url().to_owned()));
+    RunStats::new(indicators, nodes.collect())
+}
+
 impl Engine {
-    /// Runs `rows`, `indicators` of them, over `nodes` (name and ingress of each) to their end, or until `stop` or a
-    /// failure of input or disk ends it earlier. Whatever happens, the counts say what is on disk.
+    /// Runs `rows` over `nodes` (name and ingress of each) to their end, or until `stop` or a failure of input or disk
+    /// ends it earlier. `stats` count what was done before. Whatever happens, the counts say what is on disk.
     ///
     /// # Errors
     /// Only when a task of the run dies.
@@ -99,66 +121,72 @@ impl Engine {
         self,
         nodes: Vec<(String, Ingress)>,
         rows: impl Iterator<Item = Result<Row>> + Send + 'static,
-        indicators: u64,
-        sink: Sink,
+        record: Record,
+        stats: RunStats,
         observer: &mut dyn Observer,
         stop: Shutdown,
     ) -> Result<Finished> {
-        let start = Instant::now();
-        let node_stats =
-            |(name, ingress): &(String, Ingress)| NodeStats::new(name.clone(), ingress.url().to_owned());
-        let stats = RunStats::new(indicators, nodes.iter().map(node_stats).collect());
+        let clock = Clock::start(record.past.elapsed);
         let (raise, shutdown) = shutdown::channel();
         let (events, inbox) = mpsc::channel(QUEUE);
-        let mut tasks = self.start(nodes, rows, sink, events, shutdown, start);
-        let purse = Arc::clone(&tasks.money);
+        let purse = Arc::new(Purse::new(&self.brakes, &stats));
+        let mut tasks = self.start(nodes, rows, record, Arc::clone(&purse), events, shutdown, clock);
 
-        let mut owner = Owner { stats, observer, start, brakes: self.brakes, purse, failure: None };
-        let (sink, written) = owner.follow(inbox, &mut tasks, &raise, stop, self.grace).await?;
+        let mut owner = Owner { stats, observer, clock, brakes: self.brakes, purse, failure: None };
+        let (book, written) = owner.follow(inbox, &mut tasks, &raise, stop, self.grace).await?;
         if let Err(error) = written {
-            owner.failure = Some(Failure::unexpected(format!("cannot write the results: {error}")));
+            owner.failure = Some(
+                Failure::unexpected(format!("cannot write the results: {error}"))
+                    .hint("make room, then go on: `classify runs resume`"),
+            );
         }
         let failure = owner.failure.or_else(|| owner.purse.failure());
-        Ok(Finished { elapsed: start.elapsed(), stats: owner.stats, sink, failure })
+        let Book { sink, journal, .. } = book;
+        Ok(Finished { elapsed: clock.elapsed(), stats: owner.stats, sink, journal, failure })
     }
 
+    #[expect(clippy::too_many_arguments, reason = "what the tasks of a run share; each takes some of it")]
     fn start(
         &self,
         nodes: Vec<(String, Ingress)>,
         rows: impl Iterator<Item = Result<Row>> + Send + 'static,
-        sink: Sink,
+        record: Record,
+        purse: Arc<Purse>,
         events: mpsc::Sender<RunEvent>,
         shutdown: Shutdown,
-        start: Instant,
+        clock: Clock,
     ) -> Tasks {
+        let Record { sink, journal, past } = record;
+        let past = Arc::new(past);
         let pool = Arc::new(Pool::new(nodes, &self.pace));
         let pulse = Arc::new(Pulse::default());
         let mut background = JoinSet::new();
-        background.spawn(watchdog::watch(Arc::clone(&pool), Arc::clone(&pulse), events.clone(), start));
+        background.spawn(watchdog::watch(Arc::clone(&pool), Arc::clone(&pulse), events.clone(), clock));
         for node in 0..pool.nodes().len() {
             background.spawn(announce_returns(Arc::clone(&pool), node, events.clone()));
         }
 
         let (work, to_dispatch) = mpsc::channel(READ_AHEAD);
         let (run_id, options, size) = (self.run_id.clone(), self.options.clone(), self.pace.batch_size);
-        let feeder = spawn_blocking(move || feed::feed(rows, &run_id, options, size, &work));
+        let done = Arc::clone(&past);
+        let feeder = spawn_blocking(move || feed::feed(rows, &run_id, options, size, &done, &work));
 
         let (finished, deliveries) = mpsc::channel(QUEUE);
         let recorder_events = events.clone();
-        let recorder = spawn_blocking(move || record::record(sink, deliveries, &recorder_events));
+        let names = pool.nodes().iter().map(|node| node.name.clone()).collect();
+        let book = Book { sink, journal, nodes: names, rejected: past.rejected, clock };
+        let recorder = spawn_blocking(move || record::record(book, deliveries, &recorder_events));
 
-        let courier = Arc::new(Courier { pool, events, finished, pulse, shutdown, start });
-        let (room, money) = (Room::new(self.pace.max_in_flight.get()), Arc::new(Purse::new(&self.brakes)));
-        background.spawn(dispatch(to_dispatch, courier, room, Arc::clone(&money)));
-        Tasks { feeder: Some(feeder), recorder, money, _background: background }
+        let courier = Arc::new(Courier { pool, events, finished, pulse, shutdown, clock, past });
+        background.spawn(dispatch(to_dispatch, courier, Room::new(self.pace.max_in_flight.get()), purse));
+        Tasks { feeder: Some(feeder), recorder, _background: background }
     }
 }
 
 /// Tasks the owner waits for. The others end when it is dropped.
 struct Tasks {
     feeder: Option<JoinHandle<Result<()>>>,
-    recorder: JoinHandle<(Sink, std::io::Result<()>)>,
-    money: Arc<Purse>,
+    recorder: JoinHandle<(Book, std::io::Result<()>)>,
     _background: JoinSet<()>,
 }
 
@@ -202,7 +230,7 @@ async fn dispatch(mut work: mpsc::Receiver<Work>, courier: Arc<Courier>, room: R
             if !purse.take(batch.len().get()).await {
                 return;
             }
-            let node = courier.pool.turn(batch.len()).await;
+            let node = courier.pool.turn_of(batch.key.index, batch.len()).await;
             let courier = Arc::clone(&courier);
             couriers.spawn(async move { courier.carry(Parcel { batch, places }, node).await });
         }
@@ -229,7 +257,7 @@ async fn announce_returns(pool: Arc<Pool>, node: usize, events: mpsc::Sender<Run
 struct Owner<'a> {
     stats: RunStats,
     observer: &'a mut dyn Observer,
-    start: Instant,
+    clock: Clock,
     brakes: Brakes,
     purse: Arc<Purse>,
     failure: Option<Failure>,
@@ -245,7 +273,7 @@ impl Owner<'_> {
         raise: &Raise,
         stop: Shutdown,
         grace: Duration,
-    ) -> Result<(Sink, std::io::Result<()>)> {
+    ) -> Result<(Book, std::io::Result<()>)> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut asked = Level::Run;
@@ -257,7 +285,7 @@ impl Owner<'_> {
                 Some(event) = inbox.recv() => self.apply(&event, raise),
                 ended = &mut tasks.recorder => break ended,
                 fed = join(&mut tasks.feeder) => self.input_ended(fed, raise),
-                _ = tick.tick() => self.observer.tick(&self.stats, self.start.elapsed()),
+                _ = tick.tick() => self.observer.tick(&self.stats, self.clock.elapsed()),
                 () = stop.at_least(wanted), if asked < Level::Stop => {
                     asked = wanted.max(stop.level());
                     raise.to(asked);
@@ -269,13 +297,13 @@ impl Owner<'_> {
                         give_up = Some(Instant::now() + LAST_WRITES);
                     }
                 }
-                () = sleep_until(patience_ends.unwrap_or(self.start)), if patience_ends.is_some() => {
+                () = sleep_until(patience_ends.unwrap_or_else(Instant::now)), if patience_ends.is_some() => {
                     patience_ends = None;
                     asked = Level::Stop;
                     raise.to(Level::Stop);
                     give_up = Some(Instant::now() + LAST_WRITES);
                 }
-                () = sleep_until(give_up.unwrap_or(self.start)), if give_up.is_some() => {
+                () = sleep_until(give_up.unwrap_or_else(Instant::now)), if give_up.is_some() => {
                     return Err(Failure::new(ExitStatus::Interrupted, "interrupted while results were being written")
                         .detail("the disk, or whoever reads stdout, does not take them"));
                 }
@@ -295,7 +323,7 @@ impl Owner<'_> {
         if let RunEvent::Recorded(recorded) = event {
             self.purse.recorded(recorded);
         }
-        self.observer.observe(event, &self.stats, self.start.elapsed());
+        self.observer.observe(event, &self.stats, self.clock.elapsed());
         if self.failure.is_none()
             && let Some(reason) = self.brakes.check(event, &self.stats)
         {

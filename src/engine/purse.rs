@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use super::brakes::Brakes;
 use crate::domain::event::Recorded;
+use crate::domain::stats::RunStats;
 use crate::error::{ExitStatus, Failure};
 
 /// The account.
@@ -38,8 +39,12 @@ impl Account {
 }
 
 impl Purse {
-    pub(super) fn new(brakes: &Brakes) -> Self {
-        let account = Account { expected: brakes.expected_cost_usd, ..Account::default() };
+    /// `stats`: what earlier processes of the run have spent.
+    pub(super) fn new(brakes: &Brakes, stats: &RunStats) -> Self {
+        let expected = brakes.expected_cost_usd;
+        let paid = stats.finished().saturating_sub(stats.carried + stats.reused + stats.spared);
+        let spent = stats.usage.cost_usd.unwrap_or(expected * float(paid));
+        let account = Account { expected, spent, paid, ..Account::default() };
         Self { most: brakes.max_cost_usd, account: Mutex::new(account), news: Notify::new() }
     }
 
@@ -85,8 +90,7 @@ impl Purse {
             "stopped: {:.4} USD are spent, and the next batch would pass {most} (`--max-cost`)",
             account.spent
         );
-        let hint =
-            "the same command with a higher `--max-cost` goes on: what is classified is not paid for twice";
+        let hint = "`classify runs resume --max-cost USD` goes on with a higher one: what is classified is not paid for twice";
         Some(Failure::new(ExitStatus::SomeFailed, message).hint(hint))
     }
 
@@ -111,7 +115,10 @@ mod tests {
     use crate::domain::outcome::Usage;
 
     fn purse(most: f64) -> Purse {
-        Purse::new(&Brakes { max_cost_usd: Some(most), expected_cost_usd: 0.01, ..Brakes::default() })
+        Purse::new(
+            &Brakes { max_cost_usd: Some(most), expected_cost_usd: 0.01, ..Brakes::default() },
+            &RunStats::new(0, Vec::new()),
+        )
     }
 
     fn recorded(rows: u64, reused: u64, cost: f64) -> Recorded {
@@ -167,7 +174,7 @@ mod tests {
 
     #[test]
     fn without_a_limit_nothing_waits() {
-        let purse = Purse::new(&Brakes::default());
+        let purse = Purse::new(&Brakes::default(), &RunStats::new(0, Vec::new()));
         assert_eq!(purse.take(u32::MAX).now_or_never(), Some(true));
         assert!(purse.failure().is_none());
     }

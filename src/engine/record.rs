@@ -1,66 +1,115 @@
-//! Puts finished batches on disk, on a thread of its own; a batch counts once it is synced.
+//! Puts finished batches on disk, on a thread of its own; a batch counts once its rows are synced and its line stands in
+//! the journal.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::clock::Clock;
 use super::courier::Places;
 
-use crate::domain::event::RunEvent;
+use crate::domain::event::{Reception, RunEvent};
 use crate::input::InvalidRow;
+use crate::ledger::{Journal, Line};
 use crate::output::{FinishedBatch, Sink};
 
-/// Most batches that share one sync. Bounds how much a crash can make us fetch again.
+/// Most deliveries that share one sync. Bounds how much a crash can make us fetch again.
 const GROUP: usize = 64;
 
 /// Something for the disk.
 #[derive(Debug)]
 pub(super) enum Delivery {
+    /// A batch that a node accepted.
+    Sent { batch: u64, node: usize, reception: Reception, indicators: u64, at: Duration },
     /// A finished batch, and the places in flight that it gives back once it is on disk.
     Batch { batch: FinishedBatch, places: Places },
     /// A row that is no indicator.
     Rejected(InvalidRow),
 }
 
-/// Writes until all senders are gone; returns the sink for its last rites. Whatever is waiting already shares one
-/// sync, so a slow disk makes larger groups, not a longer queue.
-pub(super) fn record(
-    mut sink: Sink,
-    mut deliveries: mpsc::Receiver<Delivery>,
-    events: &mpsc::Sender<RunEvent>,
-) -> (Sink, io::Result<()>) {
-    let mut group = Vec::with_capacity(GROUP);
-    while deliveries.blocking_recv_many(&mut group, GROUP) > 0 {
-        if let Err(error) = write(&mut sink, &mut group, events) {
-            // A disk that fails twice leaves rows that were not counted; the first error is the one to tell.
-            let _failed_again = sink.roll_back();
-            return (sink, Err(error));
-        }
-    }
-    (sink, Ok(()))
+/// Where everything goes that must survive.
+#[derive(Debug)]
+pub(super) struct Book {
+    pub(super) sink: Sink,
+    pub(super) journal: Journal,
+    /// Names of the nodes.
+    pub(super) nodes: Vec<String>,
+    /// Rows on disk that are no indicators.
+    pub(super) rejected: u64,
+    pub(super) clock: Clock,
 }
 
-fn write(sink: &mut Sink, group: &mut Vec<Delivery>, events: &mpsc::Sender<RunEvent>) -> io::Result<()> {
-    let mut happened = Vec::with_capacity(group.len());
-    let mut occupied = Vec::with_capacity(group.len());
-    for delivery in group.drain(..) {
-        happened.push(match delivery {
-            Delivery::Batch { batch, places } => {
-                occupied.push(places);
-                RunEvent::Recorded(sink.write(&batch)?)
-            }
-            Delivery::Rejected(row) => {
-                sink.reject(&row.raw, &row.origin, &row.message)?;
-                RunEvent::Rejected
-            }
-        });
+/// Writes until all senders are gone; returns the book for its last rites. Whatever is waiting already shares one
+/// sync, so a slow disk makes larger groups, not a longer queue.
+pub(super) fn record(
+    mut book: Book,
+    mut deliveries: mpsc::Receiver<Delivery>,
+    events: &mpsc::Sender<RunEvent>,
+) -> (Book, io::Result<()>) {
+    let mut group = Vec::with_capacity(GROUP);
+    while deliveries.blocking_recv_many(&mut group, GROUP) > 0 {
+        if let Err(error) = book.write(&mut group, events) {
+            // A disk that fails twice leaves rows that were not counted; the first error is the one to tell.
+            let _failed_again = book.sink.roll_back();
+            return (book, Err(error));
+        }
     }
-    sink.sync()?;
-    // Only now do the places in flight become free.
-    drop(occupied);
-    for event in happened {
-        // The owner of the counts outlives this thread, unless it is unwinding.
-        let _unwinding = events.blocking_send(event);
+    (book, Ok(()))
+}
+
+impl Book {
+    fn write(&mut self, group: &mut Vec<Delivery>, events: &mpsc::Sender<RunEvent>) -> io::Result<()> {
+        let mut happened = Vec::with_capacity(group.len());
+        let mut occupied = Vec::with_capacity(group.len());
+        let mut lines = Vec::with_capacity(group.len() + 1);
+        let (now, mut any_rows) = (self.clock.elapsed(), false);
+        for delivery in group.drain(..) {
+            match delivery {
+                Delivery::Sent { batch, node, reception, indicators, at } => {
+                    let name = self.nodes[node].clone().into();
+                    lines.push(Line::Sent { batch, node: name, indicators, t: seconds(at) });
+                    happened.push(RunEvent::Submitted { node, reception, indicators, at });
+                }
+                Delivery::Batch { batch, places } => {
+                    occupied.push(places);
+                    any_rows = true;
+                    let recorded = self.sink.write(&batch)?;
+                    let node = batch.node_name.into();
+                    lines.push(Line::Done {
+                        batch: batch.index,
+                        node,
+                        recorded: recorded.clone(),
+                        t: seconds(now),
+                    });
+                    happened.push(RunEvent::Recorded(recorded));
+                }
+                Delivery::Rejected(row) => {
+                    self.sink.reject(&row.raw, &row.origin, &row.message)?;
+                    any_rows = true;
+                    self.rejected += 1;
+                    lines.push(Line::Rejected { rows: self.rejected, t: seconds(now) });
+                    happened.push(RunEvent::Rejected);
+                }
+            }
+        }
+        if any_rows {
+            self.sink.sync()?;
+            lines.push(Line::Mark(self.sink.mark()?));
+        }
+        self.journal.append(lines)?;
+        self.sink.count()?;
+        // Only now do the places in flight become free.
+        drop(occupied);
+        for event in happened {
+            // The owner of the counts outlives this thread, unless it is unwinding.
+            let _unwinding = events.blocking_send(event);
+        }
+        Ok(())
     }
-    Ok(())
+}
+
+/// To the millisecond.
+fn seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e3).round() / 1e3
 }

@@ -7,6 +7,11 @@ pub(super) struct Rotation {
 }
 
 impl Rotation {
+    /// Sets whose turn is next.
+    pub(super) fn set(&mut self, next: usize) {
+        self.next = next;
+    }
+
     /// The next of `nodes` nodes for which `usable` holds; the turn moves on past it. `None` if there is none.
     pub(super) fn next(&mut self, nodes: usize, usable: impl Fn(usize) -> bool) -> Option<usize> {
         let chosen = (0..nodes).map(|step| (self.next + step) % nodes).find(|node| usable(*node))?;

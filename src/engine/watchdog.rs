@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
+use super::clock::Clock;
 use super::courier::Pulse;
 use super::diagnosis::{conclude, examine};
 use super::pool::Pool;
@@ -19,16 +20,11 @@ const STUCK: Duration = Duration::from_secs(15);
 const INTERVAL: Duration = Duration::from_millis(500);
 
 /// Watches until it is dropped; tells when the reason for a standstill changes.
-pub(super) async fn watch(
-    pool: Arc<Pool>,
-    pulse: Arc<Pulse>,
-    events: mpsc::Sender<RunEvent>,
-    start: Instant,
-) {
+pub(super) async fn watch(pool: Arc<Pool>, pulse: Arc<Pulse>, events: mpsc::Sender<RunEvent>, clock: Clock) {
     let mut known = None;
     for round in 0_u64.. {
         sleep(INTERVAL).await;
-        let standstill = pulse.standstill(start.elapsed()).unwrap_or_default();
+        let standstill = pulse.standstill(clock.elapsed()).unwrap_or_default();
         let trouble = if standstill >= SUSPICIOUS {
             let nodes = pool.nodes().iter().map(|node| &node.ingress);
             let found = conclude(&examine(nodes, &format!("watchdog-{round}")).await);

@@ -2,16 +2,18 @@
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::fs::File;
 use std::io::{self, Read};
+use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::duplicates::{Repeat, Repeats, Seen};
+use super::duplicates::{Keys, Repeat, Repeats, RowId, Seen};
 use super::open::{Opened, open};
 use super::row::excerpt;
 use super::rows::Rows;
 use super::walk::{Prefix, Walk};
-use super::{Options, Source, Summary};
+use super::{Format, Options, Source, Summary};
 use crate::domain::indicator::Indicator;
 use crate::error::{Failure, Result};
 
@@ -26,17 +28,24 @@ pub struct Checked {
     prefixes: Vec<Prefix>,
     repeats: Repeats,
     skip_invalid: bool,
+    seen: Option<Seen>,
 }
 
 /// Reads all sources once and checks every row, duplicates included. Nothing may be submitted before this succeeds.
-pub fn check(sources: &[Source], options: &Options) -> Result<Checked> {
-    check_with(sources, options, &mut io::stdin())
+/// `keys` are those of the hashes that [`Checked::take_rows`] gives.
+pub fn check(sources: &[Source], options: &Options, keys: Keys) -> Result<Checked> {
+    check_with(sources, options, keys, &mut io::stdin())
 }
 
 /// As [`check()`], with another standard input.
-pub(super) fn check_with(sources: &[Source], options: &Options, stdin: &mut dyn Read) -> Result<Checked> {
+pub(super) fn check_with(
+    sources: &[Source],
+    options: &Options,
+    keys: Keys,
+    stdin: &mut dyn Read,
+) -> Result<Checked> {
     let mut walk = Walk::new(open(sources, options, stdin)?, None);
-    let mut seen = Seen::default();
+    let mut seen = Seen::new(keys);
     let mut bad = BadRows::default();
     while let Some((ordinal, parsed)) = walk.next()? {
         match parsed.row {
@@ -70,6 +79,7 @@ pub(super) fn check_with(sources: &[Source], options: &Options, stdin: &mut dyn 
         sources: walk.sources().to_vec(),
         repeats,
         skip_invalid: options.skip_invalid,
+        seen: Some(seen),
     })
 }
 
@@ -77,6 +87,32 @@ impl Checked {
     /// What was found.
     pub fn summary(&self) -> &Summary {
         &self.summary
+    }
+
+    /// The hashes of all valid rows in input order, duplicates left out; and the memory they take. None a second time.
+    pub fn take_rows(&mut self) -> impl Iterator<Item = RowId> + use<> {
+        let seen = self.seen.take();
+        let rows = seen.map(|seen| seen.into_rows(&self.repeats));
+        rows.into_iter().flatten()
+    }
+
+    /// Copies each source that has no path of its own (standard input, a pipe) to where `place` says, given its place
+    /// among the sources and its format.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn keep_copies(&self, place: impl Fn(usize, Format) -> PathBuf) -> io::Result<()> {
+        for (number, source) in self.sources.iter().enumerate().filter(|(_, source)| source.spooled) {
+            let mut copy = File::create(place(number, source.format))?;
+            io::copy(&mut source.rewound()?.as_ref(), &mut copy)?;
+            copy.sync_all()?;
+        }
+        Ok(())
+    }
+
+    /// For each source: its format, where it has no path of its own.
+    pub fn spooled(&self) -> impl Iterator<Item = Option<Format>> {
+        self.sources.iter().map(|source| source.spooled.then_some(source.format))
     }
 
     /// The second pass: the same rows again, duplicates left out, bad ones as [`super::Row::Invalid`]. Holds one

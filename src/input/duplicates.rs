@@ -8,15 +8,49 @@
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use siphasher::sip::SipHasher13;
 
 use crate::domain::indicator::Indicator;
 
+/// Keys of the hashes of one input's rows: two of ids, two of contents. Whoever has them can compare rows without having them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keys([u64; 4]);
+
+impl Keys {
+    /// Keys that nobody can guess.
+    pub fn random() -> Self {
+        // Every `RandomState` has other keys, from the operating system's randomness.
+        Self([0, 1, 2, 3].map(|number| RandomState::new().hash_one(number)))
+    }
+
+    /// Hash of an id.
+    pub fn id(&self, id: &str) -> u64 {
+        let mut hasher = SipHasher13::new_with_keys(self.0[0], self.0[1]);
+        id.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    fn contents(&self) -> SipHasher13 {
+        SipHasher13::new_with_keys(self.0[2], self.0[3])
+    }
+}
+
+/// A row, as its hashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowId {
+    /// Of its id.
+    pub id: u64,
+    /// Of its whole content.
+    pub content: u64,
+}
+
 /// What is remembered of the rows seen.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Seen {
-    ids: RandomState,
-    contents: RandomState,
+    keys: Keys,
     rows: Vec<Record>,
     largest: usize,
 }
@@ -48,14 +82,18 @@ pub(super) struct Repeats {
 }
 
 impl Seen {
+    pub(super) fn new(keys: Keys) -> Self {
+        Self { keys, rows: Vec::new(), largest: 0 }
+    }
+
     /// Remembers a row; false when there are more rows than can be numbered.
     pub(super) fn add(&mut self, indicator: &Indicator, ordinal: u64, line: u64) -> bool {
         let Ok(ordinal) = u32::try_from(ordinal) else { return false };
-        let mut hasher = Measuring { inner: self.contents.build_hasher(), bytes: 0 };
+        let mut hasher = Measuring { inner: self.keys.contents(), bytes: 0 };
         hash_indicator(indicator, &mut hasher);
         self.largest = self.largest.max(hasher.bytes);
         self.rows.push(Record {
-            id: self.ids.hash_one(&indicator.id),
+            id: self.keys.id(&indicator.id),
             content: hasher.finish(),
             ordinal,
             line: u32::try_from(line).unwrap_or(u32::MAX),
@@ -69,7 +107,7 @@ impl Seen {
     }
 
     /// Finds the repeats: the first row of an id stands, later ones are compared with it.
-    pub(super) fn repeats(mut self) -> Repeats {
+    pub(super) fn repeats(&mut self) -> Repeats {
         self.rows.sort_unstable_by_key(|row| (row.id, row.ordinal));
         let mut repeats = Repeats::default();
         for group in self.rows.chunk_by(|a, b| a.id == b.id) {
@@ -88,6 +126,16 @@ impl Seen {
         repeats.same.sort_unstable_by_key(|repeat| repeat.ordinal);
         repeats.different.sort_unstable_by_key(|repeat| repeat.ordinal);
         repeats
+    }
+
+    /// The rows in input order, those left out that are among `repeats`.
+    pub(super) fn into_rows(mut self, repeats: &Repeats) -> impl Iterator<Item = RowId> + use<> {
+        let mut left_out: Vec<u32> =
+            repeats.same.iter().chain(&repeats.different).map(|repeat| repeat.ordinal).collect();
+        left_out.sort_unstable();
+        self.rows.sort_unstable_by_key(|row| row.ordinal);
+        let rows = self.rows.into_iter().filter(move |row| left_out.binary_search(&row.ordinal).is_err());
+        rows.map(|row| RowId { id: row.id, content: row.content })
     }
 }
 
@@ -182,7 +230,7 @@ mod tests {
 
     #[test]
     fn the_first_row_of_an_id_stands() {
-        let mut seen = Seen::default();
+        let mut seen = Seen::new(Keys::random());
         for (ordinal, (id, note)) in
             [("a", 1), ("b", 1), ("a", 2), ("b", 1), ("a", 1), ("a", 2)].iter().enumerate()
         {
@@ -202,7 +250,7 @@ mod tests {
     #[test]
     fn content_is_compared_without_the_order_of_columns() {
         let same = |a: Value, b: Value| {
-            let mut seen = Seen::default();
+            let mut seen = Seen::new(Keys::random());
             seen.add(&indicator("a", a), 0, 1);
             seen.add(&indicator("a", b), 1, 2);
             seen.repeats().different.is_empty()
@@ -216,6 +264,6 @@ mod tests {
 
     #[test]
     fn rows_beyond_what_can_be_numbered_are_refused() {
-        assert!(!Seen::default().add(&indicator("a", json!({})), 1 << 32, 1));
+        assert!(!Seen::new(Keys::random()).add(&indicator("a", json!({})), 1 << 32, 1));
     }
 }

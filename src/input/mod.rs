@@ -29,7 +29,10 @@ mod tests;
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 pub use self::check::{Checked, check};
+pub use self::duplicates::{Keys, RowId};
 pub use self::format::Format;
 pub use self::rows::{InvalidRow, Row, Rows};
 
@@ -41,7 +44,8 @@ pub const MAX_ROW: usize = 8 << 20;
 pub const MAX_ID: usize = 512;
 
 /// How to read.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Options {
     /// Format of every source; without it a file's extension decides, and the first byte of standard input.
     pub format: Option<Format>,

@@ -16,6 +16,8 @@ pub(super) struct Opened {
     /// Its name in messages: the path as given, or `stdin`.
     pub(super) label: String,
     pub(super) format: Format,
+    /// Whether it was copied, being nothing that can be read twice.
+    pub(super) spooled: bool,
     file: Arc<File>,
 }
 
@@ -46,7 +48,7 @@ pub(super) fn open(sources: &[Source], options: &Options, stdin: &mut dyn Read) 
         .into_iter()
         .map(|entry| match entry {
             Some(Entry { label, format: Some(format), file, regular: true }) => {
-                Ok(Opened { label, format, file: Arc::new(file) })
+                Ok(Opened { label, format, spooled: false, file: Arc::new(file) })
             }
             Some(Entry { label, format, mut file, .. }) => spool(label, format, &mut file),
             None => spool("stdin".to_owned(), options.format, &mut *stdin),
@@ -109,7 +111,7 @@ fn spool(label: String, format: Option<Format>, source: &mut dyn Read) -> Result
         Some(format) => format,
         None => sniff(&mut file).map_err(own)?.ok_or_else(|| unknown(&label))?,
     };
-    Ok(Opened { label, format, file: Arc::new(file) })
+    Ok(Opened { label, format, spooled: true, file: Arc::new(file) })
 }
 
 fn unknown(label: &str) -> Failure {

@@ -1,11 +1,41 @@
 //! A file that appears whole or not at all.
 
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
-use std::io::{self, Seek as _, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt as _;
+use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Result};
+
+/// Which file it is, whatever its name. The number of a file that is gone may be given to another one; when it was
+/// made tells them apart, and where the file system does not keep that, no two files are taken for the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileId {
+    device: u64,
+    inode: u64,
+    created_ns: u64,
+}
+
+impl FileId {
+    fn of(metadata: &Metadata) -> Option<Self> {
+        let created = metadata.created().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        let created_ns = u64::try_from(created.as_nanos()).ok()?;
+        Some(Self { device: metadata.dev(), inode: metadata.ino(), created_ns })
+    }
+}
+
+/// How much of which file counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extent {
+    /// The file; `None` before its first row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<FileId>,
+    /// Bytes of it.
+    pub bytes: u64,
+}
 
 /// Rows on their way to `path`. Locked while it is open, so that two runs cannot write one file.
 #[derive(Debug)]
@@ -19,8 +49,8 @@ pub(super) struct PartialFile {
     leftover: bool,
     /// Whether it holds this run's rows, which must survive an early end.
     begun: bool,
-    /// How much of it is durable.
-    synced: u64,
+    /// How much of it counts.
+    counted: u64,
 }
 
 impl PartialFile {
@@ -40,20 +70,7 @@ impl PartialFile {
             Ok(_) | Err(_) => {}
         }
         let partial = partial_path(path);
-        // Not truncated on opening: another run may be writing it, which only the lock tells.
-        let file = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(false)
-            .open(&partial)
-            .map_err(|error| refuse(error.to_string()))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                return Err(refuse("another run is writing it".into()));
-            }
-            Err(TryLockError::Error(error)) => return Err(refuse(error.to_string())),
-        }
+        let file = open_locked(&partial).map_err(&refuse)?;
         // Between opening and locking, another run may have put this very file in its place.
         let same = |one: &Metadata, other: &Metadata| (one.dev(), one.ino()) == (other.dev(), other.ino());
         let still_there =
@@ -69,8 +86,35 @@ impl PartialFile {
             header: Vec::new(),
             leftover,
             begun: false,
-            synced: 0,
+            counted: 0,
         })
+    }
+
+    /// Whether the rows that an earlier process of the same run left are there: not where another run took the place, or
+    /// somebody touched the file.
+    pub(super) fn holds(&self, extent: Extent) -> io::Result<bool> {
+        if extent == Extent::default() {
+            return Ok(true);
+        }
+        let found = self.file.metadata()?;
+        Ok(extent.file.is_some() && FileId::of(&found) == extent.file && found.len() >= extent.bytes)
+    }
+
+    /// Goes on behind the rows within `extent`, which it must hold; rows beyond were never counted.
+    pub(super) fn go_on(&mut self, extent: Extent) -> io::Result<()> {
+        (self.begun, self.counted) = (extent.file.is_some(), extent.bytes);
+        self.roll_back()
+    }
+
+    /// Appends the first `bytes` of another file, header included.
+    pub(super) fn carry(&mut self, from: &Path, bytes: u64) -> io::Result<()> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        self.header.clear();
+        self.begin()?;
+        let copied = io::copy(&mut File::open(from)?.take(bytes), &mut self.file)?;
+        if copied == bytes { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
     /// Appends rows.
@@ -89,7 +133,11 @@ impl PartialFile {
 
     fn begin(&mut self) -> io::Result<()> {
         if !self.begun {
-            self.file.set_len(0)?;
+            if self.leftover {
+                // A file of our own: the run whose rows these were must not take ours for them.
+                fs::remove_file(&self.partial)?;
+                self.file = open_locked(&self.partial).map_err(io::Error::other)?;
+            }
             self.begun = true;
             self.file.write_all(&self.header)?;
         }
@@ -98,18 +146,30 @@ impl PartialFile {
 
     /// Makes what was written survive a loss of power.
     pub(super) fn sync(&mut self) -> io::Result<()> {
+        if self.begun { self.file.sync_data() } else { Ok(()) }
+    }
+
+    /// All that was written so far.
+    pub(super) fn extent(&mut self) -> io::Result<Extent> {
+        if !self.begun {
+            return Ok(Extent::default());
+        }
+        Ok(Extent { file: FileId::of(&self.file.metadata()?), bytes: self.file.stream_position()? })
+    }
+
+    /// What was written so far counts.
+    pub(super) fn count(&mut self) -> io::Result<()> {
         if self.begun {
-            self.file.sync_data()?;
-            self.synced = self.file.stream_position()?;
+            self.counted = self.file.stream_position()?;
         }
         Ok(())
     }
 
-    /// Takes back what was written since the last [`Self::sync`]: it was not counted.
+    /// Takes back what was written and was not counted.
     pub(super) fn roll_back(&mut self) -> io::Result<()> {
         if self.begun {
-            self.file.set_len(self.synced)?;
-            self.file.seek(SeekFrom::Start(self.synced))?;
+            self.file.set_len(self.counted)?;
+            self.file.seek(SeekFrom::Start(self.counted))?;
         }
         Ok(())
     }
@@ -119,12 +179,44 @@ impl PartialFile {
         self.begun.then_some(&*self.partial)
     }
 
-    /// Puts the file in its place.
-    pub(super) fn finish(mut self) -> io::Result<PathBuf> {
+    /// The rows written so far, if there are any.
+    pub(super) fn rows(&self) -> Option<&File> {
+        self.begun.then_some(&self.file)
+    }
+
+    /// Writes the rows anew in another order, each given by where it starts and how long it is. What stands before the
+    /// first of them in the file stays there.
+    pub(super) fn rewrite(&mut self, rows: impl Iterator<Item = (u64, u64)> + Clone) -> io::Result<()> {
+        let head = rows.clone().map(|(start, _)| start).min().unwrap_or_default();
+        let mut name = self.partial.file_name().unwrap_or_default().to_owned();
+        name.push(".ordered");
+        let ordered = self.partial.with_file_name(name);
+        let file = open_locked(&ordered).map_err(io::Error::other)?;
+        file.set_len(0)?;
+        let mut out = BufWriter::with_capacity(256 * 1024, file);
+        let mut row = Vec::new();
+        for (start, bytes) in std::iter::once((0, head)).chain(rows) {
+            row.resize(usize::try_from(bytes).map_err(io::Error::other)?, 0);
+            self.file.read_exact_at(&mut row, start)?;
+            out.write_all(&row)?;
+        }
+        let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.sync_data()?;
+        fs::rename(&ordered, &self.partial)?;
+        self.file = file;
+        Ok(())
+    }
+
+    /// Completes the file where it is: nothing is missing but its name.
+    pub(super) fn seal(&mut self) -> io::Result<Extent> {
         self.begin()?;
         self.file.sync_all()?;
-        fs::rename(&self.partial, &self.path)?;
-        sync_folder(&self.path)?;
+        self.extent()
+    }
+
+    /// Puts the sealed file in its place.
+    pub(super) fn finish(self) -> io::Result<PathBuf> {
+        put_in_place(&self.partial, &self.path)?;
         Ok(self.path.clone())
     }
 
@@ -144,6 +236,18 @@ impl Drop for PartialFile {
     }
 }
 
+/// Opens a file and locks it, creating it if it is not there. Not truncated: another run may be writing it, which only the
+/// lock tells.
+fn open_locked(path: &Path) -> std::result::Result<File, String> {
+    let open = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(path);
+    let file = open.map_err(|error| error.to_string())?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err("another run is writing it".into()),
+        Err(TryLockError::Error(error)) => Err(error.to_string()),
+    }
+}
+
 /// Where the rows of `path` are until it is complete.
 pub fn partial_path(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -151,8 +255,22 @@ pub fn partial_path(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
+/// Puts a file that was sealed in its place, or finds it there already; false where it is nowhere.
+pub(super) fn settle(path: &Path, sealed: Extent) -> io::Result<bool> {
+    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let partial = partial_path(path);
+    let is = |path: &Path| {
+        fs::metadata(path).is_ok_and(|found| sealed.file.is_some() && FileId::of(&found) == sealed.file)
+    };
+    if is(&partial) {
+        put_in_place(&partial, path)?;
+    }
+    Ok(is(path))
+}
+
 /// A rename is durable once its folder is.
-fn sync_folder(path: &Path) -> io::Result<()> {
+fn put_in_place(partial: &Path, path: &Path) -> io::Result<()> {
+    fs::rename(partial, path)?;
     let folder =
         path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
     File::open(folder)?.sync_all()
@@ -174,6 +292,7 @@ mod tests {
         let mut file = create(&path);
         file.write(b"new").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+        file.seal().unwrap();
         file.finish().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
         assert!(!partial_path(&path).exists());
@@ -211,17 +330,57 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_synced_can_be_taken_back() {
+    fn what_was_not_counted_can_be_taken_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out.jsonl");
         let mut file = create(&path);
         file.write(b"counted\n").unwrap();
-        file.sync().unwrap();
+        file.count().unwrap();
         file.write(b"torn").unwrap();
         file.roll_back().unwrap();
         file.write(b"next\n").unwrap();
+        file.seal().unwrap();
         file.finish().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "counted\nnext\n");
+    }
+
+    #[test]
+    fn a_run_goes_on_behind_what_it_counted_and_with_no_other_run_s_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.jsonl");
+        let mut file = create(&path);
+        file.write(b"counted\n").unwrap();
+        let extent = file.extent().unwrap();
+        file.write(b"torn").unwrap();
+        drop(file);
+        let mut again = create(&path);
+        assert!(again.holds(extent).unwrap());
+        again.go_on(extent).unwrap();
+        again.write(b"next\n").unwrap();
+        drop(again);
+        assert_eq!(fs::read_to_string(partial_path(&path)).unwrap(), "counted\nnext\n");
+        // Another run takes the place; its rows are longer.
+        let mut other = create(&path);
+        other.write(b"of another run, and more of them\n").unwrap();
+        drop(other);
+        assert!(!create(&path).holds(extent).unwrap());
+    }
+
+    #[test]
+    fn a_sealed_file_is_found_wherever_the_end_came() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.jsonl");
+        let mut file = create(&path);
+        file.write(b"row\n").unwrap();
+        let sealed = file.seal().unwrap();
+        drop(file);
+        for _ in 0..2 {
+            assert!(settle(&path, sealed).unwrap());
+            assert_eq!(fs::read_to_string(&path).unwrap(), "row\n");
+        }
+        fs::write(folder.path().join("other"), "row\n").unwrap();
+        fs::rename(folder.path().join("other"), &path).unwrap();
+        assert!(!settle(&path, sealed).unwrap(), "the same bytes of somebody else");
     }
 
     #[test]
@@ -239,6 +398,7 @@ mod tests {
         std::os::unix::fs::symlink(&target, &link).unwrap();
         let mut file = create(&link);
         file.write(b"new").unwrap();
+        file.seal().unwrap();
         file.finish().unwrap();
         assert_eq!(fs::read_to_string(&target).unwrap(), "new");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());

@@ -2,17 +2,21 @@
 //! the new file is complete and synced: rows land in `PATH.partial`, which takes the place of `PATH` at the end.
 
 mod file;
+mod order;
 mod row;
 mod sink;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-pub use file::partial_path;
-pub use sink::{FinishedBatch, FinishedFiles, Sink};
+use serde::{Deserialize, Serialize};
+
+pub use file::{Extent, partial_path};
+pub use sink::{FinishedBatch, FinishedFiles, Mark, SealedSink, Sink, settle};
 
 /// Format of the results.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Format {
     /// One JSON object per line.
     Jsonl,

@@ -154,7 +154,15 @@ fn csv_cells(
 /// Keeps a spreadsheet from running a cell as a formula: text that begins like one gets an apostrophe in front
 /// (OWASP, "CSV Injection").
 fn tame(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
+    if text.starts_with(FORMULA) { format!("'{text}") } else { text.to_owned() }
+}
+
+/// How a formula begins.
+const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+
+/// The text of a cell that was tamed, if it was.
+pub(super) fn untamed(cell: &str) -> &str {
+    cell.strip_prefix('\'').filter(|text| text.starts_with(FORMULA)).unwrap_or(cell)
 }
 
 fn csv_line(out: &mut Vec<u8>, cells: &[String]) {

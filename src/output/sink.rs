@@ -5,9 +5,10 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::file::PartialFile;
+use super::file::{self, Extent, PartialFile};
+use super::order;
 use super::row::{self, Provenance};
 use super::{Destination, Format};
 use crate::domain::event::Recorded;
@@ -49,6 +50,15 @@ enum Results {
     /// With what goes in front of the first row.
     Stdout(Vec<u8>),
     File(PartialFile),
+}
+
+/// How much of both files counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// Of the results; nothing for stdout.
+    pub results: Extent,
+    /// Of the failures.
+    pub failures: Extent,
 }
 
 /// Where everything is after the end of a run.
@@ -165,6 +175,33 @@ impl Sink {
         }
     }
 
+    /// Goes on behind the rows that an earlier process of the same run has counted. False where they are not there any
+    /// more, and for stdout: nothing counts then.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn go_on(&mut self, mark: Mark) -> io::Result<bool> {
+        let Results::File(results) = &mut self.results else { return Ok(false) };
+        if !results.holds(mark.results)? || !self.failures.holds(mark.failures)? {
+            return Ok(false);
+        }
+        results.go_on(mark.results)?;
+        self.failures.go_on(mark.failures)?;
+        Ok(true)
+    }
+
+    /// Begins with rows of an earlier run: so many bytes of its results, and failures. Stdout takes none.
+    ///
+    /// # Errors
+    /// When a file cannot be read to that length, or the disk fails.
+    pub fn carry(&mut self, results: (&Path, u64), failures: (&Path, u64)) -> io::Result<()> {
+        if let Results::File(file) = &mut self.results {
+            file.carry(results.0, results.1)?;
+        }
+        self.failures.carry(failures.0, failures.1)?;
+        self.sync()
+    }
+
     /// Makes everything written so far durable.
     ///
     /// # Errors
@@ -177,8 +214,30 @@ impl Sink {
         }
     }
 
-    /// Takes back what was written since the last [`Self::sync`], and so was not counted. What went to stdout cannot
-    /// be taken back.
+    /// All that was written so far.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn mark(&mut self) -> io::Result<Mark> {
+        let results = match &mut self.results {
+            Results::Stdout(_) => Extent::default(),
+            Results::File(file) => file.extent()?,
+        };
+        Ok(Mark { results, failures: self.failures.extent()? })
+    }
+
+    /// All that was written so far counts.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn count(&mut self) -> io::Result<()> {
+        if let Results::File(file) = &mut self.results {
+            file.count()?;
+        }
+        self.failures.count()
+    }
+
+    /// Takes back what was written and not counted. What went to stdout cannot be taken back.
     ///
     /// # Errors
     /// When the disk fails.
@@ -189,27 +248,49 @@ impl Sink {
         self.failures.roll_back()
     }
 
-    /// Ends a complete run: puts the files in their places. Without failures, a failures file of an earlier run at
-    /// that place goes: it would speak of rows that are classified now.
+    /// Puts the rows of complete results into the order of the input. `ids` are hashes of the ids in that order, `hash` makes
+    /// one. What went to stdout stays as it is.
+    ///
+    /// # Errors
+    /// When the disk is full or fails.
+    pub fn order(
+        &mut self,
+        ids: impl Iterator<Item = io::Result<u64>>,
+        hash: impl Fn(&str) -> u64,
+    ) -> io::Result<()> {
+        let Results::File(file) = &mut self.results else { return Ok(()) };
+        let Some(rows) = file.rows() else { return Ok(()) };
+        let places = order::places(rows, self.format, ids, hash)?;
+        file.rewrite(places.iter().map(|place| (place.start, place.bytes)))
+    }
+
+    /// Completes the files of a complete run where they are; [`Self::finish`], or [`settle`] after a crash, puts them in their
+    /// places. Without failures, a failures file of an earlier run at that place goes: it would speak of rows that are
+    /// classified now.
     ///
     /// # Errors
     /// When the disk fails.
-    pub fn finish(self, any_failures: bool) -> io::Result<FinishedFiles> {
-        let results = match self.results {
+    pub fn seal(mut self, any_failures: bool) -> io::Result<SealedSink> {
+        let results = match &mut self.results {
             // Not empty where not a single row was written.
             Results::Stdout(header) => {
-                io::stdout().lock().write_all(&header)?;
-                None
+                io::stdout().lock().write_all(&std::mem::take(header))?;
+                Extent::default()
             }
-            Results::File(file) => Some(file.finish()?),
+            Results::File(file) => file.seal()?,
         };
-        let failures = if any_failures {
-            Some(self.failures.finish()?)
+        let (failures, extent) = if any_failures {
+            let extent = self.failures.seal()?;
+            (Some(self.failures), extent)
         } else {
             self.failures.clear()?;
-            None
+            (None, Extent::default())
         };
-        Ok(FinishedFiles { results, failures })
+        let results_file = match self.results {
+            Results::Stdout(_) => None,
+            Results::File(file) => Some(file),
+        };
+        Ok(SealedSink { results: results_file, failures, mark: Mark { results, failures: extent } })
     }
 
     /// Ends an incomplete run: what is there, and was synced, stays in the partial files, which are named.
@@ -220,4 +301,37 @@ impl Sink {
         };
         FinishedFiles { results, failures: self.failures.partial().map(Path::to_owned) }
     }
+}
+
+/// Complete results and failures that have their names yet to get.
+#[derive(Debug)]
+pub struct SealedSink {
+    results: Option<PartialFile>,
+    failures: Option<PartialFile>,
+    /// Both files, whole.
+    pub mark: Mark,
+}
+
+impl SealedSink {
+    /// Puts the files in their places.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn finish(self) -> io::Result<FinishedFiles> {
+        Ok(FinishedFiles {
+            results: self.results.map(PartialFile::finish).transpose()?,
+            failures: self.failures.map(PartialFile::finish).transpose()?,
+        })
+    }
+}
+
+/// Ends what [`SealedSink::finish`] may have begun: false where a sealed file is nowhere any more.
+///
+/// # Errors
+/// When the disk fails.
+pub fn settle(results: Option<&Path>, failures: &Path, sealed: Mark) -> io::Result<bool> {
+    let there = |path: &Path, extent: Extent| {
+        if extent == Extent::default() { Ok(true) } else { file::settle(path, extent) }
+    };
+    Ok(results.map_or(Ok(true), |path| there(path, sealed.results))? && there(failures, sealed.failures)?)
 }

@@ -1,10 +1,14 @@
 //! What to do next, computed from the report: one small rule each.
 
 use super::RunReport;
+use crate::domain::outcome::FailureClass;
 
 /// Hints that this report calls for; usually none.
 pub fn hints(report: &RunReport) -> Vec<String> {
-    [nodes_in_trouble(report), all_reused(report), pending(report)].into_iter().flatten().collect()
+    [nodes_in_trouble(report), all_reused(report), pending(report), failed(report)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn nodes_in_trouble(report: &RunReport) -> Option<String> {
@@ -24,8 +28,13 @@ fn all_reused(report: &RunReport) -> Option<String> {
 }
 
 fn pending(report: &RunReport) -> Option<String> {
-    (report.totals.pending > 0)
-        .then(|| "run the same command again: rows that are classified already are not paid for twice".into())
+    (report.totals.pending > 0).then(|| format!("go on: `classify runs resume {}`", report.run_id))
+}
+
+fn failed(report: &RunReport) -> Option<String> {
+    let retryable = report.failed_by_class.keys().any(|class| *class != FailureClass::InvalidInput);
+    (report.totals.pending == 0 && retryable)
+        .then(|| format!("try the failed ones again: `classify runs retry {}`", report.run_id))
 }
 
 #[cfg(test)]
@@ -44,7 +53,7 @@ mod tests {
         troubled.nodes[1].errors = 3;
         troubled.totals.reused = troubled.totals.succeeded;
         let hints = hints(&troubled).join("\n");
-        for part in ["restate-2 failed", "cluster logs restate-2", "--force", "same command again"] {
+        for part in ["restate-2 failed", "cluster logs restate-2", "--force", "runs resume 01R"] {
             assert!(hints.contains(part), "{hints}");
         }
     }

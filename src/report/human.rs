@@ -20,8 +20,10 @@ pub fn summary(report: &RunReport) -> Vec<String> {
         grouped(totals.failed),
         grouped(totals.pending),
     );
-    if totals.reused > 0 {
-        let _infallible = write!(headline, "; {} reused", grouped(totals.reused));
+    for (number, what) in [(totals.reused, "reused"), (totals.carried, "taken over")] {
+        if number > 0 {
+            let _infallible = write!(headline, "; {} {what}", grouped(number));
+        }
     }
     let mut lines: Vec<String> = report.nodes.iter().map(node).collect();
     lines.push(headline);
@@ -34,6 +36,14 @@ pub fn summary(report: &RunReport) -> Vec<String> {
     if report.llm.spared > 0 {
         let spared = count(report.llm.spared, "indicator");
         lines.push(format!("spared     {spared} needed no model: the rules were sure"));
+    }
+    let super::Resumed { sessions, recovered, forgotten } = report.resumed;
+    if sessions > 1 {
+        let mut line = format!("resumed    {sessions} sessions; {} found in the cluster", grouped(recovered));
+        if forgotten > 0 {
+            let _infallible = write!(line, ", {} sent again, which it had forgotten", grouped(forgotten));
+        }
+        lines.push(line);
     }
     if let Some(output) = &report.output {
         let so_far = if totals.pending > 0 { " (so far)" } else { "" };

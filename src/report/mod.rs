@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use hints::hints;
 pub use human::summary;
@@ -19,7 +19,7 @@ use crate::domain::stats::RunStats;
 use crate::error::ExitStatus;
 
 /// Everything worth knowing after a run.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunReport {
     /// Identity of the run; sorts by time.
     pub run_id: String,
@@ -43,10 +43,12 @@ pub struct RunReport {
     pub failures: Option<PathBuf>,
     /// Whether the run was ended before its time.
     pub interrupted: bool,
+    /// What going on with it took.
+    pub resumed: Resumed,
 }
 
 /// What was read. `rows = duplicates + totals.indicators`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
     /// Files, standard input included.
     pub files: usize,
@@ -59,7 +61,7 @@ pub struct Input {
 }
 
 /// What became of the rows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Rows but merged duplicates.
     pub indicators: u64,
@@ -71,10 +73,23 @@ pub struct Totals {
     pub pending: u64,
     /// Of those with labels, answered by an earlier call.
     pub reused: u64,
+    /// Taken over, with and without labels, from the run whose failures this one retries.
+    pub carried: u64,
+}
+
+/// How often the run was taken up, and what the cluster knew of it then, in indicators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resumed {
+    /// Processes that worked on it.
+    pub sessions: u32,
+    /// Collected without being sent anew: the cluster had them from an earlier process.
+    pub recovered: u64,
+    /// Sent again, because the cluster had forgotten their batches; answers it still had cost nothing.
+    pub forgotten: u64,
 }
 
 /// Rates in indicators per minute.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Rate {
     /// What was asked for; null without a limit.
     pub target_rpm: Option<f64>,
@@ -85,7 +100,7 @@ pub struct Rate {
 }
 
 /// One node's share.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Node {
     /// Its name.
     pub name: String,
@@ -104,7 +119,7 @@ pub struct Node {
 }
 
 /// Requests to models and what they cost.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Llm {
     /// Requests made, retries included.
     pub requests: u64,
@@ -139,6 +154,8 @@ pub struct Frame {
     pub failures: Option<PathBuf>,
     /// Whether the run was ended before its time.
     pub interrupted: bool,
+    /// Processes that worked on the run.
+    pub sessions: u32,
 }
 
 impl RunReport {
@@ -162,12 +179,13 @@ impl RunReport {
                 failed: stats.failures(),
                 pending: stats.pending(),
                 reused: stats.reused,
+                carried: stats.carried,
             },
             failed_by_class: stats.failed.clone(),
             elapsed_s: (elapsed.as_secs_f64() * 1e3).round() / 1e3,
             rate: Rate {
                 target_rpm: frame.target_rpm,
-                achieved_rpm: per_minute(stats.finished(), elapsed),
+                achieved_rpm: per_minute(stats.finished() - stats.carried, elapsed),
                 max_60s_window: stats.max_60s_window,
             },
             nodes: stats.nodes.iter().map(node).collect(),
@@ -184,6 +202,11 @@ impl RunReport {
             output: frame.output,
             failures: frame.failures,
             interrupted: frame.interrupted,
+            resumed: Resumed {
+                sessions: frame.sessions,
+                recovered: stats.recovered,
+                forgotten: stats.forgotten,
+            },
         }
     }
 
@@ -208,7 +231,7 @@ pub fn per_minute(number: u64, elapsed: Duration) -> f64 {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::domain::event::{Recorded, RunEvent};
+    use crate::domain::event::{Reception, Recorded, RunEvent};
     use crate::domain::outcome::Usage;
     use crate::domain::stats::NodeStats;
 
@@ -217,7 +240,12 @@ pub(crate) mod tests {
         let nodes =
             ["restate-1", "restate-2"].map(|name| NodeStats::new(name.into(), format!("http://{name}:8080")));
         let mut stats = RunStats::new(10, nodes.into());
-        stats.apply(&RunEvent::Submitted { node: 0, indicators: 10 - pending, at: Duration::ZERO });
+        stats.apply(&RunEvent::Submitted {
+            node: 0,
+            reception: Reception::New,
+            indicators: 10 - pending,
+            at: Duration::ZERO,
+        });
         stats.apply(&RunEvent::Recorded(Recorded {
             node: 0,
             succeeded: 10 - failed - pending,
@@ -239,6 +267,7 @@ pub(crate) mod tests {
             output: Some("x.classified.jsonl".into()),
             failures: (failed > 0).then(|| "x.failures.jsonl".into()),
             interrupted,
+            sessions: 1,
         };
         RunReport::new(frame, &stats, Duration::from_secs(2))
     }
@@ -293,7 +322,7 @@ pub(crate) mod tests {
         for key in good.as_object().unwrap().keys() {
             assert_eq!(broken("", key, None), 1, "{key}");
         }
-        for part in ["/input", "/totals", "/rate", "/nodes/1", "/llm"] {
+        for part in ["/input", "/totals", "/rate", "/nodes/1", "/llm", "/resumed"] {
             for key in good.pointer(part).unwrap().as_object().unwrap().keys() {
                 assert_eq!(broken(part, key, None), 1, "{part}/{key}");
             }

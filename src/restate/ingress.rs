@@ -29,6 +29,15 @@ pub struct Ingress {
     http: Client,
 }
 
+/// A batch that a node took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// Its invocation.
+    pub invocation_id: String,
+    /// Whether the cluster did not know the batch before.
+    pub new: bool,
+}
+
 /// What a poll for an output found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
@@ -73,16 +82,17 @@ impl Ingress {
         &self.url
     }
 
-    /// Submits a batch and returns its invocation id. Sending the same key again, to any node, is harmless:
+    /// Submits a batch. Sending the same key again, to any node, is harmless:
     /// Restate answers `PreviouslyAccepted` with the same id.
     ///
     /// # Errors
     /// When the node gave no answer; the batch may or may not have been accepted.
-    pub async fn send(&self, key: &BatchKey, body: Bytes, timeout: Duration) -> Result<String, Error> {
+    pub async fn send(&self, key: &BatchKey, body: Bytes, timeout: Duration) -> Result<Accepted, Error> {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
-        struct Accepted {
+        struct Answer {
             invocation_id: String,
+            status: String,
         }
         let url = format!("{}/restate/send/{BATCH_WORKFLOW}/{key}/{BATCH_RUN}", self.url);
         let request = self.http.post(&url).header("content-type", "application/json").body(body);
@@ -90,8 +100,8 @@ impl Ingress {
         if !response.status().is_success() {
             return Err(status_error(&url, response).await);
         }
-        let accepted: Accepted = decode(&url, read(&url, response, timeout).await?.as_ref())?;
-        Ok(accepted.invocation_id)
+        let answer: Answer = decode(&url, read(&url, response, timeout).await?.as_ref())?;
+        Ok(Accepted { invocation_id: answer.invocation_id, new: answer.status == "Accepted" })
     }
 
     /// Asks for an output: a read at the partition's leader that writes nothing to the log.

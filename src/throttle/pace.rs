@@ -3,6 +3,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Most indicators in a batch of default size. Larger batches gain little (see `docs/architecture.md`) and make
 /// coarser progress and coarser bursts.
 const LARGEST_DEFAULT_BATCH: u32 = 50;
@@ -38,7 +40,8 @@ impl Mode {
 }
 
 /// A rate as the user gave it, in indicators per minute.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Rate {
     /// No limit.
     Unlimited,

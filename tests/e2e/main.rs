@@ -13,6 +13,7 @@ mod queue;
 mod rate;
 #[path = "../support/running.rs"]
 mod running;
+mod runs;
 mod service;
 #[path = "../support/workplace.rs"]
 mod workplace;
@@ -52,6 +53,18 @@ const TESTS: &[(&str, Test)] = &[
     ("faults::lost_quorum_is_told_and_outlived", faults::lost_quorum_is_told_and_outlived),
     ("interrupt::once_drains", interrupt::once_drains),
     ("interrupt::twice_stops_at_once", interrupt::twice_stops_at_once),
+    (
+        "runs::a_killed_run_is_resumed_and_nothing_is_done_twice",
+        runs::a_killed_run_is_resumed_and_nothing_is_done_twice,
+    ),
+    ("runs::a_run_has_one_process_at_a_time", runs::a_run_has_one_process_at_a_time),
+    (
+        "runs::a_changed_input_is_refused_until_it_is_accepted",
+        runs::a_changed_input_is_refused_until_it_is_accepted,
+    ),
+    ("runs::rows_that_are_gone_are_collected_again", runs::rows_that_are_gone_are_collected_again),
+    ("runs::standard_input_and_output_survive_as_well", runs::standard_input_and_output_survive_as_well),
+    ("runs::bad_rows_are_counted_once_and_order_is_kept", runs::bad_rows_are_counted_once_and_order_is_kept),
     ("models::faults_end_in_labels_or_a_class", models::faults_end_in_labels_or_a_class),
     ("models::two_services_share_one_limit", models::two_services_share_one_limit),
     (
@@ -70,6 +83,10 @@ const TESTS: &[(&str, Test)] = &[
     ),
     ("models::several_indicators_share_a_request", models::several_indicators_share_a_request),
     ("models::the_plan_is_what_the_provider_then_counts", models::the_plan_is_what_the_provider_then_counts),
+    (
+        "models::failed_rows_are_retried_alone_and_put_among_the_results",
+        models::failed_rows_are_retried_alone_and_put_among_the_results,
+    ),
     ("models::the_key_is_nowhere", models::the_key_is_nowhere),
 ];
 

@@ -5,43 +5,39 @@ mod estimate;
 mod places;
 
 use std::num::NonZeroU32;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
-use ulid::Ulid;
-
+use super::job::{self, Job};
 use super::preflight::{self, Wanted};
 use super::up::up;
-use super::{block_on, load_taxonomy, print, signals, target};
+use super::{block_on, home, load_taxonomy, print, signals, target};
 use crate::cli::run::RunArgs;
 use crate::cli::{Global, command_meant_by};
 use crate::cluster::DEFAULT_NODES;
 use crate::domain::batch::RunOptions;
-use crate::engine::{Brakes, Engine, Finished, LARGEST_BODY, rehearse};
+use crate::engine::{LARGEST_BODY, counts, rehearse};
 use crate::error::{ExitStatus, Failure, Result};
-use crate::input::{self, Checked, Source, Summary};
-use crate::output::{FinishedFiles, Sink};
-use crate::report::{self, Frame, RunReport};
+use crate::input::{self, Checked, Keys, Source};
+use crate::ledger::{self, Labels, Limits, Output, Runs, Spec, Speed, Tables, Target};
+use crate::output::{Destination, Sink};
 use crate::restate::ingress::Ingress;
-use crate::shutdown::{Level, Shutdown};
+use crate::shutdown::Level;
 use crate::taxonomy::Taxonomy;
 use crate::throttle::Pace;
 use crate::ui::Ui;
-use crate::ui::progress::Progress;
 use places::Places;
 
-/// How long the first Ctrl-C waits for what is in flight.
-const GRACE: Duration = Duration::from_secs(30);
 /// How much longer text can get in a request: every character escaped as `\u001f`.
 const LARGEST_GROWTH: usize = 6;
 /// What the names of columns add to a row in a request, at most.
 const NAMES: usize = 1024;
 
 /// Everything that is settled before anything is started or submitted.
-struct Job {
-    engine: Engine,
+struct Draft {
+    spec: Spec,
     checked: Checked,
     sink: Sink,
+    pace: Pace,
 }
 
 pub(super) fn run(global: &Global, args: &RunArgs, ui: Ui) -> Result<ExitStatus> {
@@ -49,16 +45,17 @@ pub(super) fn run(global: &Global, args: &RunArgs, ui: Ui) -> Result<ExitStatus>
     if args.plan {
         return block_on(show_plan(global, args, &taxonomy, ui));
     }
-    let job = plan(global, args, &taxonomy, ui)?;
+    let draft = plan(global, args, &taxonomy, ui)?;
     block_on(async {
         let stop = signals::listen()?;
-        let ready = prepare(global, args, &taxonomy, ui);
+        let ready = prepare(global, args, &draft.spec, ui);
         let (nodes, stop_command) = tokio::select! {
             ready = ready => ready?,
             () = stop.at_least(Level::Drain) => return Err(interrupted_early()),
         };
-        describe::plan(&job.engine.pace, &args.provider, job.checked.summary().distinct_rows(), ui);
-        let status = execute(job, nodes, stop, args.json, ui).await?;
+        describe::plan(&draft.pace, &args.provider, draft.checked.summary().distinct_rows(), ui);
+        let job = draft.begin(&Runs::new(&home::folder(global)?), nodes)?;
+        let status = job.execute(stop, args.json, ui).await?;
         if let Some(command) = stop_command {
             ui.note(&format!("next       {command}"));
         }
@@ -67,34 +64,105 @@ pub(super) fn run(global: &Global, args: &RunArgs, ui: Ui) -> Result<ExitStatus>
 }
 
 /// Checks input and output and works out the pace. Nothing is running yet, and nothing was touched if this fails.
-fn plan(global: &Global, args: &RunArgs, taxonomy: &Taxonomy, ui: Ui) -> Result<Job> {
+fn plan(global: &Global, args: &RunArgs, taxonomy: &Taxonomy, ui: Ui) -> Result<Draft> {
     let method = args.method()?;
     let places = Places::new(args)?;
-    let checked = read(args, ui)?;
+    let keys = Keys::random();
+    let checked = read(args, keys, ui)?;
 
-    let fields: Vec<String> = taxonomy.fields().iter().map(|field| field.name.clone()).collect();
-    let sink = Sink::create(&places.results, places.format, fields, &places.failures)?;
-    let run_id = Ulid::generate().to_string();
-    let options = RunOptions {
-        method,
-        taxonomy: taxonomy.digest().to_owned(),
-        nonce: args.force.then(|| run_id.clone()),
-    };
+    let run_id = ledger::new_id();
+    let nonce = args.force.then(|| run_id.clone());
+    let options = RunOptions { method, taxonomy: taxonomy.digest().to_owned(), nonce };
     let pace = pace(global, args)?;
     let expected_cost_usd = match args.max_cost {
         Some(_) => expected_cost(args, &options, taxonomy, &checked, &pace)?,
         None => 0.0,
     };
-    let brakes = Brakes { max_failures: args.max_failures, max_cost_usd: args.max_cost, expected_cost_usd };
     check_sizes(&checked, &pace, &options)?;
-    Ok(Job { engine: Engine { run_id, options, pace, grace: GRACE, brakes }, checked, sink })
+    let spec = Spec {
+        version: ledger::VERSION,
+        created_at: ledger::now(),
+        parent: None,
+        rows: ledger::Rows::Tables(tables(
+            args,
+            &checked,
+            keys,
+            &Runs::new(&home::folder(global)?).path(&run_id),
+        )?),
+        run_id,
+        options,
+        taxonomy: Labels {
+            id: taxonomy.id(),
+            fields: taxonomy.fields().iter().map(|field| field.name.clone()).collect(),
+        },
+        pace: Speed { rate: args.rate(), batch_size: pace.batch_size, max_in_flight: pace.max_in_flight },
+        limits: Limits { max_failures: args.max_failures, max_cost_usd: args.max_cost, expected_cost_usd },
+        target: Target { cluster: args.cluster.clone(), ingress: args.ingress.clone() },
+        output: Output {
+            results: match places.results {
+                Destination::Stdout => None,
+                Destination::File(path) => Some(absolute(&path)?),
+            },
+            format: places.format,
+            failures: absolute(&places.failures)?,
+            ordered_by: args.ordered.then_some(keys),
+        },
+    };
+    let sink = job::sink(&spec)?;
+    Ok(Draft { spec, checked, sink, pace })
+}
+
+impl Draft {
+    /// Makes a run of it: from here on there is something to resume.
+    fn begin(mut self, runs: &Runs, nodes: Vec<(String, Ingress)>) -> Result<Job> {
+        let mut stats = counts(self.spec.indicators(), &nodes);
+        let limits = self.spec.limits;
+        let fill = |folder: &Path| {
+            ledger::write_rows(&folder.join("rows.bin"), self.checked.take_rows())?;
+            self.checked.keep_copies(|number, format| ledger::input_file(folder, number, format))
+        };
+        let opened = runs.create(self.spec, fill, &mut stats)?;
+        let (sink, pace) = (self.sink, self.pace);
+        Ok(Job { opened, stats, sink, rows: Box::new(self.checked.rows()), nodes, pace, limits })
+    }
+}
+
+/// What was read, in such a way that it can be read again when this process is gone.
+fn tables(args: &RunArgs, checked: &Checked, keys: Keys, folder: &Path) -> Result<Tables> {
+    let summary = checked.summary();
+    let kept = checked.spooled().enumerate().map(|(number, format)| {
+        format.map_or_else(
+            || absolute(&args.input[number]),
+            |format| Ok(ledger::input_file(folder, number, format)),
+        )
+    });
+    Ok(Tables {
+        sources: kept.collect::<Result<_>>()?,
+        names: args.input.iter().map(|path| path.display().to_string()).collect(),
+        options: reading(args),
+        digest: summary.digest.clone(),
+        keys,
+        files: summary.files,
+        rows: summary.rows,
+        invalid: summary.invalid,
+        duplicates: summary.duplicates,
+    })
+}
+
+fn absolute(path: &Path) -> Result<PathBuf> {
+    std::path::absolute(path)
+        .map_err(|error| Failure::usage(format!("cannot tell where {} is: {error}", path.display())))
+}
+
+fn reading(args: &RunArgs) -> input::Options {
+    input::Options { format: args.input_format, skip_invalid: args.skip_invalid }
 }
 
 /// Reads and checks the whole input.
-fn read(args: &RunArgs, ui: Ui) -> Result<Checked> {
+fn read(args: &RunArgs, keys: Keys, ui: Ui) -> Result<Checked> {
     let sources: Vec<Source> = args.input.iter().cloned().map(Source::from).collect();
-    let options = input::Options { format: args.input_format, skip_invalid: args.skip_invalid };
-    let checked = input::check(&sources, &options).map_err(|failure| or_a_command(failure, &args.input))?;
+    let checked =
+        input::check(&sources, &reading(args), keys).map_err(|failure| or_a_command(failure, &args.input))?;
     describe::input(&args.input, checked.summary(), ui);
     Ok(checked)
 }
@@ -102,7 +170,7 @@ fn read(args: &RunArgs, ui: Ui) -> Result<Checked> {
 /// `--plan`: nothing is started, sent or written.
 async fn show_plan(global: &Global, args: &RunArgs, taxonomy: &Taxonomy, ui: Ui) -> Result<ExitStatus> {
     let method = args.method()?;
-    let checked = read(args, ui)?;
+    let checked = read(args, Keys::random(), ui)?;
     let options = RunOptions { method, taxonomy: taxonomy.digest().to_owned(), nonce: None };
     let nodes = target::ingress(global, &args.cluster, &args.ingress).unwrap_or_default();
     let nodes: Vec<Ingress> = nodes.into_iter().map(|(_, node)| node).collect();
@@ -146,50 +214,18 @@ fn expected_cost(
 async fn prepare(
     global: &Global,
     args: &RunArgs,
-    taxonomy: &Taxonomy,
+    spec: &Spec,
     ui: Ui,
 ) -> Result<(Vec<(String, Ingress)>, Option<String>)> {
     let stop_command = if args.up { up(global, args, ui).await? } else { None };
     let nodes = target::ingress(global, &args.cluster, &args.ingress)?;
-    preflight::check(&nodes, &Wanted { method: &args.method()?, taxonomy }, ui).await?;
+    preflight::check(&nodes, &Wanted { options: &spec.options, taxonomy: &spec.taxonomy.id }, ui).await?;
     Ok((nodes, stop_command))
 }
 
 fn interrupted_early() -> Failure {
     Failure::new(ExitStatus::Interrupted, "interrupted before anything was submitted")
         .hint("what `--up` has started runs on; `classify cluster stop` ends it")
-}
-
-/// Runs the job to its end and reports.
-async fn execute(
-    job: Job,
-    nodes: Vec<(String, Ingress)>,
-    stop: Shutdown,
-    json: bool,
-    ui: Ui,
-) -> Result<ExitStatus> {
-    let Job { engine, checked, sink } = job;
-    let (run_id, target_rpm) = (engine.run_id.clone(), engine.pace.total);
-    let rows = checked.summary().distinct_rows();
-    let mut progress = Progress::new(ui, rows, nodes.len(), target_rpm);
-    let finished = engine.run(nodes, checked.rows(), rows, sink, &mut progress, stop.clone()).await?;
-    progress.finish();
-    // Asked to stop just as the last row landed: nothing was interrupted.
-    let interrupted = stop.level() > Level::Run && finished.stats.pending() > 0;
-    let frame = |files: FinishedFiles| Frame {
-        run_id,
-        input: counts(checked.summary()),
-        target_rpm,
-        output: files.results,
-        failures: files.failures,
-        interrupted,
-    };
-    conclude(finished, frame, json, ui)
-}
-
-fn counts(summary: &Summary) -> report::Input {
-    let Summary { files, rows, invalid, duplicates, .. } = *summary;
-    report::Input { files, rows, invalid, duplicates }
 }
 
 /// An input that does not exist may have been meant as a command.
@@ -208,40 +244,4 @@ fn check_sizes(checked: &Checked, pace: &Pace, options: &RunOptions) -> Result<(
         return Ok(());
     }
     rehearse(checked.rows(), options.clone(), pace.batch_size)
-}
-
-/// Puts the files in their places and reports. Whatever went wrong, the counts are told.
-fn conclude(
-    finished: Finished,
-    frame: impl FnOnce(FinishedFiles) -> Frame,
-    json: bool,
-    ui: Ui,
-) -> Result<ExitStatus> {
-    let Finished { stats, elapsed, sink, failure } = finished;
-    let (files, failure) = if stats.pending() > 0 || failure.is_some() {
-        (sink.abandon(), failure)
-    } else {
-        match sink.finish(stats.failures() > 0) {
-            Ok(files) => (files, None),
-            Err(error) => {
-                let failure = Failure::unexpected(format!("cannot put the results in their place: {error}"));
-                (FinishedFiles { results: None, failures: None }, Some(failure))
-            }
-        }
-    };
-    let report = RunReport::new(frame(files), &stats, elapsed);
-    for line in report::summary(&report) {
-        ui.note(&line);
-    }
-    if json {
-        let text = serde_json::to_string_pretty(&report).map_err(anyhow::Error::from)?;
-        print(&text, ui)?;
-    }
-    if let Some(failure) = failure {
-        return Err(failure);
-    }
-    for hint in report::hints(&report) {
-        ui.note(&format!("hint: {hint}"));
-    }
-    Ok(report.status())
 }

@@ -6,7 +6,12 @@ use std::path::PathBuf;
 use super::*;
 
 fn from_stdin(text: &str, format: Option<Format>) -> Result<Checked, Failure> {
-    check_with(&[Source::Stdin], &Options { format, skip_invalid: false }, &mut text.as_bytes())
+    check_with(
+        &[Source::Stdin],
+        &Options { format, skip_invalid: false },
+        Keys::random(),
+        &mut text.as_bytes(),
+    )
 }
 
 #[test]
@@ -43,7 +48,10 @@ fn what_cannot_be_opened_is_named() {
     let device = Source::File(PathBuf::from("/dev/null"));
     assert_eq!(say(device), "/dev/null: no indicators: it is empty", "what cannot be rewound is spooled");
     assert!(
-        check_with(&[], &options(false), &mut std::io::empty()).unwrap_err().message().contains("no input")
+        check_with(&[], &options(false), Keys::random(), &mut std::io::empty())
+            .unwrap_err()
+            .message()
+            .contains("no input")
     );
 }
 
@@ -154,7 +162,8 @@ fn standard_input_is_spooled_and_its_format_recognised() {
     assert_eq!(unknown.hints(), ["name it: `--input-format csv|json|jsonl`"]);
     assert_eq!(from_stdin(" \n", None).unwrap_err().message(), "stdin: no indicators: it is empty");
     assert_eq!(from_stdin("{}", None).unwrap_err().message(), "stdin:1: `id` is missing");
-    let twice = check_with(&[Source::Stdin, Source::Stdin], &options(false), &mut std::io::empty());
+    let twice =
+        check_with(&[Source::Stdin, Source::Stdin], &options(false), Keys::random(), &mut std::io::empty());
     assert!(twice.unwrap_err().message().contains("only once"));
     assert_eq!(Source::from(PathBuf::from("-")), Source::Stdin);
 }
@@ -175,7 +184,9 @@ fn a_file_replaced_between_the_passes_does_no_harm_and_a_changed_one_is_noticed(
     let folder = Folder::new();
     let source = folder.write("a.csv", "id,name\na,One\n");
     let Source::File(path) = &source else { panic!("no file") };
-    let checked = check_with(std::slice::from_ref(&source), &options(false), &mut std::io::empty()).unwrap();
+    let checked =
+        check_with(std::slice::from_ref(&source), &options(false), Keys::random(), &mut std::io::empty())
+            .unwrap();
     folder.write("b.csv", "nonsense");
     std::fs::rename(folder.0.path().join("b.csv"), path).unwrap();
     assert_eq!(checked.rows().flatten().count(), 1);
@@ -185,7 +196,8 @@ fn a_file_replaced_between_the_passes_does_no_harm_and_a_changed_one_is_noticed(
     {
         folder.write("a.csv", "id,name\na,One\n");
         let checked =
-            check_with(std::slice::from_ref(&source), &options(false), &mut std::io::empty()).unwrap();
+            check_with(std::slice::from_ref(&source), &options(false), Keys::random(), &mut std::io::empty())
+                .unwrap();
         let mut file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
         file.seek(SeekFrom::Start(0)).unwrap();
         file.write_all(change.as_bytes()).unwrap();

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::check::check_with;
-use super::{Checked, Format, InvalidRow, Options, Row, Source, Summary};
+use super::{Checked, Format, InvalidRow, Keys, Options, Row, Source, Summary};
 use crate::domain::indicator::Indicator;
 use crate::error::{ExitStatus, Failure};
 
@@ -45,7 +45,7 @@ fn options(skip_invalid: bool) -> Options {
 
 /// Checks and reads again.
 fn read_all(sources: &[Source], options: &Options) -> Result<(Summary, Vec<Row>), Failure> {
-    let checked = check_with(sources, options, &mut std::io::empty())?;
+    let checked = check_with(sources, options, Keys::random(), &mut std::io::empty())?;
     let summary = checked.summary().clone();
     let rows: Vec<Row> = checked.rows().collect::<Result<_, _>>()?;
     let valid = rows.iter().filter(|row| matches!(row, Row::Valid(_))).count() as u64;

@@ -1,0 +1,105 @@
+//! `classify runs …`
+
+use std::num::NonZeroU32;
+
+use clap::{Args, Subcommand};
+
+use super::run::{dollars, positive};
+use crate::domain::max_failures::MaxFailures;
+use crate::domain::outcome::FailureClass;
+
+/// Arguments of `runs`.
+#[derive(Debug, Args)]
+pub struct RunsArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: RunsCommand,
+}
+
+/// The verbs of `runs`.
+#[derive(Debug, Subcommand)]
+pub enum RunsCommand {
+    /// Every run in the ledger, youngest last
+    List(ListArgs),
+    /// What a run was asked to do, and how it stands
+    Show(ShowArgs),
+    /// The report of a run, of an unfinished one as far as it got
+    Report(ShowArgs),
+    /// Go on with a run that was ended before its time
+    Resume(ResumeArgs),
+    /// Classify the failed rows of a finished run again, and put them among its results
+    Retry(RetryArgs),
+}
+
+/// Arguments of `runs list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Print one JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `runs show` and `runs report`.
+#[derive(Debug, Args)]
+pub struct ShowArgs {
+    /// The run
+    #[arg(value_name = "ID", default_value = "latest")]
+    pub id: String,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Arguments of `runs resume`.
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// The run
+    #[arg(value_name = "ID", default_value = "latest")]
+    pub id: String,
+    /// If the input has changed, start a run over it as it is now: rows that are the same are not paid for again
+    #[arg(long)]
+    pub accept_changes: bool,
+    /// What may be other than it was.
+    #[command(flatten)]
+    pub changes: ChangeArgs,
+}
+
+/// Arguments of `runs retry`.
+#[derive(Debug, Args)]
+pub struct RetryArgs {
+    /// The run
+    #[arg(value_name = "ID", default_value = "latest")]
+    pub id: String,
+    /// Only failures of these classes: rate_limited, timeout, provider, schema, refused, cancelled [default: all of them]
+    #[arg(long, value_name = "CLASS", value_delimiter = ',', value_parser = class)]
+    pub class: Vec<FailureClass>,
+    /// What may be other than it was.
+    #[command(flatten)]
+    pub changes: ChangeArgs,
+}
+
+/// What may be other than when the run began.
+#[derive(Debug, Args)]
+pub struct ChangeArgs {
+    /// Indicators per minute over all nodes, from now on
+    #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]
+    pub rpm: Option<NonZeroU32>,
+    /// As with `run`, from now on
+    #[arg(long, value_name = "USD", value_parser = dollars, allow_negative_numbers = true)]
+    pub max_cost: Option<f64>,
+    /// As with `run`, from now on
+    #[arg(long, value_name = "N|N%")]
+    pub max_failures: Option<MaxFailures>,
+    /// Print the report as one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A class that may end otherwise the next time. What is no indicator stays none.
+fn class(name: &str) -> Result<FailureClass, String> {
+    let known = || FailureClass::ALL.into_iter().filter(|class| *class != FailureClass::InvalidInput);
+    known().find(|class| class.name() == name).ok_or_else(|| {
+        let names: Vec<&str> = known().map(FailureClass::name).collect();
+        format!("use one of: {}", names.join(", "))
+    })
+}

@@ -1,0 +1,273 @@
+//! A run in its folder, brought to its end or to wherever it gets: what `run`, `runs resume` and `runs retry` have in common.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::domain::stats::RunStats;
+use crate::engine::{Brakes, Engine, Finished, Record};
+use crate::error::{ExitStatus, Failure, Result};
+use crate::input::Row;
+use crate::ledger::{self, Journal, Limits, Line, Opened, RunFolder, Spec};
+use crate::output::{self, Destination, FinishedFiles, Sink};
+use crate::report::{self, Frame, RunReport};
+use crate::restate::ingress::Ingress;
+use crate::shutdown::{Level, Shutdown};
+use crate::throttle::{Pace, Rate};
+use crate::ui::Ui;
+use crate::ui::progress::Progress;
+
+use super::print;
+
+/// How long the first Ctrl-C waits for what is in flight.
+const GRACE: Duration = Duration::from_secs(30);
+
+/// Rows of a run, in order.
+pub(super) type AllRows = Box<dyn Iterator<Item = Result<Row>> + Send>;
+
+/// Everything that is settled before the first batch leaves.
+pub(super) struct Job {
+    pub(super) opened: Opened,
+    /// What was done before, counted.
+    pub(super) stats: RunStats,
+    pub(super) sink: Sink,
+    pub(super) rows: AllRows,
+    pub(super) nodes: Vec<(String, Ingress)>,
+    pub(super) pace: Pace,
+    pub(super) limits: Limits,
+}
+
+/// Opens the files a run writes, before anything is submitted.
+pub(super) fn sink(spec: &Spec) -> Result<Sink> {
+    let output = &spec.output;
+    let results = output.results.clone().map_or(Destination::Stdout, Destination::File);
+    Sink::create(&results, output.format, spec.taxonomy.fields.clone(), &output.failures)
+}
+
+impl Job {
+    /// Runs the job to its end and reports. With `json` the report goes to stdout.
+    pub(super) async fn execute(mut self, stop: Shutdown, json: bool, ui: Ui) -> Result<ExitStatus> {
+        ui.note(&format!("run        {}", self.opened.folder.spec.run_id));
+        self.take_up(ui)?;
+        // Held until all is said and done.
+        let Opened { folder, past, journal, lock: _lock } = self.opened;
+        let sessions = past.sessions;
+        let record = Record { sink: self.sink, journal, past };
+        let engine = Engine {
+            run_id: folder.spec.run_id.clone(),
+            options: folder.spec.options.clone(),
+            pace: self.pace,
+            grace: GRACE,
+            brakes: brakes(&self.limits),
+        };
+        let mut progress = Progress::new(ui, self.stats.indicators, self.stats.nodes.len(), self.pace.total);
+        let finished =
+            engine.run(self.nodes, self.rows, record, self.stats, &mut progress, stop.clone()).await?;
+        progress.finish();
+        // Asked to stop just as the last row landed: nothing was interrupted.
+        let interrupted = stop.level() > Level::Run && finished.stats.pending() > 0;
+        let end = End { folder: &folder, sessions, target_rpm: self.pace.total, interrupted };
+        end.conclude(finished, json, ui)
+    }
+
+    /// Goes on behind the rows that are there, or begins anew where they are not.
+    fn take_up(&mut self, ui: Ui) -> Result<()> {
+        let Opened { folder, past, journal, .. } = &mut self.opened;
+        let begun = past.sessions > 1;
+        if begun && !self.sink.go_on(past.mark).map_err(cannot_write)? {
+            let to_stdout = folder.spec.output.results.is_none();
+            if to_stdout {
+                ui.note("results    to stdout again, from the first row");
+            } else {
+                ui.warn("rows that were collected are gone, or belong to another run: collecting them again");
+            }
+            journal.append([Line::Restarted]).map_err(cannot_write)?;
+            past.learn(Line::Restarted, &mut self.stats);
+        }
+        if let ledger::Rows::Failures(retried) = &folder.spec.rows
+            && !past.carried
+            && let Some(results) = &folder.spec.output.results
+        {
+            let kept = folder.kept_file();
+            let kept_bytes = std::fs::metadata(&kept).map_err(cannot_write)?.len();
+            self.sink.carry((results, retried.results_bytes), (&kept, kept_bytes)).map_err(|error| {
+                Failure::unexpected(format!("cannot take over {}: {error}", results.display()))
+            })?;
+            let mark = self.sink.mark().map_err(cannot_write)?;
+            let (succeeded, failed) = (retried.succeeded, retried.failed.clone());
+            let line = Line::Carried { succeeded, failed, mark };
+            journal.append([line.clone()]).map_err(cannot_write)?;
+            self.sink.count().map_err(cannot_write)?;
+            past.learn(line, &mut self.stats);
+        }
+        Ok(())
+    }
+}
+
+fn brakes(limits: &Limits) -> Brakes {
+    Brakes {
+        max_failures: limits.max_failures,
+        max_cost_usd: limits.max_cost_usd,
+        expected_cost_usd: limits.expected_cost_usd,
+    }
+}
+
+fn cannot_write(error: std::io::Error) -> Failure {
+    Failure::unexpected(format!("cannot write the results: {error}"))
+}
+
+/// What the counts do not say about the end of a run.
+struct End<'a> {
+    folder: &'a RunFolder,
+    sessions: u32,
+    target_rpm: Option<f64>,
+    interrupted: bool,
+}
+
+impl End<'_> {
+    /// Puts the files in their places and reports. Whatever went wrong, the counts are told.
+    fn conclude(&self, finished: Finished, json: bool, ui: Ui) -> Result<ExitStatus> {
+        let Finished { stats, elapsed, sink, mut journal, mut failure } = finished;
+        let complete = stats.pending() == 0 && failure.is_none();
+        let files = if complete {
+            place(self.folder, sink, &mut journal, stats.failures() > 0).unwrap_or_else(|error| {
+                failure = Some(
+                    Failure::unexpected(format!("cannot put the results in their place: {error}"))
+                        .hint(self.resume()),
+                );
+                FinishedFiles { results: None, failures: None }
+            })
+        } else {
+            sink.abandon()
+        };
+        let report = RunReport::new(self.frame(files), &stats, elapsed);
+        self.folder.save_report(&report)?;
+        if complete && failure.is_none() {
+            finish(self.folder, &mut journal)?;
+        }
+        tell(&report, json, ui)?;
+        match failure {
+            Some(failure) if stats.pending() > 0 && failure.hints().is_empty() => {
+                Err(failure.hint(self.resume()))
+            }
+            Some(failure) => Err(failure),
+            None => {
+                report::hints(&report).iter().for_each(|hint| ui.note(&format!("hint: {hint}")));
+                Ok(report.status())
+            }
+        }
+    }
+
+    fn resume(&self) -> String {
+        format!("go on: `classify runs resume {}`", self.folder.spec.run_id)
+    }
+
+    fn frame(&self, files: FinishedFiles) -> Frame {
+        Frame {
+            run_id: self.folder.spec.run_id.clone(),
+            input: input(&self.folder.spec),
+            target_rpm: self.target_rpm,
+            output: files.results,
+            failures: files.failures,
+            interrupted: self.interrupted,
+            sessions: self.sessions,
+        }
+    }
+}
+
+/// What was read, as the report has it.
+pub(super) fn input(spec: &Spec) -> report::Input {
+    let ledger::Counts { files, rows, invalid, duplicates } = spec.counts();
+    report::Input { files, rows, invalid, duplicates }
+}
+
+/// Shows a report.
+pub(super) fn tell(report: &RunReport, json: bool, ui: Ui) -> Result<()> {
+    for line in report::summary(&from_here(report)) {
+        ui.note(&line);
+    }
+    if json {
+        let text = serde_json::to_string_pretty(report).map_err(anyhow::Error::from)?;
+        print(&text, ui)?;
+    }
+    Ok(())
+}
+
+/// The report with paths as a person in this folder would type them.
+pub(super) fn from_here(report: &RunReport) -> RunReport {
+    let here = std::env::current_dir().unwrap_or_default();
+    let short = |path: &PathBuf| path.strip_prefix(&here).unwrap_or(path).to_owned();
+    let (output, failures) = (report.output.as_ref().map(short), report.failures.as_ref().map(short));
+    RunReport { output, failures, ..report.clone() }
+}
+
+/// Gives complete files their names. The journal knows which they are before the first gets its own, so that a crash in
+/// between leaves nothing to guess.
+fn place(
+    folder: &RunFolder,
+    mut sink: Sink,
+    journal: &mut Journal,
+    any_failures: bool,
+) -> std::io::Result<FinishedFiles> {
+    if let Some(keys) = folder.spec.output.ordered_by {
+        let rows = folder.rows_file();
+        let ids = ledger::read_rows(&rows)?.map(|row| row.map(|row| row.id));
+        sink.order(ids, |id| keys.id(id))?;
+    }
+    let sealed = sink.seal(any_failures)?;
+    journal.append([Line::Sealed { mark: sealed.mark }])?;
+    journal.sync()?;
+    sealed.finish()
+}
+
+/// Writes the end into the journal, and into that of the run whose files these were.
+fn finish(folder: &RunFolder, journal: &mut Journal) -> Result<()> {
+    if matches!(folder.spec.rows, ledger::Rows::Failures(_))
+        && let Some(parent) = folder.parent()
+    {
+        parent.supersede(&folder.spec.run_id)?;
+    }
+    journal.append([Line::Finished { at: ledger::now() }]).map_err(cannot_write)?;
+    folder.tidy();
+    Ok(())
+}
+
+/// Ends a run that was sealed when its process died; false where its files are gone.
+pub(super) fn settle(
+    opened: &mut Opened,
+    stats: &RunStats,
+    json: bool,
+    ui: Ui,
+) -> Result<Option<ExitStatus>> {
+    let spec = &opened.folder.spec;
+    let output = &spec.output;
+    if !output::settle(output.results.as_deref(), &output.failures, opened.past.mark).map_err(cannot_write)? {
+        return Ok(None);
+    }
+    let report = standing_report(&opened.folder, &opened.past, stats);
+    opened.folder.save_report(&report)?;
+    finish(&opened.folder, &mut opened.journal)?;
+    tell(&report, json, ui)?;
+    Ok(Some(report.status()))
+}
+
+/// The report of a run as its journal has it.
+pub(super) fn standing_report(folder: &RunFolder, past: &ledger::Past, stats: &RunStats) -> RunReport {
+    let spec = &folder.spec;
+    let complete = stats.pending() == 0;
+    let place = |path: &std::path::Path| if complete { path.to_owned() } else { output::partial_path(path) };
+    let frame = Frame {
+        run_id: spec.run_id.clone(),
+        input: input(spec),
+        target_rpm: match spec.pace.rate {
+            Rate::Unlimited => None,
+            Rate::Total(total) => Some(total),
+            #[expect(clippy::cast_precision_loss, reason = "a few nodes")]
+            Rate::PerNode(share) => Some(share * stats.nodes.len() as f64),
+        },
+        output: spec.output.results.as_deref().map(place),
+        failures: (stats.failures() > 0).then(|| place(&spec.output.failures)),
+        interrupted: !complete,
+        sessions: past.sessions,
+    };
+    RunReport::new(frame, stats, past.elapsed)
+}

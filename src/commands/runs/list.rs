@@ -1,0 +1,93 @@
+//! `classify runs list`: every run in the ledger.
+
+use serde::Serialize;
+
+use super::super::print;
+use crate::cli::runs::ListArgs;
+use crate::domain::stats::RunStats;
+use crate::error::{ExitStatus, Result};
+use crate::ledger::{RunFolder, Runs, Standing};
+use crate::text::{grouped, printable};
+use crate::ui::Ui;
+
+#[derive(Serialize)]
+struct Listed {
+    run_id: String,
+    created_at: String,
+    state: String,
+    indicators: u64,
+    succeeded: u64,
+    failed: u64,
+    pending: u64,
+    output: Option<std::path::PathBuf>,
+}
+
+pub(super) fn run(runs: &Runs, args: &ListArgs, ui: Ui) -> Result<ExitStatus> {
+    let listed = runs.all()?.iter().map(look).collect::<Result<Vec<_>>>()?;
+    let lines: Vec<String> = if args.json {
+        let lines = listed.iter().map(serde_json::to_string).collect::<std::result::Result<_, _>>();
+        lines.map_err(anyhow::Error::from)?
+    } else if listed.is_empty() {
+        ui.note("no runs yet");
+        return Ok(ExitStatus::Success);
+    } else {
+        table(&listed)
+    };
+    if !lines.is_empty() {
+        print(&lines.join("\n"), ui)?;
+    }
+    Ok(ExitStatus::Success)
+}
+
+fn look(folder: &RunFolder) -> Result<Listed> {
+    let mut stats = RunStats::new(folder.spec.indicators(), Vec::new());
+    let past = folder.look(&mut stats)?;
+    Ok(Listed {
+        run_id: folder.spec.run_id.clone(),
+        created_at: folder.spec.created_at.clone(),
+        state: name(folder, &past.standing),
+        indicators: stats.indicators,
+        succeeded: stats.succeeded,
+        failed: stats.failures(),
+        pending: stats.pending(),
+        output: folder.spec.output.results.clone(),
+    })
+}
+
+/// How a run stands, in a word or two.
+pub(super) fn state(folder: &RunFolder) -> Result<String> {
+    let past = folder.look(&mut RunStats::new(folder.spec.indicators(), Vec::new()))?;
+    Ok(name(folder, &past.standing))
+}
+
+fn name(folder: &RunFolder, standing: &Standing) -> String {
+    match (folder.holder(), standing) {
+        (Some(pid), _) => format!("running (pid {pid})"),
+        (None, Standing::Finished) => "finished".to_owned(),
+        (None, Standing::Cancelled) => "cancelled".to_owned(),
+        (None, Standing::Superseded(by)) => format!("taken over by {by}"),
+        (None, Standing::Open | Standing::Sealed(_)) => "interrupted".to_owned(),
+    }
+}
+
+fn table(listed: &[Listed]) -> Vec<String> {
+    let head = format!(
+        "{:<26}  {:<24}  {:>11}  {:>11}  {:>9}  {:>11}  {:<11}  results",
+        "run", "made", "indicators", "classified", "failed", "pending", "state"
+    );
+    let row = |one: &Listed| {
+        let output = one.output.as_ref().map_or("stdout".to_owned(), |path| path.display().to_string());
+        format!(
+            "{:<26}  {:<24}  {:>11}  {:>11}  {:>9}  {:>11}  {:<11}  {}",
+            one.run_id,
+            one.created_at,
+            grouped(one.indicators),
+            grouped(one.succeeded),
+            grouped(one.failed),
+            grouped(one.pending),
+            one.state,
+            printable(&output)
+        )
+    };
+    std::iter::once(head).chain(listed.iter().map(row)).collect()
+}

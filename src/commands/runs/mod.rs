@@ -1,0 +1,43 @@
+//! `classify runs …`: the ledger's runs, looked at and gone on with.
+
+mod list;
+mod resume;
+mod retry;
+mod show;
+
+use super::{block_on, home};
+use crate::cli::Global;
+use crate::cli::runs::{ChangeArgs, RunsCommand};
+use crate::error::{ExitStatus, Result};
+use crate::ledger::{Limits, Runs, Spec};
+use crate::restate::ingress::Ingress;
+use crate::throttle::{Pace, Rate};
+use crate::ui::Ui;
+
+pub(super) fn run(global: &Global, command: RunsCommand, ui: Ui) -> Result<ExitStatus> {
+    let runs = Runs::new(&home::folder(global)?);
+    match command {
+        RunsCommand::List(args) => list::run(&runs, &args, ui),
+        RunsCommand::Show(args) => show::run(&runs, &args, ui),
+        RunsCommand::Report(args) => show::report(&runs, &args, ui),
+        RunsCommand::Resume(args) => block_on(resume::run(global, &runs, &args, ui)),
+        RunsCommand::Retry(args) => block_on(retry::run(global, &runs, &args, ui)),
+    }
+}
+
+/// The pace of a run over the nodes there are now. Batches stay as they are: their keys depend on them.
+fn pace(spec: &Spec, nodes: &[(String, Ingress)], changes: &ChangeArgs) -> Pace {
+    let count = u32::try_from(nodes.len()).ok().and_then(std::num::NonZeroU32::new);
+    let rate = changes.rpm.map_or(spec.pace.rate, |total| Rate::Total(total.get().into()));
+    let in_flight = spec.pace.max_in_flight;
+    Pace::new(rate, count.unwrap_or(std::num::NonZeroU32::MIN), Some(spec.pace.batch_size), Some(in_flight))
+}
+
+/// Its limits, as far as they were not changed.
+fn limits(was: Limits, changes: &ChangeArgs) -> Limits {
+    Limits {
+        max_failures: changes.max_failures.or(was.max_failures),
+        max_cost_usd: changes.max_cost.or(was.max_cost_usd),
+        ..was
+    }
+}

@@ -1,0 +1,163 @@
+//! `classify runs resume`: what a process before this one has begun.
+
+use super::super::job::{self, Job};
+use super::super::preflight::{self, Wanted};
+use super::super::{signals, target};
+use crate::cli::Global;
+use crate::cli::runs::{ChangeArgs, ResumeArgs};
+use crate::engine::counts;
+use crate::error::{ExitStatus, Failure, Result};
+use crate::input::{self, Checked, Source};
+use crate::ledger::{self, Opened, RunFolder, Runs, Spec, Standing, Tables};
+use crate::restate::ingress::Ingress;
+use crate::shutdown::{Level, Shutdown};
+use crate::text::grouped;
+use crate::ui::Ui;
+
+pub(super) async fn run(global: &Global, runs: &Runs, args: &ResumeArgs, ui: Ui) -> Result<ExitStatus> {
+    let folder = runs.find(&args.id)?;
+    let stop = signals::listen()?;
+    let spec = folder.spec.clone();
+    let nodes = target::ingress(global, &spec.target.cluster, &spec.target.ingress)?;
+    let mut stats = counts(spec.indicators(), &nodes);
+    let mut opened = folder.open(&mut stats)?;
+    match &opened.past.standing {
+        Standing::Open => {}
+        Standing::Sealed(_) => {
+            if let Some(status) = job::settle(&mut opened, &stats, args.changes.json, ui)? {
+                return Ok(status);
+            }
+        }
+        Standing::Finished => return finished(&opened, args.changes.json, ui),
+        Standing::Cancelled => {
+            return Err(Failure::usage(format!("the run {} was cancelled", spec.run_id))
+                .hint("run the command again: rows that are classified already are not paid for twice"));
+        }
+        Standing::Superseded(by) => return Err(superseded(&spec.run_id, by)),
+    }
+    let rows: job::AllRows = match &spec.rows {
+        ledger::Rows::Failures(_) => Box::new(ledger::retried_rows(&opened.folder.retry_file())?),
+        ledger::Rows::Tables(tables) => match unchanged(tables, &opened.folder)? {
+            Input::Same(checked) => Box::new(checked.rows()),
+            Input::Changed(changed) if args.accept_changes => {
+                return follow_up(runs, opened, *changed, nodes, &args.changes, stop, ui).await;
+            }
+            Input::Changed(found) => return Err(changed(&spec, &found)),
+        },
+    };
+    let pace = super::pace(&spec, &nodes, &args.changes);
+    let limits = super::limits(spec.limits, &args.changes);
+    let sink = job::sink(&spec)?;
+    ready(&nodes, &spec, &stop, ui).await?;
+    let job = Job { opened, stats, sink, rows, nodes, pace, limits };
+    job.execute(stop, args.changes.json, ui).await
+}
+
+/// The input of a run, read again.
+enum Input {
+    Same(Checked),
+    Changed(Box<Changed>),
+}
+
+/// An input that is not what it was.
+struct Changed {
+    checked: Checked,
+    changes: ledger::Changes,
+    tables: Tables,
+}
+
+/// Reads the input again and compares it, byte by byte, with what it was.
+fn unchanged(tables: &Tables, folder: &RunFolder) -> Result<Input> {
+    let sources: Vec<Source> = tables.sources.iter().cloned().map(Source::from).collect();
+    let mut checked = input::check(&sources, &tables.options, tables.keys)
+        .map_err(|failure| failure.hint("the run needs the input it began with, at the same place"))?;
+    if checked.summary().digest == tables.digest {
+        return Ok(Input::Same(checked));
+    }
+    let rows: Vec<input::RowId> = checked.take_rows().collect();
+    let changes = ledger::changes(&folder.rows_file(), rows.iter().copied()).map_err(|error| {
+        Failure::unexpected(format!("cannot read {}: {error}", folder.rows_file().display()))
+    })?;
+    let summary = checked.summary();
+    let tables = Tables {
+        digest: summary.digest.clone(),
+        files: summary.files,
+        rows: summary.rows,
+        invalid: summary.invalid,
+        duplicates: summary.duplicates,
+        ..tables.clone()
+    };
+    // Hashed once more for the ledger: the comparison took the rows.
+    let checked = input::check(&sources, &tables.options, tables.keys)?;
+    Ok(Input::Changed(Box::new(Changed { checked, changes, tables })))
+}
+
+fn changed(spec: &Spec, changed: &Changed) -> Failure {
+    let ledger::Changes { added, removed, changed } = changed.changes;
+    Failure::usage(format!("the input of the run {} has changed since it began", spec.run_id))
+        .detail(format!(
+            "{} added, {} removed, {} with other content",
+            grouped(added),
+            grouped(removed),
+            grouped(changed)
+        ))
+        .hint(
+            "classify it as it is now: add `--accept-changes`; rows that are the same are not paid for again",
+        )
+}
+
+fn superseded(run_id: &str, by: &str) -> Failure {
+    Failure::usage(format!("the files of the run {run_id} belong to the run {by} now"))
+        .hint(format!("see it: `classify runs show {by}`"))
+}
+
+/// A run over the changed input, which takes the place of the one that cannot go on.
+async fn follow_up(
+    runs: &Runs,
+    old: Opened,
+    changed: Changed,
+    nodes: Vec<(String, Ingress)>,
+    changes: &ChangeArgs,
+    stop: Shutdown,
+    ui: Ui,
+) -> Result<ExitStatus> {
+    let Changed { mut checked, tables, .. } = changed;
+    let Opened { folder, mut journal, .. } = old;
+    let spec = Spec {
+        run_id: ledger::new_id(),
+        created_at: ledger::now(),
+        parent: Some(folder.spec.run_id.clone()),
+        rows: ledger::Rows::Tables(tables),
+        ..folder.spec.clone()
+    };
+    let sink = job::sink(&spec)?;
+    let pace = super::pace(&spec, &nodes, changes);
+    let limits = super::limits(spec.limits, changes);
+    ready(&nodes, &spec, &stop, ui).await?;
+    let mut stats = counts(spec.indicators(), &nodes);
+    let by = spec.run_id.clone();
+    let fill = |folder: &std::path::Path| ledger::write_rows(&folder.join("rows.bin"), checked.take_rows());
+    let opened = runs.create(spec, fill, &mut stats)?;
+    journal.append([ledger::Line::Superseded { by }]).map_err(anyhow::Error::from)?;
+    let job = Job { opened, stats, sink, rows: Box::new(checked.rows()), nodes, pace, limits };
+    job.execute(stop, changes.json, ui).await
+}
+
+/// Waits for the cluster's word that it serves what the run wants.
+pub(super) async fn ready(nodes: &[(String, Ingress)], spec: &Spec, stop: &Shutdown, ui: Ui) -> Result<()> {
+    let wanted = Wanted { options: &spec.options, taxonomy: &spec.taxonomy.id };
+    tokio::select! {
+        ready = preflight::check(nodes, &wanted, ui) => ready,
+        () = stop.at_least(Level::Drain) => {
+            Err(Failure::new(ExitStatus::Interrupted, "interrupted before anything was submitted"))
+        }
+    }
+}
+
+/// There is nothing to do: what was told at its end is told again.
+fn finished(opened: &Opened, json: bool, ui: Ui) -> Result<ExitStatus> {
+    ui.note(&format!("run        {} is finished", opened.folder.spec.run_id));
+    let report = super::show::kept_report(&opened.folder)?;
+    job::tell(&report, json, ui)?;
+    Ok(report.status())
+}

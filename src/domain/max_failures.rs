@@ -1,0 +1,66 @@
+//! How many failures a run may have.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Most failures a run may have, as it is typed: `20` or `5%`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum MaxFailures {
+    /// So many rows.
+    Count(u64),
+    /// A share of the finished rows, from 0 to 1; judged from 50 finished rows on.
+    Share(f64),
+}
+
+impl FromStr for MaxFailures {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "must be a number of rows, or a share like `5%`".to_owned();
+        match text.strip_suffix('%') {
+            Some(percent) => {
+                let percent: f64 = percent.trim().parse().map_err(|_| wrong())?;
+                (0.0..=100.0).contains(&percent).then(|| Self::Share(percent / 100.0)).ok_or_else(wrong)
+            }
+            None => text.parse().map(Self::Count).map_err(|_| wrong()),
+        }
+    }
+}
+
+impl fmt::Display for MaxFailures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Count(rows) => rows.fmt(f),
+            Self::Share(share) => write!(f, "{}%", share * 100.0),
+        }
+    }
+}
+
+impl TryFrom<String> for MaxFailures {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<MaxFailures> for String {
+    fn from(most: MaxFailures) -> Self {
+        most.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_written_as_it_is_read() {
+        for text in ["20", "5%", "0", "12.5%"] {
+            assert_eq!(text.parse::<MaxFailures>().unwrap().to_string(), text);
+        }
+    }
+}

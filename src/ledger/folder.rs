@@ -1,0 +1,311 @@
+//! The folders of runs: how one is made, found, claimed by a process and read.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use ulid::Ulid;
+
+use super::journal::{self, Journal, Line};
+use super::past::Past;
+use super::spec::{Spec, VERSION};
+use crate::domain::stats::RunStats;
+use crate::error::{Failure, Result};
+use crate::input::Format;
+use crate::lock::{self, Lock};
+
+/// What stands for the youngest run.
+const LATEST: &str = "latest";
+
+/// All runs below one home folder.
+#[derive(Debug, Clone)]
+pub struct Runs {
+    root: PathBuf,
+}
+
+/// One run.
+#[derive(Debug, Clone)]
+pub struct RunFolder {
+    path: PathBuf,
+    /// What it was asked to do.
+    pub spec: Spec,
+}
+
+/// A run that this process, and no other, is at.
+#[derive(Debug)]
+pub struct Opened {
+    /// The run.
+    pub folder: RunFolder,
+    /// What was done before.
+    pub past: Past,
+    /// Where to write what is done now.
+    pub journal: Journal,
+    /// Held while this process is at it.
+    pub lock: Lock,
+}
+
+/// A new identity for a run: sorts by time.
+pub fn new_id() -> String {
+    Ulid::generate().to_string()
+}
+
+/// The time, RFC 3339 in UTC, as runs write it.
+pub fn now() -> String {
+    format!("{:.3}", jiff::Timestamp::now())
+}
+
+impl Runs {
+    /// The runs below `home`.
+    pub fn new(home: &Path) -> Self {
+        Self { root: home.join("runs") }
+    }
+
+    /// Where the run of this id is, or will be.
+    pub fn path(&self, run_id: &str) -> PathBuf {
+        self.root.join(run_id)
+    }
+
+    /// Makes a run and claims it. `fill` puts what belongs to it into its folder; the run exists when that is done.
+    ///
+    /// # Errors
+    /// When the disk fails. Nothing is left then that would be taken for a run.
+    pub fn create(
+        &self,
+        spec: Spec,
+        fill: impl FnOnce(&Path) -> io::Result<()>,
+        stats: &mut RunStats,
+    ) -> Result<Opened> {
+        let path = self.path(&spec.run_id);
+        let make = || -> io::Result<Option<Lock>> {
+            let lock = Lock::try_take(&path.join("lock"))?;
+            fill(&path)?;
+            write_whole(&path.join("run.json"), &spec)?;
+            Ok(lock)
+        };
+        match make() {
+            Ok(Some(lock)) => RunFolder { path, spec }.read_on(lock, stats),
+            Ok(None) => Err(Failure::unexpected(format!("the new run {} is taken", spec.run_id))),
+            Err(error) => {
+                let _nothing_to_remove = fs::remove_dir_all(&path);
+                Err(cannot("write", &path, &error).hint("choose another folder with `--home DIR`"))
+            }
+        }
+    }
+
+    /// The run of this id; `latest` is the youngest.
+    ///
+    /// # Errors
+    /// When there is no such run, or it cannot be read.
+    pub fn find(&self, id: &str) -> Result<RunFolder> {
+        let list = || "see which there are: `classify runs list`";
+        if id == LATEST {
+            let youngest = self.ids()?.pop();
+            let id = youngest
+                .ok_or_else(|| Failure::usage(format!("no run in {}", self.root.display())).hint(list()))?;
+            return RunFolder::load(self.path(&id));
+        }
+        let known = Ulid::from_string(id).is_ok() && self.path(id).join("run.json").exists();
+        if !known {
+            return Err(Failure::usage(format!("no run `{id}` in {}", self.root.display())).hint(list()));
+        }
+        RunFolder::load(self.path(id))
+    }
+
+    /// Every run that can be read, youngest last.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn all(&self) -> Result<Vec<RunFolder>> {
+        Ok(self.ids()?.iter().filter_map(|id| RunFolder::load(self.path(id)).ok()).collect())
+    }
+
+    /// Ids of all runs, youngest last.
+    fn ids(&self) -> Result<Vec<String>> {
+        let entries = match fs::read_dir(&self.root) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(cannot("read", &self.root, &error)),
+        };
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+        let is_run =
+            |name: &String| Ulid::from_string(name).is_ok() && self.path(name).join("run.json").exists();
+        let mut ids: Vec<String> = names.filter(is_run).collect();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+}
+
+impl RunFolder {
+    fn load(path: PathBuf) -> Result<Self> {
+        /// What every version has.
+        #[derive(serde::Deserialize)]
+        struct Versioned {
+            version: u32,
+        }
+        let file = path.join("run.json");
+        let text = fs::read(&file).map_err(|error| cannot("read", &file, &error))?;
+        let broken = |error: serde_json::Error| {
+            Failure::unexpected(format!("{} cannot be understood: {error}", file.display()))
+        };
+        let Versioned { version } = serde_json::from_slice(&text).map_err(broken)?;
+        if version > VERSION {
+            return Err(Failure::usage(format!(
+                "{} was made by a newer version of classify",
+                file.display()
+            ))
+            .hint("go on with that version"));
+        }
+        let spec = serde_json::from_slice(&text).map_err(broken)?;
+        Ok(Self { path, spec })
+    }
+
+    /// Claims the run for this process, and repairs its journal.
+    ///
+    /// # Errors
+    /// When another process is at it, or the disk fails.
+    pub fn open(self, stats: &mut RunStats) -> Result<Opened> {
+        let file = self.lock_file();
+        match Lock::try_take(&file) {
+            Ok(Some(lock)) => self.read_on(lock, stats),
+            Ok(None) => {
+                let pid = lock::holder(&file).map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+                Err(Failure::usage(format!("another `classify`{pid} is at the run {}", self.spec.run_id))
+                    .hint("wait for it, or end it with Ctrl-C; what it has done is kept"))
+            }
+            Err(error) => Err(cannot("lock", &file, &error)),
+        }
+    }
+
+    fn read_on(self, lock: Lock, stats: &mut RunStats) -> Result<Opened> {
+        let file = self.journal_file();
+        let mut past = Past::default();
+        let opened = Journal::open(&file, |line| past.learn(line, stats)).and_then(|mut journal| {
+            journal.append([Line::Opened { at: now(), pid: std::process::id() }])?;
+            Ok(journal)
+        });
+        let journal = opened.map_err(|error| cannot("write", &file, &error))?;
+        past.learn(Line::Opened { at: String::new(), pid: 0 }, stats);
+        Ok(Opened { folder: self, past, journal, lock })
+    }
+
+    /// What was done so far, without claiming the run.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn look(&self, stats: &mut RunStats) -> Result<Past> {
+        let path = self.journal_file();
+        let mut past = Past::default();
+        match File::open(&path).and_then(|file| journal::read(&file, |line| past.learn(line, stats))) {
+            Ok(_length) => Ok(past),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(past),
+            Err(error) => Err(cannot("read", &path, &error)),
+        }
+    }
+
+    /// The process that is at it, if one is.
+    pub fn holder(&self) -> Option<u32> {
+        lock::is_held(&self.lock_file()).then(|| lock::holder(&self.lock_file())).flatten()
+    }
+
+    /// Where its files are.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Hashes of its rows.
+    pub fn rows_file(&self) -> PathBuf {
+        self.path.join("rows.bin")
+    }
+
+    /// Rows of an earlier run to classify again.
+    pub fn retry_file(&self) -> PathBuf {
+        self.path.join("retry.jsonl")
+    }
+
+    /// Failures of an earlier run that stay.
+    pub fn kept_file(&self) -> PathBuf {
+        self.path.join("kept.jsonl")
+    }
+
+    /// The run that this one follows, if it follows one that is still there.
+    pub fn parent(&self) -> Option<Self> {
+        Self::load(self.path.with_file_name(self.spec.parent.as_deref()?)).ok()
+    }
+
+    /// Writes down that another run has taken its files over.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn supersede(&self, by: &str) -> Result<()> {
+        let file = self.journal_file();
+        Journal::open(&file, |_| {})
+            .and_then(|mut journal| journal.append([Line::Superseded { by: by.to_owned() }]))
+            .map_err(|error| cannot("write", &file, &error))
+    }
+
+    /// Keeps the report as of an orderly end.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn save_report(&self, report: &impl Serialize) -> Result<()> {
+        let file = self.report_file();
+        write_whole(&file, report).map_err(|error| cannot("write", &file, &error))
+    }
+
+    /// The report as of the last orderly end, if there was one.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn report(&self) -> Result<Option<Vec<u8>>> {
+        match fs::read(self.report_file()) {
+            Ok(report) => Ok(Some(report)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(cannot("read", &self.report_file(), &error)),
+        }
+    }
+
+    /// Removes what is of no use once the run is complete: copies of what was read.
+    pub fn tidy(&self) {
+        let Ok(entries) = fs::read_dir(&self.path) else { return };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with("input-") || name == "retry.jsonl" || name == "kept.jsonl" {
+                let _already_gone = fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.path.join("lock")
+    }
+
+    fn journal_file(&self) -> PathBuf {
+        self.path.join("journal.jsonl")
+    }
+
+    fn report_file(&self) -> PathBuf {
+        self.path.join("report.json")
+    }
+}
+
+/// Where what came through standard input is kept, `number` being its place among the sources.
+pub fn input_file(folder: &Path, number: usize, format: Format) -> PathBuf {
+    folder.join(format!("input-{number}.{format}"))
+}
+
+/// Writes a file that appears whole or not at all.
+fn write_whole(path: &Path, content: &impl Serialize) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(path);
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    serde_json::to_writer_pretty(&mut file, content)?;
+    file.write_all(b"\n")?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    File::open(folder)?.sync_all()
+}
+
+fn cannot(what: &str, path: &Path, error: &io::Error) -> Failure {
+    Failure::unexpected(format!("cannot {what} {}: {error}", path.display()))
+}

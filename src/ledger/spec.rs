@@ -1,0 +1,188 @@
+//! What a run was asked to do: everything that must be the same when another process goes on with it.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::batch::RunOptions;
+use crate::domain::max_failures::MaxFailures;
+use crate::input::{self, Keys};
+use crate::output;
+use crate::throttle::Rate;
+
+/// Version of the folder's format. A reader refuses what is newer than itself.
+pub const VERSION: u32 = 1;
+
+/// Content of `run.json`. Written once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Spec {
+    /// Format of the folder.
+    pub version: u32,
+    /// Identity of the run, a ULID: sorts by time, and is the prefix of every batch key.
+    pub run_id: String,
+    /// When it was made, RFC 3339.
+    pub created_at: String,
+    /// The run whose failures it retries, or whose changed input it goes on with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// Where its rows come from.
+    pub rows: Rows,
+    /// What every batch carries.
+    pub options: RunOptions,
+    /// The label set.
+    pub taxonomy: Labels,
+    /// How fast.
+    pub pace: Speed,
+    /// What ends it early.
+    pub limits: Limits,
+    /// Where it submits.
+    pub target: Target,
+    /// Where results and failures go.
+    pub output: Output,
+}
+
+/// Where a run's rows come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rows {
+    /// Tables, as typed.
+    Tables(Tables),
+    /// Failures of an earlier run, kept in the folder.
+    Failures(Retried),
+}
+
+/// Tables, and what was found in them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tables {
+    /// Absolute paths; what came through standard input or a pipe is kept in the run's folder.
+    pub sources: Vec<PathBuf>,
+    /// As typed, for people.
+    pub names: Vec<String>,
+    /// How they are read.
+    pub options: input::Options,
+    /// SHA-256 over all bytes.
+    pub digest: String,
+    /// Keys of the hashes in [`super::RunFolder::rows_file`].
+    pub keys: Keys,
+    /// Sources read.
+    pub files: usize,
+    /// Rows in them.
+    pub rows: u64,
+    /// Rows set aside.
+    pub invalid: u64,
+    /// Rows left out.
+    pub duplicates: u64,
+}
+
+/// Rows to classify again, and what is taken over of the run they failed in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Retried {
+    /// Rows to classify.
+    pub rows: u64,
+    /// Bytes of the earlier results, all of which are taken over.
+    pub results_bytes: u64,
+    /// Rows in them.
+    pub succeeded: u64,
+    /// Failures that are not retried, by class.
+    pub failed: std::collections::BTreeMap<crate::domain::outcome::FailureClass, u64>,
+    /// What was read for the first run of all.
+    pub input: Counts,
+}
+
+/// What was read, as in the report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    /// Sources.
+    pub files: usize,
+    /// Rows.
+    pub rows: u64,
+    /// Rows set aside.
+    pub invalid: u64,
+    /// Rows left out.
+    pub duplicates: u64,
+}
+
+/// The label set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Labels {
+    /// `name@version`; its digest is in the options.
+    pub id: String,
+    /// Its fields, the columns of a CSV.
+    pub fields: Vec<String>,
+}
+
+/// How fast, as typed; what follows from it depends on the nodes there are.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Speed {
+    /// Indicators per minute.
+    pub rate: Rate,
+    /// Indicators per batch. Decides which rows a batch has, so it is settled once.
+    pub batch_size: NonZeroU32,
+    /// Most unfinished indicators.
+    pub max_in_flight: NonZeroU32,
+}
+
+/// What ends a run early.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    /// Most failures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_failures: Option<MaxFailures>,
+    /// Most US dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_cost_usd: Option<f64>,
+    /// What an indicator is expected to cost.
+    #[serde(default)]
+    pub expected_cost_usd: f64,
+}
+
+/// Where a run submits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Ingress URLs, where they were typed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ingress: Vec<String>,
+}
+
+/// Where results and failures go. Absolute paths.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// The results; absent for stdout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub results: Option<PathBuf>,
+    /// Their format.
+    pub format: output::Format,
+    /// The failures.
+    pub failures: PathBuf,
+    /// Where results shall stand in the order of the input: keys of the hashes of its rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordered_by: Option<Keys>,
+}
+
+impl Spec {
+    /// Rows the run has to account for: every row but merged duplicates.
+    pub fn indicators(&self) -> u64 {
+        match &self.rows {
+            Rows::Tables(tables) => tables.rows - tables.duplicates,
+            Rows::Failures(retried) => {
+                retried.rows + retried.succeeded + retried.failed.values().sum::<u64>()
+            }
+        }
+    }
+
+    /// What was read.
+    pub fn counts(&self) -> Counts {
+        match &self.rows {
+            Rows::Tables(tables) => Counts {
+                files: tables.files,
+                rows: tables.rows,
+                invalid: tables.invalid,
+                duplicates: tables.duplicates,
+            },
+            Rows::Failures(retried) => retried.input,
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Failed rows, classified again.
+
+use std::fs;
+
+use super::{Provider, ids, with_model};
+use crate::llm_stub::{Fault, Plan};
+use crate::support::World;
+
+pub(crate) fn failed_rows_are_retried_alone_and_put_among_the_results(world: &mut World) {
+    let provider = Provider::start(Plan::shares(5, [(Fault::Refusal, 0.3)]));
+    provider.serve(world, &[]);
+    let table = world.table(200);
+    let options = ["--ordered", "-o", "retried.jsonl", &table];
+    let first = world.classify(&with_model("stub-retry", &options)).expect_code(3);
+    let report = first.json();
+    let failed = report["totals"]["failed"].as_u64().expect("a number");
+    assert!((20..=120).contains(&failed), "{report:#}");
+    assert!(first.stderr.contains("classify runs retry"), "{}", first.stderr);
+    let run_id = report["run_id"].as_str().expect("an id");
+    let asked = provider.seen("stub-retry").len() as u64;
+
+    // None of them were of this class.
+    let none = world.classify(&["runs", "retry", run_id, "--class", "timeout,schema"]).expect_code(0);
+    assert!(none.stderr.contains("nothing to retry"), "{}", none.stderr);
+
+    let provider = Provider::start(Plan::healthy());
+    provider.serve(world, &[]);
+    let second = world.classify(&["runs", "retry", "--class", "refused", "--json"]).expect_code(0);
+    let report = second.json();
+    assert_eq!(
+        provider.seen("stub-retry").len() as u64,
+        failed,
+        "only what had failed, of {asked} calls before"
+    );
+    let totals = &report["totals"];
+    assert_eq!(
+        (&totals["succeeded"], &totals["failed"], &totals["carried"]),
+        (&200.into(), &0.into(), &(200 - failed).into())
+    );
+    world.expect_each_once(&table, "retried.jsonl");
+    let order: Vec<String> =
+        world.rows("retried.jsonl").iter().map(|row| row["id"].as_str().expect("an id").to_owned()).collect();
+    let text = fs::read_to_string(world.path(&table)).expect("the table");
+    let input: Vec<&str> = text.lines().skip(1).filter_map(|line| line.split(',').next()).collect();
+    assert_eq!(order, input, "as in the input, retried rows among the others");
+    assert_eq!(ids(world, &table).len(), 200);
+    assert!(!world.path("retried.failures.jsonl").exists());
+
+    let again = world.classify(&["runs", "retry", run_id]).expect_code(2);
+    assert!(again.stderr.contains("was retried already"), "{}", again.stderr);
+}
