@@ -31,7 +31,7 @@ pub(crate) struct Answers {
     /// What the report on stdout counts.
     pub(crate) report: Counts,
     /// What the run's record in `$CLASSIFY_HOME/runs` counts, one by one from its journal.
-    pub(crate) ledger: Option<Counts>,
+    pub(crate) ledger: Counts,
 }
 
 /// What somebody counted.
@@ -119,12 +119,10 @@ fn counts(found: &Found, answers: &Answers, verdict: &mut Verdict) {
         }
     };
     hold("report", report);
-    if let Some(ledger) = ledger {
-        hold("ledger", ledger);
-        if ledger.requests != report.requests {
-            let (ours, theirs) = (report.requests, ledger.requests);
-            verdict.violations.push(format!("the report counts {ours} requests, the ledger {theirs}"));
-        }
+    hold("ledger", ledger);
+    if ledger.requests != report.requests {
+        let (ours, theirs) = (report.requests, ledger.requests);
+        verdict.violations.push(format!("the report counts {ours} requests, the ledger {theirs}"));
     }
 }
 

@@ -1,6 +1,5 @@
 //! A client that works on one table until it is done, however often it is killed.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
@@ -19,8 +18,8 @@ const PATIENCE: Duration = Duration::from_mins(2);
 pub(super) struct Client {
     /// What was typed.
     args: Vec<String>,
-    /// Runs that were there before.
-    earlier: BTreeSet<String>,
+    /// Where its results go, a name of its own.
+    results: String,
     running: Option<Running>,
     stderr: PathBuf,
     /// Started so many times.
@@ -32,7 +31,8 @@ impl Client {
     pub(super) fn begin(world: &World, args: &[&str]) -> Self {
         let mut client = Self {
             args: args.iter().map(|arg| (*arg).to_owned()).collect(),
-            earlier: runs(world),
+            results: (*args.iter().skip_while(|arg| **arg != "-o").nth(1).expect("a place for the results"))
+                .to_owned(),
             running: None,
             stderr: PathBuf::new(),
             starts: 0,
@@ -43,8 +43,8 @@ impl Client {
 
     fn start(&mut self, world: &World, command: Command) {
         self.starts += 1;
-        let output = self.args.iter().skip_while(|arg| *arg != "-o").nth(1).expect("a place for the results");
-        self.stderr = world.path(&format!("{}.{}.stderr", output.replace('/', "-"), self.starts));
+        let name = self.results.replace('/', "-");
+        self.stderr = world.path(&format!("{name}.{}.stderr", self.starts));
         self.running = Some(Running::begin(command, self.stderr.clone()));
     }
 
@@ -69,15 +69,29 @@ impl Client {
         self.start(world, command);
     }
 
-    /// The run it began.
-    pub(super) fn run_id(&self, world: &World) -> Option<String> {
-        runs(world).difference(&self.earlier).next().cloned()
+    /// The run it began, if it got as far as writing down what it was asked.
+    fn run_id(&self, world: &World) -> Option<String> {
+        let mine = world.path(&self.results);
+        let entries = fs::read_dir(world.path("state/runs")).into_iter().flatten().flatten();
+        let mut specs = entries.filter_map(|entry| {
+            let spec = fs::read_to_string(entry.path().join("run.json")).ok()?;
+            serde_json::from_str::<Value>(&spec).ok()
+        });
+        let spec = specs.find(|spec| {
+            spec["output"]["results"]
+                .as_str()
+                .is_some_and(|path| mine.as_path() == std::path::Path::new(path))
+        })?;
+        spec["run_id"].as_str().map(str::to_owned)
     }
 
-    /// What the run's journal counts, line by line; `None` where there is no record.
-    pub(super) fn ledger(&self, world: &World) -> Option<Counts> {
-        self.run_id(world)?;
-        None
+    /// What the run's record counts.
+    pub(super) fn ledger(&self, world: &World) -> Counts {
+        let id = self.run_id(world).expect("a run on record");
+        let read =
+            |name: &str| fs::read_to_string(world.path(&format!("state/runs/{id}/{name}"))).expect(name);
+        let spec: Value = serde_json::from_str(&read("run.json")).expect("JSON");
+        journaled(&spec, &read("journal.jsonl"))
     }
 
     pub(super) fn has_ended(&mut self) -> bool {
@@ -103,10 +117,41 @@ impl Client {
     }
 }
 
+/// What a journal counts, line by line.
+fn journaled(spec: &Value, journal: &str) -> Counts {
+    let rows = &spec["rows"]["tables"];
+    let indicators = number(&rows["rows"]) - number(&rows["duplicates"]);
+    let mut counts = Counts { indicators, ..Counts::default() };
+    for line in journal.lines() {
+        let line: Value = serde_json::from_str(line).expect("a line of JSON");
+        match line["event"].as_str() {
+            Some("restarted") => counts = Counts { indicators, ..Counts::default() },
+            Some("done") => {
+                counts.succeeded += number(&line["succeeded"]);
+                counts.failed += line["failed"]
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .map(|(_, failed)| number(failed))
+                    .sum::<usize>();
+                counts.requests += number(&line["usage"]["requests"]);
+            }
+            _ => {}
+        }
+    }
+    counts.pending = indicators - counts.succeeded - counts.failed;
+    counts
+}
+
+fn number(value: &Value) -> usize {
+    value
+        .as_u64()
+        .and_then(|number| usize::try_from(number).ok())
+        .unwrap_or_else(|| panic!("`{value}` is no number"))
+}
+
 /// What a report counts.
 pub(super) fn counts(report: &Value) -> Counts {
-    let number =
-        |value: &Value| value.as_u64().and_then(|number| usize::try_from(number).ok()).expect("a number");
     let total = |name: &str| number(&report["totals"][name]);
     Counts {
         indicators: total("indicators"),
@@ -115,10 +160,4 @@ pub(super) fn counts(report: &Value) -> Counts {
         pending: total("pending"),
         requests: number(&report["llm"]["requests"]),
     }
-}
-
-/// Ids of the runs on record.
-fn runs(world: &World) -> BTreeSet<String> {
-    let entries = fs::read_dir(world.path("state/runs")).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }

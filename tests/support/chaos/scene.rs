@@ -138,39 +138,6 @@ impl<'a> Scene<'a> {
             seen.ids.into_iter().map(move |id| Call { id, at, served })
         });
         let calls = calls.collect();
-        if std::env::var_os("CHAOS_DEBUG").is_some() {
-            let calls: &Vec<Call> = &calls;
-            let t0 = calls[0].at;
-            let mut seen: std::collections::BTreeMap<&str, usize> = Default::default();
-            let mut per: std::collections::BTreeMap<u128, (usize, usize, usize)> = Default::default();
-            for c in calls {
-                let n = seen.entry(&c.id).or_default();
-                *n += 1;
-                let e = per.entry((c.at - t0).as_millis() / 500).or_default();
-                if *n == 1 { e.0 += 1 } else { e.1 += 1 }
-            }
-            for m in &marks[0] {
-                per.entry((self.arena.at(*m).saturating_sub(t0)).as_millis() / 500).or_default().2 += 1;
-            }
-            eprintln!("risks {:?} t0 {t0:?}", self.risks);
-            for (k, v) in per {
-                eprintln!("{:>5} ms: {:>3} first {:>3} again {:>3} marks", k * 500, v.0, v.1, v.2);
-            }
-            let mut times: std::collections::BTreeMap<usize, usize> = Default::default();
-            for n in seen.values() {
-                *times.entry(*n).or_default() += 1;
-            }
-            eprintln!("times called: {times:?}");
-            let _ = std::process::Command::new("cp")
-                .arg("-r")
-                .arg(self.arena.world.cluster_folder().join("logs"))
-                .arg("/tmp/chaos-logs")
-                .status();
-            let _ = std::process::Command::new("cp")
-                .arg(self.arena.world.path("service.log"))
-                .arg("/tmp/chaos-logs/")
-                .status();
-        }
         let mut left = self.arena.unfinished();
         left.extend(self.arena.strangers());
         left.extend(leftovers(&self.arena.world.path("")));
