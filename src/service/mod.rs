@@ -12,6 +12,7 @@ mod limiter;
 mod limits;
 mod metrics;
 mod models;
+mod ongoing;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::error::{Failure, Result};
 use crate::restate::names::ServiceInfo;
 use crate::taxonomy::{Rules, Taxonomy};
 use models::Models;
+use ongoing::Ongoing;
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -37,6 +39,7 @@ pub struct Shared {
     info: ServiceInfo,
     rules: Rules,
     models: Models,
+    ongoing: Ongoing,
     audit: Option<AuditLog>,
     metrics: Arc<Metrics>,
 }
@@ -57,7 +60,7 @@ impl Shared {
             providers,
         };
         let metrics = Arc::new(Metrics::new(&info));
-        Self { info, rules, models, audit, metrics }
+        Self { info, rules, models, ongoing: Ongoing::default(), audit, metrics }
     }
 
     /// What the service counts, for [`export`].

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{World, send};
+use crate::world::{World, send};
 
 /// Unfinished indicators at once in these runs: the bound on what a crash may repeat.
 const IN_FLIGHT: usize = 300;

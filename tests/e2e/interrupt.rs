@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::World;
+use crate::world::World;
 
 fn reconciles(report: &Value) {
     let total = |key: &str| report["totals"][key].as_u64().expect("a number");

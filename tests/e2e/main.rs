@@ -7,22 +7,26 @@ mod job;
 #[path = "../support/llm_stub/mod.rs"]
 mod llm_stub;
 mod models;
+#[path = "../support/provider.rs"]
+mod provider;
 mod queue;
 mod rate;
 #[path = "../support/running.rs"]
 mod running;
 mod runs;
 mod service;
-mod support;
 #[path = "../support/workplace.rs"]
 mod workplace;
+#[path = "../support/world.rs"]
+mod world;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use support::World;
+use world::{Program, World};
 
 /// A test gets the world to itself: several of them kill nodes.
 type Test = fn(&mut World);
@@ -92,6 +96,15 @@ const TESTS: &[(&str, Test)] = &[
     ("models::the_key_is_nowhere", models::the_key_is_nowhere),
 ];
 
+fn program() -> Program {
+    Program {
+        classify: env!("CARGO_BIN_EXE_classify").into(),
+        cache: Path::new(env!("CARGO_TARGET_TMPDIR")).join("restate-cache"),
+        cluster: "e2e",
+        environment: Vec::new(),
+    }
+}
+
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
@@ -101,7 +114,7 @@ fn main() -> ExitCode {
         let world = Arc::clone(&world);
         Trial::test(name, move || -> Result<(), Failed> {
             let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
-            let world = world.get_or_insert_with(World::start);
+            let world = world.get_or_insert_with(|| World::start(program()));
             world.make_whole();
             test(world);
             Ok(())

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use restate_sdk::prelude::*;
 use serde_json::{Value, json};
 
-use crate::support::{Ran, Running, World, http, wait_for};
+use crate::world::{Ran, Running, World, http, wait_for};
 
 pub(crate) fn tells_success_from_failure(world: &mut World) {
     let succeeded = |world: &World| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::{Ran, Running, World, wait_for};
+use crate::world::{Ran, Running, World, wait_for};
 
 /// Begins a run over `table` and kills it when `count` rows of it were classified.
 fn killed_after(world: &World, count: usize, args: &[&str]) -> Vec<Value> {
