@@ -68,6 +68,10 @@ const TESTS: &[(&str, Test)] = &[
         "runs::a_changed_input_is_refused_until_it_is_accepted",
         runs::a_changed_input_is_refused_until_it_is_accepted,
     ),
+    (
+        "runs::batches_that_the_cluster_forgot_are_sent_again_and_cost_nothing",
+        runs::batches_that_the_cluster_forgot_are_sent_again_and_cost_nothing,
+    ),
     ("runs::rows_that_are_gone_are_collected_again", runs::rows_that_are_gone_are_collected_again),
     ("runs::standard_input_and_output_survive_as_well", runs::standard_input_and_output_survive_as_well),
     ("runs::bad_rows_are_counted_once_and_order_is_kept", runs::bad_rows_are_counted_once_and_order_is_kept),
