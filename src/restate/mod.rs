@@ -7,6 +7,7 @@ pub mod admin;
 mod detached;
 pub mod endpoint;
 mod http;
+pub mod id;
 pub mod ingress;
 pub mod metrics;
 pub mod names;

@@ -28,6 +28,11 @@ pub const DETACHED_RUN_FINISHED: &str = "finished";
 pub const BATCH_PAGE: &str = "BatchPage";
 /// Keeps batches. The body is text: the index of the first, then each batch's request, a line each.
 pub const BATCH_PAGE_PUT: &str = "put";
+/// Gathers what the batches of a detached run report.
+pub const BATCH_REPORTS: &str = "BatchReports";
+/// Every service of ours. Nothing else in a cluster is ours to list or to touch.
+pub const SERVICES: [&str; 6] =
+    [BATCH_WORKFLOW, CLASSIFIER, MODEL_LIMITS, DETACHED_RUN, BATCH_PAGE, BATCH_REPORTS];
 
 use serde::{Deserialize, Serialize};
 

@@ -69,9 +69,12 @@ impl Classifier {
             return Ok(Json(known));
         }
         // A model's answer is paid for: once it is in the journal, no replay asks again.
-        let shared = Arc::clone(&self.shared);
-        let Json(outcome) =
-            ctx.run(|| async move { Ok(Json(shared.ask(request).await?)) }).name("ask").await?;
+        let (shared, invocation) = (Arc::clone(&self.shared), ctx.invocation_id().to_owned());
+        let Json(outcome) = ctx
+            .run(|| async move { Ok(Json(shared.ask_once(invocation, request).await?)) })
+            .name("ask")
+            .await?;
+        self.shared.ongoing.forget(ctx.invocation_id());
         classifying.answered(&outcome);
         Ok(Json(outcome))
     }
@@ -85,21 +88,17 @@ impl Classifier {
 }
 
 impl Shared {
-    /// The outcome where no model has to be asked: by the rules, or because the question is wrong.
+    /// The outcome where no model has to be asked. For what a model may have been asked already, by a process with other
+    /// settings, only the journal can answer: a wrong question is left to [`Self::ask_once`] then.
     fn without_model(&self, request: &ClassifyRequest) -> Result<Option<Outcome>, HandlerError> {
-        if let Some(message) = self.mismatch(request) {
-            return Ok(Some(Outcome::Failed(Failed::new(
-                FailureClass::Provider,
-                message,
-                0,
-                request.origin.as_str(),
-            ))));
-        }
         let threshold = match request.method.provider.as_str() {
             RULES => 0.0,
             HYBRID => request.method.threshold.unwrap_or_default(),
             _ => return Ok(None),
         };
+        if let Some(wrong) = self.mismatch(request) {
+            return Ok((request.method.provider == RULES).then_some(wrong));
+        }
         let answer = self.rules.classify(&request.indicator);
         if answer.confidence < threshold {
             return Ok(None);
@@ -109,31 +108,47 @@ impl Shared {
         Ok(Some(Outcome::Classified(Box::new(outcome))))
     }
 
-    /// Why this service must not answer: its labels would be stored as answers to another question.
-    fn mismatch(&self, request: &ClassifyRequest) -> Option<String> {
-        if request.taxonomy != self.info.taxonomy_digest {
-            let (ours, digest) = (&self.info.taxonomy, &self.info.taxonomy_digest);
-            return Some(format!(
-                "the service classifies by {ours} ({digest}), the run expects {}",
-                request.taxonomy
-            ));
-        }
+    /// The failure where this service must not answer: its labels would be stored as answers to another question.
+    fn mismatch(&self, request: &ClassifyRequest) -> Option<Outcome> {
         let provider = &request.method.provider;
-        (!self.info.providers.contains(provider)).then(|| format!("the service has no provider `{provider}`"))
+        let message = if request.taxonomy != self.info.taxonomy_digest {
+            let (ours, digest) = (&self.info.taxonomy, &self.info.taxonomy_digest);
+            format!("the service classifies by {ours} ({digest}), the run expects {}", request.taxonomy)
+        } else if self.info.providers.contains(provider) {
+            return None;
+        } else {
+            format!("the service has no provider `{provider}`")
+        };
+        Some(Outcome::Failed(Failed::new(FailureClass::Provider, message, 0, request.origin.as_str())))
     }
 
-    /// Asks the model. The error is for Restate to retry; what a model or its provider said is an outcome.
-    async fn ask(&self, request: ClassifyRequest) -> Result<Outcome, HandlerError> {
-        self.record(&request)?;
+    /// Asks the model, unless an earlier attempt of the invocation has. The error is for Restate to retry.
+    async fn ask_once(
+        self: Arc<Self>,
+        invocation: String,
+        request: ClassifyRequest,
+    ) -> Result<Outcome, HandlerError> {
+        if let Some(wrong) = self.mismatch(&request) {
+            return Ok(wrong);
+        }
+        let shared = Arc::clone(&self);
+        let ask = || {
+            shared.record(&request)?;
+            Ok(shared.ask(request))
+        };
+        self.ongoing.outcome(&invocation, ask).await
+    }
+
+    /// Asks the model; what it or its provider said is an outcome.
+    async fn ask(self: Arc<Self>, request: ClassifyRequest) -> Outcome {
         let Priced { asked, usage } = match self.models.ask(&request.method, request.indicator.clone()).await
         {
             Ok(priced) => priced,
             Err(message) => {
-                let failed = Failed::new(FailureClass::Provider, message, 0, request.origin);
-                return Ok(Outcome::Failed(failed));
+                return Outcome::Failed(Failed::new(FailureClass::Provider, message, 0, request.origin));
             }
         };
-        Ok(match asked.answer {
+        match asked.answer {
             Ok(answer) => Outcome::Classified(Box::new(self.classified(&request, answer, Some(usage)))),
             Err(error) => Outcome::Failed(Failed {
                 class: error.class,
@@ -143,7 +158,7 @@ impl Shared {
                 hopeless: error.locked_out,
                 origin: request.origin,
             }),
-        })
+        }
     }
 
     fn classified(&self, request: &ClassifyRequest, answer: Answer, usage: Option<Usage>) -> Classification {

@@ -13,6 +13,7 @@ mod limiter;
 mod limits;
 mod metrics;
 mod models;
+mod ongoing;
 mod pages;
 mod reports;
 
@@ -33,6 +34,7 @@ use crate::error::{Failure, Result};
 use crate::restate::names::ServiceInfo;
 use crate::taxonomy::{Rules, Taxonomy};
 use models::Models;
+use ongoing::Ongoing;
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -40,6 +42,7 @@ pub struct Shared {
     info: ServiceInfo,
     rules: Rules,
     models: Models,
+    ongoing: Ongoing,
     audit: Option<AuditLog>,
     metrics: Arc<Metrics>,
 }
@@ -60,7 +63,7 @@ impl Shared {
             providers,
         };
         let metrics = Arc::new(Metrics::new(&info));
-        Self { info, rules, models, audit, metrics }
+        Self { info, rules, models, ongoing: Ongoing::default(), audit, metrics }
     }
 
     /// What the service counts, for [`export`].

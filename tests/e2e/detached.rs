@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{World, http, wait_for};
+use crate::world::{World, http, wait_for};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const RESULTS: &str = "detached.jsonl";

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{World, send};
+use crate::world::{World, send};
 
 /// Unfinished indicators at once in these runs: the bound on what a crash may repeat.
 const IN_FLIGHT: usize = 300;
@@ -61,7 +61,7 @@ pub(crate) fn a_killed_service_costs_nothing_but_time(world: &mut World) {
     let queue = world.classify(&["queue", "status", "--json"]).expect_code(0).json();
     let retrying = queue["retrying"].as_array().expect("a list");
     assert!(
-        retrying.iter().any(|one| one["last_failure"].as_str().is_some_and(|text| !text.is_empty())),
+        retrying.iter().any(|one| one["error"].as_str().is_some_and(|text| !text.is_empty())),
         "{queue:#}"
     );
     world.start_service();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::World;
+use crate::world::World;
 
 fn reconciles(report: &Value) {
     let total = |key: &str| report["totals"][key].as_u64().expect("a number");
@@ -30,6 +30,10 @@ pub(crate) fn once_drains(world: &mut World) {
     assert_eq!(report["totals"]["succeeded"], rows);
     assert!(!world.path("once.jsonl").exists(), "an incomplete run must not look complete");
     assert!(ran.stderr.contains("stopped: classified"), "{}", ran.stderr);
+    let resume = format!("classify runs resume {}", report["run_id"].as_str().expect("an id"));
+    assert!(ran.stderr.contains(&resume), "{}", ran.stderr);
+    world.classify(&["runs", "resume", "--rpm", "60000"]).expect_code(0);
+    world.expect_each_once(&table, "once.jsonl");
 }
 
 pub(crate) fn twice_stops_at_once(world: &mut World) {

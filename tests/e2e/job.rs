@@ -6,7 +6,7 @@ use std::process::Stdio;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::support::World;
+use crate::world::World;
 
 pub(crate) fn classifies_every_row_once(world: &mut World) {
     let table = world.table(300);

@@ -8,22 +8,26 @@ mod job;
 #[path = "../support/llm_stub/mod.rs"]
 mod llm_stub;
 mod models;
+#[path = "../support/provider.rs"]
+mod provider;
 mod queue;
 mod rate;
 #[path = "../support/running.rs"]
 mod running;
 mod runs;
 mod service;
-mod support;
 #[path = "../support/workplace.rs"]
 mod workplace;
+#[path = "../support/world.rs"]
+mod world;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use support::World;
+use world::{Program, World};
 
 /// A test gets the world to itself: several of them kill nodes.
 type Test = fn(&mut World);
@@ -41,6 +45,12 @@ const TESTS: &[(&str, Test)] = &[
         "queue::cancelled_work_is_told_and_can_be_done_again",
         queue::cancelled_work_is_told_and_can_be_done_again,
     ),
+    ("queue::a_run_is_cancelled_and_forgotten", queue::a_run_is_cancelled_and_forgotten),
+    (
+        "queue::what_is_not_ours_is_neither_shown_nor_touched",
+        queue::what_is_not_ours_is_neither_shown_nor_touched,
+    ),
+    ("queue::paused_work_goes_on_when_it_is_retried", queue::paused_work_goes_on_when_it_is_retried),
     ("rate::arrivals_follow_the_rate", rate::arrivals_follow_the_rate),
     ("service::says_when_its_port_is_taken", service::says_when_its_port_is_taken),
     ("service::says_when_no_node_can_keep_the_limits", service::says_when_no_node_can_keep_the_limits),
@@ -77,6 +87,10 @@ const TESTS: &[(&str, Test)] = &[
         "runs::a_changed_input_is_refused_until_it_is_accepted",
         runs::a_changed_input_is_refused_until_it_is_accepted,
     ),
+    (
+        "runs::batches_that_the_cluster_forgot_are_sent_again_and_cost_nothing",
+        runs::batches_that_the_cluster_forgot_are_sent_again_and_cost_nothing,
+    ),
     ("runs::rows_that_are_gone_are_collected_again", runs::rows_that_are_gone_are_collected_again),
     ("runs::standard_input_and_output_survive_as_well", runs::standard_input_and_output_survive_as_well),
     ("runs::bad_rows_are_counted_once_and_order_is_kept", runs::bad_rows_are_counted_once_and_order_is_kept),
@@ -105,6 +119,15 @@ const TESTS: &[(&str, Test)] = &[
     ("models::the_key_is_nowhere", models::the_key_is_nowhere),
 ];
 
+fn program() -> Program {
+    Program {
+        classify: env!("CARGO_BIN_EXE_classify").into(),
+        cache: Path::new(env!("CARGO_TARGET_TMPDIR")).join("restate-cache"),
+        cluster: "e2e",
+        environment: Vec::new(),
+    }
+}
+
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
     arguments.test_threads = Some(1);
@@ -114,7 +137,7 @@ fn main() -> ExitCode {
         let world = Arc::clone(&world);
         Trial::test(name, move || -> Result<(), Failed> {
             let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
-            let world = world.get_or_insert_with(World::start);
+            let world = world.get_or_insert_with(|| World::start(program()));
             world.make_whole();
             test(world);
             Ok(())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::World;
+use crate::world::World;
 
 /// Indicators per minute, per batch, and in the run: 20 a second for 15 s.
 const RPM: usize = 1_200;

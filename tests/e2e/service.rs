@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Guarded, World, wait_for};
+use crate::world::{Guarded, World, wait_for};
 
 pub(crate) fn says_when_its_port_is_taken(world: &mut World) {
     let bind = format!("127.0.0.1:{}", world.service_port());

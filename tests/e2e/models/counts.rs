@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Provider, with_model};
 use crate::llm_stub::Plan;
-use crate::support::World;
+use crate::world::World;
 
 /// Indicators of the example in the repository, to `name`; returns how many.
 fn example(world: &World, name: &str) -> usize {

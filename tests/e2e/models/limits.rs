@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 
 use super::{Provider, ids, measured, with_model};
 use crate::llm_stub::{Fault, Plan, RetryAfter, Seen};
-use crate::support::{Guarded, World, wait_for};
+use crate::world::{Guarded, World, wait_for};
 
 const MINUTE: Duration = Duration::from_mins(1);
 

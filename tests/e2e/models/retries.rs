@@ -4,7 +4,7 @@ use std::fs;
 
 use super::{Provider, ids, with_model};
 use crate::llm_stub::{Fault, Plan};
-use crate::support::World;
+use crate::world::World;
 
 pub(crate) fn failed_rows_are_retried_alone_and_put_among_the_results(world: &mut World) {
     let provider = Provider::start(Plan::shares(5, [(Fault::Refusal, 0.3)]));

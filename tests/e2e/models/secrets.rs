@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::{Provider, with_model};
 use crate::llm_stub::{KEY, Plan};
-use crate::support::{World, http, wait_for};
+use crate::world::{World, http, wait_for};
 
 const WRONG: &str = "stub-wrong-0123456789abcdefghij";
 

@@ -4,7 +4,7 @@ use std::fs;
 
 use super::{Provider, ids, with_model};
 use crate::llm_stub::{Fault, Plan};
-use crate::support::World;
+use crate::world::World;
 
 pub(crate) fn a_refused_key_stops_the_run(world: &mut World) {
     const WRONG: &str = "stub-wrong-9876543210zyxwvutsrq";

@@ -19,6 +19,10 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+#[allow(
+    unused_imports,
+    reason = "each target uses its own part; `expect` would fail in one that uses all of it"
+)]
 pub(crate) use fault::{Fault, Plan, RetryAfter};
 
 /// The key it wants.
@@ -112,6 +116,11 @@ impl Stub {
     /// Every request so far, in order of arrival.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         self.shared.log().seen.clone()
+    }
+
+    /// How many requests for `model` there were so far.
+    pub(crate) fn number_for(&self, model: &str) -> usize {
+        self.shared.log().seen.iter().filter(|seen| seen.model == model).count()
     }
 
     /// How many requests ended how.

@@ -1,9 +1,12 @@
 //! The world of a test: a home folder, a cluster in it, a service, and runs of the binary.
 
+#![allow(dead_code, reason = "each target uses its own part; `expect` would fail in one that uses all of it")]
+
+use std::ffi::OsString;
 use std::fs;
 use std::net::TcpListener;
 use std::ops::{Deref, DerefMut};
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -14,10 +17,21 @@ use serde_json::Value;
 pub(crate) use crate::running::{Ran, Running, wait_for};
 use crate::workplace::Workplace;
 
-/// Name of the cluster, which lies beside any that the developer may be running.
-const CLUSTER: &str = "e2e";
+/// What a world is made of.
+#[derive(Clone)]
+pub(crate) struct Program {
+    /// The binary.
+    pub(crate) classify: PathBuf,
+    /// Where a downloaded server is kept.
+    pub(crate) cache: PathBuf,
+    /// Name of the cluster, which lies beside any that the developer may be running.
+    pub(crate) cluster: &'static str,
+    /// What every command gets in its environment.
+    pub(crate) environment: Vec<(&'static str, OsString)>,
+}
 
 pub(crate) struct World {
+    program: Program,
     place: Workplace,
     service: Option<Child>,
     /// The service is not the one that tests expect to find.
@@ -36,11 +50,13 @@ impl Drop for Guarded {
 }
 
 impl World {
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start(program: Program) -> Self {
         let service_port =
             TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
-        let world = Self { place: Workplace::new(), service: None, special: false, service_port };
-        world.classify(&["cluster", "start", "--ports", "auto", "--name", CLUSTER]).expect_code(0);
+        let world = Self { program, place: Workplace::new(), service: None, special: false, service_port };
+        world
+            .classify(&["cluster", "start", "--ports", "auto", "--name", world.program.cluster])
+            .expect_code(0);
         world
     }
 
@@ -50,13 +66,24 @@ impl World {
         if self.special && self.service.is_some() {
             self.end_service(Signal::SIGKILL);
         }
-        if self.service.as_mut().is_none_or(|child| !matches!(child.try_wait(), Ok(None))) {
+        if self.service_pid().is_none() {
             self.start_service();
         }
     }
 
+    /// The service's process, while it runs.
+    pub(crate) fn service_pid(&mut self) -> Option<u32> {
+        let child = self.service.as_mut()?;
+        matches!(child.try_wait(), Ok(None)).then(|| child.id())
+    }
+
+    /// The folder with the cluster's state.
+    pub(crate) fn cluster_folder(&self) -> PathBuf {
+        self.path("state/cluster").join(self.program.cluster)
+    }
+
     pub(crate) fn start_nodes(&self) {
-        self.classify(&["cluster", "start", "--name", CLUSTER]).expect_code(0);
+        self.classify(&["cluster", "start", "--name", self.program.cluster]).expect_code(0);
     }
 
     /// Starts the service with an audit log and waits until it can be called through every node.
@@ -98,7 +125,7 @@ impl World {
     pub(crate) fn register(&self) {
         let uri = format!("http://127.0.0.1:{}", self.service_port);
         wait_for("the service to be registered", Duration::from_mins(1), || {
-            self.classify(&["cluster", "register", &uri, "--name", CLUSTER]).code == Some(0)
+            self.classify(&["cluster", "register", &uri, "--name", self.program.cluster]).code == Some(0)
         });
     }
 
@@ -114,8 +141,7 @@ impl World {
     }
 
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_classify"));
-        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("restate-cache");
+        let mut command = Command::new(&self.program.classify);
         // Settings and keys of the developer are none of the tests'.
         let theirs = |name: &str| name.starts_with("CLASSIFY_") || name.ends_with("_API_KEY");
         for (name, _) in std::env::vars().filter(|(name, _)| theirs(name)) {
@@ -124,11 +150,12 @@ impl World {
         command
             .args(args)
             .env("CLASSIFY_HOME", self.path("state"))
-            .env("CLASSIFY_CLUSTER", CLUSTER)
-            .env("CLASSIFY_CACHE", cache)
+            .env("CLASSIFY_CLUSTER", self.program.cluster)
+            .env("CLASSIFY_CACHE", &self.program.cache)
             .env("XDG_CONFIG_HOME", self.path(""))
             // Containers have tests of their own.
             .env("CLASSIFY_RUNTIME", "native")
+            .envs(self.program.environment.iter().cloned())
             .current_dir(self.path(""))
             .stdin(Stdio::null());
         command
@@ -146,13 +173,14 @@ impl World {
 
     /// Admin API of the first node.
     pub(crate) fn admin_url(&self) -> String {
-        let status = self.classify(&["cluster", "status", "--json", "--name", CLUSTER]).json();
+        let status = self.classify(&["cluster", "status", "--json", "--name", self.program.cluster]).json();
         status["nodes"][0]["admin_url"].as_str().expect("a URL").to_owned()
     }
 
     /// Process ids of the nodes, as `cluster status` tells them.
     pub(crate) fn node_pids(&self) -> Vec<u32> {
-        let status: Value = self.classify(&["cluster", "status", "--json", "--name", CLUSTER]).json();
+        let status: Value =
+            self.classify(&["cluster", "status", "--json", "--name", self.program.cluster]).json();
         let nodes = status["nodes"].as_array().expect("nodes");
         nodes.iter().map(|node| u32::try_from(node["pid"].as_u64().expect("a pid")).expect("a pid")).collect()
     }
@@ -178,7 +206,7 @@ impl Drop for World {
             let _ended = service.kill();
             let _status = service.wait();
         }
-        let cleaned = self.classify(&["cluster", "clean", "--yes", "--name", CLUSTER]);
+        let cleaned = self.classify(&["cluster", "clean", "--yes", "--name", self.program.cluster]);
         assert_eq!(cleaned.code, Some(0), "{}", cleaned.stderr);
     }
 }
