@@ -111,7 +111,7 @@ pub struct RetryArgs {
 }
 
 /// What may be other than when the run began.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct ChangeArgs {
     /// Indicators per minute over all nodes, from now on
     #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]

@@ -38,7 +38,8 @@ pub(super) async fn hand_over(job: Job, stop: &Shutdown, ui: Ui) -> Result<()> {
         .await
         .map_err(|failure| failure.hint(format!("hand it over again: `classify runs resume {run_id}`")))?;
     let plan = &progress.plan;
-    let speed = plan.per_minute.map_or("without a limit".to_owned(), |rate| format!("at {rate:.0}/min"));
+    let speed =
+        plan.per_minute.map_or_else(|| "without a limit".to_owned(), |rate| format!("at {rate:.0}/min"));
     let time = pace.duration(plan.indicators).map(|time| format!(", about {}", duration(time)));
     ui.note(&format!(
         "detached   the cluster goes on with {} {speed}{}",

@@ -40,7 +40,7 @@ impl Account {
         self.under_way = self.under_way.saturating_sub(rows);
         let paid = rows.saturating_sub(free);
         // A service that was not given the price does not tell the cost, and the money is gone all the same.
-        self.spent += usage.cost_usd.unwrap_or(self.expected * float(paid));
+        self.spent += usage.cost_usd.unwrap_or_else(|| self.expected * float(paid));
         self.paid += paid;
     }
 

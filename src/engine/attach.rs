@@ -19,7 +19,7 @@ pub use crate::restate::names::Order;
 /// Patience with one node.
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a cluster that does not answer is asked again, by those who only look.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How often to look.
 const PERIOD: Duration = Duration::from_secs(1);
 /// No batch finishes for so long although some are under way: time to see whether they still are.

@@ -34,7 +34,7 @@ const AT_ONCE: usize = 6;
 /// Patience with one request. It is done in milliseconds when all is well.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one request is tried on all nodes in turns.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A run that shall be handed over.
 #[derive(Debug)]
@@ -69,8 +69,8 @@ impl Handover {
         let (uploaded, largest) = unless(stop, Level::Drain, self.upload(nodes, rows, &mut tell)).await?;
         let plan = self.plan(uploaded, largest);
         let begin = async |node: &Ingress| node.begin_run(&self.run_id, &plan, TIMEOUT).await;
-        let begun = async { on_any(nodes, 0, PATIENCE, begin).await.map_err(|error| refused(&error)) };
-        unless(stop, Level::Stop, begun).await
+        let said = async { on_any(nodes, 0, PATIENCE, begin).await.map_err(|error| refused(&error)) };
+        unless(stop, Level::Stop, said).await
     }
 
     fn plan(&self, indicators: u64, largest_batch: usize) -> Plan {

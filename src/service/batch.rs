@@ -103,8 +103,8 @@ fn report(ctx: &WorkflowContext<'_>, request: &BatchRequest, gathered: &Result<V
     if let Some((run_id, batch)) = ctx.key().rsplit_once('.')
         && let Ok(batch) = batch.parse::<u64>()
     {
-        let gatherer = format!("{run_id}.{}", batch % GATHERERS);
-        ctx.object_client::<BatchReportsClient>(gatherer).add(Json(Report { batch, tally })).send();
+        let mailbox = format!("{run_id}.{}", batch % GATHERERS);
+        ctx.object_client::<BatchReportsClient>(mailbox).add(Json(Report { batch, tally })).send();
     }
 }
 

@@ -47,7 +47,7 @@ impl BatchPage {
     /// Submits batches, each when it is due, and forgets them.
     #[handler]
     async fn release(&self, ctx: ObjectContext<'_>, Json(releases): Json<Vec<Release>>) -> HandlerResult<()> {
-        let run_id = ctx.key().rsplit_once('.').map_or(ctx.key(), |(run_id, _)| run_id);
+        let run_id = ctx.key().rsplit_once('.').map_or_else(|| ctx.key(), |(run_id, _)| run_id);
         for Release { batch: index, delay } in releases {
             let slot = index.to_string();
             let Some(batch) = ctx.get::<Bytes>(&slot).await? else {

@@ -47,7 +47,7 @@ impl BatchReports {
     #[handler]
     async fn pass_on(&self, ctx: ObjectContext<'_>) -> HandlerResult<()> {
         if let Some(Json(reports)) = ctx.get::<Json<Vec<Report>>>(REPORTS).await? {
-            let run_id = ctx.key().rsplit_once('.').map_or(ctx.key(), |(run_id, _)| run_id);
+            let run_id = ctx.key().rsplit_once('.').map_or_else(|| ctx.key(), |(run_id, _)| run_id);
             ctx.object_client::<DetachedRunClient>(run_id).finished(Json(reports)).send();
             ctx.clear(REPORTS);
         }

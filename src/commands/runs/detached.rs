@@ -4,13 +4,13 @@ use super::super::job::{AllRows, Job};
 use super::super::{handover, job, print, signals, target};
 use super::resume::{Input, finished, ready, superseded, unchanged};
 use crate::cli::Global;
-use crate::cli::runs::{ActArgs, AttachArgs, ResumeArgs};
+use crate::cli::runs::{ActArgs, AttachArgs, ChangeArgs, ResumeArgs};
 use crate::domain::detached::{Changes, Phase, Progress};
 use crate::engine::attach::{self, Order};
 use crate::engine::counts;
 use crate::error::{ExitStatus, Failure, Result};
 use crate::input::Row;
-use crate::ledger::{self, Limits, RunFolder, Runs, Spec, Standing};
+use crate::ledger::{self, Limits, RunFolder, Runs, Spec, Speed, Standing};
 use crate::restate::ingress::Ingress;
 use crate::shutdown::{Level, Shutdown};
 use crate::text::grouped;
@@ -137,6 +137,10 @@ pub(super) async fn resume(
     let stop = signals::listen()?;
     let spec = folder.spec.clone();
     let id = &spec.run_id;
+    if folder.look(&mut counts(spec.indicators(), &[]))?.standing == Standing::Cancelled {
+        return Err(Failure::usage(format!("the run {id} was cancelled"))
+            .hint("run the command again: rows that are classified already are not paid for twice"));
+    }
     let named = target::ingress(global, &spec.target.cluster, &spec.target.ingress)?;
     let nodes: Vec<Ingress> = named.iter().map(|(_, node)| node.clone()).collect();
     let changes = Changes {
@@ -174,9 +178,9 @@ async fn collect(
 ) -> Result<ExitStatus> {
     let spec = folder.spec.clone();
     let nodes = target::ingress(global, &spec.target.cluster, &spec.target.ingress)?;
-    let count = u32::try_from(nodes.len()).ok().and_then(std::num::NonZeroU32::new);
-    let nodes_count = count.unwrap_or(std::num::NonZeroU32::MIN);
-    let pace = Pace::new(Rate::Unlimited, nodes_count, Some(spec.pace.batch_size), None);
+    // All of it was submitted at the run's own pace.
+    let unlimited = Spec { pace: Speed { rate: Rate::Unlimited, ..spec.pace }, ..spec };
+    let pace = super::pace(&unlimited, &nodes, &ChangeArgs::default());
     let submitted = progress.plan.rows_before(progress.released);
     job(folder, nodes, pace, Limits::default(), submitted)?.execute(stop, json, ui).await
 }

@@ -80,7 +80,9 @@ impl DetachedRun {
     #[handler]
     async fn finished(&self, ctx: ObjectContext<'_>, Json(reports): Json<Vec<Report>>) -> HandlerResult<()> {
         let mut run = load(&ctx).await?;
-        reports.into_iter().for_each(|report| run.finished(report));
+        for report in reports {
+            run.finished(report);
+        }
         end(&ctx, &mut run).await?;
         save(&ctx, run);
         Ok(())
