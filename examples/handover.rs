@@ -31,7 +31,7 @@ use futures_util::{TryStreamExt as _, stream};
 /// Requests under way: as many as are worth having with three nodes on this machine.
 const AT_ONCE: usize = 64;
 /// How long the delayed batches wait besides, so that handing over is not measured together with the work.
-const LATER: Duration = Duration::from_secs(3_600);
+const LATER: Duration = Duration::from_hours(1);
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 #[tokio::main]

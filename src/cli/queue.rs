@@ -8,7 +8,9 @@ use ulid::Ulid;
 
 use crate::cluster::DEFAULT_NAME;
 use crate::restate::id::InvocationId;
-use crate::restate::names::{BATCH_WORKFLOW, CLASSIFIER, MODEL_LIMITS};
+use crate::restate::names::{
+    BATCH_PAGE, BATCH_REPORTS, BATCH_WORKFLOW, CLASSIFIER, DETACHED_RUN, MODEL_LIMITS,
+};
 use crate::restate::queue::{self, ErrorClass};
 
 /// Arguments of `queue`.
@@ -96,6 +98,15 @@ pub enum Service {
     /// Leases of models' limits
     #[value(name = MODEL_LIMITS)]
     ModelLimits,
+    /// Pacing of detached runs
+    #[value(name = DETACHED_RUN)]
+    DetachedRun,
+    /// Batches of detached runs that wait for their time
+    #[value(name = BATCH_PAGE)]
+    BatchPage,
+    /// What batches of detached runs report
+    #[value(name = BATCH_REPORTS)]
+    BatchReports,
 }
 
 impl Service {
@@ -105,6 +116,9 @@ impl Service {
             Self::ClassifyBatch => BATCH_WORKFLOW,
             Self::Classifier => CLASSIFIER,
             Self::ModelLimits => MODEL_LIMITS,
+            Self::DetachedRun => DETACHED_RUN,
+            Self::BatchPage => BATCH_PAGE,
+            Self::BatchReports => BATCH_REPORTS,
         }
     }
 }

@@ -182,7 +182,17 @@ async fn collect(
     let unlimited = Spec { pace: Speed { rate: Rate::Unlimited, ..spec.pace }, ..spec };
     let pace = super::pace(&unlimited, &nodes, &ChangeArgs::default());
     let submitted = progress.plan.rows_before(progress.released);
-    job(folder, nodes, pace, Limits::default(), submitted)?.execute(stop, json, ui).await
+    let id = folder.spec.run_id.clone();
+    let status = job(folder, nodes, pace, Limits::default(), submitted)?.execute(stop, json, ui).await?;
+    if progress.phase == Phase::Cancelled {
+        let pending = grouped(progress.pending());
+        return Err(Failure::new(
+            ExitStatus::SomeFailed,
+            format!("the run {id} was cancelled: {pending} pending"),
+        )
+        .hint("run the command again: rows that are classified already are not paid for twice"));
+    }
+    Ok(status)
 }
 
 /// The run with the first `submitted` of its rows.
