@@ -166,7 +166,7 @@ pub enum Command {
     Serve(serve::ServeArgs),
     /// Look at past and present runs, and go on with them
     Runs(runs::RunsArgs),
-    /// Look at the work the cluster holds
+    /// Look at the work the cluster holds; cancel it, try it again, forget it
     Queue(queue::QueueArgs),
     /// Show or change what a model may be asked
     Limits(limits::LimitsArgs),

@@ -70,7 +70,7 @@ pub struct RetryArgs {
     /// The run
     #[arg(value_name = "ID", default_value = "latest")]
     pub id: String,
-    /// Only failures of these classes: rate_limited, timeout, provider, schema, refused, cancelled [default: all of them]
+    /// Only failures of these classes: `rate_limited`, `timeout`, `provider`, `schema`, `refused`, `cancelled` [default: all of them]
     #[arg(long, value_name = "CLASS", value_delimiter = ',', value_parser = class)]
     pub class: Vec<FailureClass>,
     /// What may be other than it was.

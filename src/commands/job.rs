@@ -111,6 +111,7 @@ fn brakes(limits: &Limits) -> Brakes {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape `map_err` wants")]
 fn cannot_write(error: std::io::Error) -> Failure {
     Failure::unexpected(format!("cannot write the results: {error}"))
 }
@@ -151,7 +152,9 @@ impl End<'_> {
             }
             Some(failure) => Err(failure),
             None => {
-                report::hints(&report).iter().for_each(|hint| ui.note(&format!("hint: {hint}")));
+                for hint in report::hints(&report) {
+                    ui.note(&format!("hint: {hint}"));
+                }
                 Ok(report.status())
             }
         }

@@ -6,6 +6,7 @@ mod home;
 mod job;
 mod limits;
 mod preflight;
+mod question;
 mod queue;
 mod run;
 mod runs;
@@ -37,7 +38,7 @@ pub fn dispatch(cli: Cli, ui: Ui) -> Result<ExitStatus> {
         Some(Command::Cluster(args)) => cluster::run(&global, args, ui),
         Some(Command::Serve(args)) => block_on(serve::run(&global, args, ui)),
         Some(Command::Runs(args)) => runs::run(&global, args.command, ui),
-        Some(Command::Queue(args)) => block_on(queue::run(&global, args, ui)),
+        Some(Command::Queue(args)) => queue::run(&global, args, ui),
         Some(Command::Limits(args)) => block_on(limits::run(&global, args, ui)),
         Some(Command::Taxonomy(args)) => taxonomy::run(args.command, ui),
         Some(Command::Config(args)) => config::run(&args, ui),

@@ -151,7 +151,7 @@ impl Engine {
         nodes: Vec<(String, Ingress)>,
         rows: impl Iterator<Item = Result<Row>> + Send + 'static,
         record: Record,
-        purse: Arc<Purse>,
+        money: Arc<Purse>,
         events: mpsc::Sender<RunEvent>,
         shutdown: Shutdown,
         clock: Clock,
@@ -178,7 +178,7 @@ impl Engine {
         let recorder = spawn_blocking(move || record::record(book, deliveries, &recorder_events));
 
         let courier = Arc::new(Courier { pool, events, finished, pulse, shutdown, clock, past });
-        background.spawn(dispatch(to_dispatch, courier, Room::new(self.pace.max_in_flight.get()), purse));
+        background.spawn(dispatch(to_dispatch, courier, Room::new(self.pace.max_in_flight.get()), money));
         Tasks { feeder: Some(feeder), recorder, _background: background }
     }
 }

@@ -43,7 +43,7 @@ impl Purse {
     pub(super) fn new(brakes: &Brakes, stats: &RunStats) -> Self {
         let expected = brakes.expected_cost_usd;
         let paid = stats.finished().saturating_sub(stats.carried + stats.reused + stats.spared);
-        let spent = stats.usage.cost_usd.unwrap_or(expected * float(paid));
+        let spent = stats.usage.cost_usd.unwrap_or_else(|| expected * float(paid));
         let account = Account { expected, spent, paid, ..Account::default() };
         Self { most: brakes.max_cost_usd, account: Mutex::new(account), news: Notify::new() }
     }

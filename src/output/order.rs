@@ -109,7 +109,8 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(text.as_bytes()).unwrap();
         let places = places(&file, format, ids.iter().map(|id| Ok(hash(id))), hash).unwrap();
-        let row = |place: &Place| text[place.start as usize..][..place.bytes as usize].to_owned();
+        let size = |number: u64| usize::try_from(number).unwrap();
+        let row = |place: &Place| text[size(place.start)..][..size(place.bytes)].to_owned();
         places.iter().map(row).collect()
     }
 

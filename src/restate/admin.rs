@@ -1,12 +1,13 @@
-//! The admin API of one node: version, deployments, SQL.
+//! The admin API of one node: version, deployments, SQL, and what may be done to an invocation.
 
 use std::time::Duration;
 
-use reqwest::{Client, Method, RequestBuilder};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::http::{Error, status_error, transport};
+use super::id::InvocationId;
 use crate::tls;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -38,6 +39,43 @@ pub struct ServiceRevision {
     pub name: String,
     /// Counts registrations of the service.
     pub revision: u64,
+}
+
+/// What may be done to an invocation. Each may be asked for again, through any node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// Ends it, and what it called, once its service hears of it.
+    Cancel,
+    /// Ends it, and what it called, at once and without its service.
+    Kill,
+    /// Forgets one that has ended.
+    Purge,
+    /// Tries one now that backs off or is paused.
+    Resume,
+}
+
+impl Verb {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Cancel => "cancel",
+            Self::Kill => "kill",
+            Self::Purge => "purge",
+            Self::Resume => "resume",
+        }
+    }
+}
+
+/// What the server answered to a [`Verb`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// 200: it is done.
+    Done,
+    /// 202: it will be done.
+    Accepted,
+    /// 404: there is no such invocation.
+    Unknown,
+    /// 409 or 425: not in the state it is in; in the server's words.
+    NotNow(String),
 }
 
 impl Admin {
@@ -116,6 +154,23 @@ impl Admin {
         Ok(answer.rows)
     }
 
+    /// Does `verb` to an invocation.
+    ///
+    /// # Errors
+    /// When the node gave no answer, or one that does not tell what became of it. It may have been done all the same.
+    pub async fn change(&self, id: &InvocationId, verb: Verb, timeout: Duration) -> Result<Reply, Error> {
+        let path = format!("/invocations/{id}/{}", verb.path());
+        match self.exchange(Method::PATCH, &path, timeout, |request| request).await {
+            Ok(response) if response.status() == StatusCode::ACCEPTED => Ok(Reply::Accepted),
+            Ok(_) => Ok(Reply::Done),
+            Err(Error::Status { status: StatusCode::NOT_FOUND, .. }) => Ok(Reply::Unknown),
+            Err(Error::Status { status: StatusCode::CONFLICT | StatusCode::TOO_EARLY, message, .. }) => {
+                Ok(Reply::NotNow(message))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     async fn json<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -123,15 +178,24 @@ impl Admin {
         timeout: Duration,
         prepare: impl FnOnce(RequestBuilder) -> RequestBuilder,
     ) -> Result<T, Error> {
+        let response = self.exchange(method, path, timeout, prepare).await?;
+        let url = response.url().to_string();
+        let body = response.bytes().await.map_err(|source| transport(&url, timeout, source))?;
+        serde_json::from_slice(&body).map_err(|error| Error::Malformed { url, message: error.to_string() })
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        timeout: Duration,
+        prepare: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Result<Response, Error> {
         let url = format!("{}{path}", self.url);
         let response = prepare(self.http.request(method, &url).timeout(timeout))
             .send()
             .await
             .map_err(|source| transport(&url, timeout, source))?;
-        if !response.status().is_success() {
-            return Err(status_error(&url, response).await);
-        }
-        let body = response.bytes().await.map_err(|source| transport(&url, timeout, source))?;
-        serde_json::from_slice(&body).map_err(|error| Error::Malformed { url, message: error.to_string() })
+        if response.status().is_success() { Ok(response) } else { Err(status_error(&url, response).await) }
     }
 }

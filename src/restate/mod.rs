@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod endpoint;
 mod http;
+pub mod id;
 pub mod ingress;
 pub mod metrics;
 pub mod names;

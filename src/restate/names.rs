@@ -18,6 +18,8 @@ pub const MODEL_LIMITS_LEASE: &str = "lease";
 pub const MODEL_LIMITS_SHOW: &str = "show";
 /// Overrules the limits that processes were started with.
 pub const MODEL_LIMITS_SET: &str = "set";
+/// Every service of ours. Nothing else in a cluster is ours to list or to touch.
+pub const SERVICES: [&str; 3] = [BATCH_WORKFLOW, CLASSIFIER, MODEL_LIMITS];
 
 use serde::{Deserialize, Serialize};
 

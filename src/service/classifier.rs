@@ -88,21 +88,17 @@ impl Classifier {
 }
 
 impl Shared {
-    /// The outcome where no model has to be asked: by the rules, or because the question is wrong.
+    /// The outcome where no model has to be asked. For what a model may have been asked already, by a process with other
+    /// settings, only the journal can answer: a wrong question is left to [`Self::ask_once`] then.
     fn without_model(&self, request: &ClassifyRequest) -> Result<Option<Outcome>, HandlerError> {
-        if let Some(message) = self.mismatch(request) {
-            return Ok(Some(Outcome::Failed(Failed::new(
-                FailureClass::Provider,
-                message,
-                0,
-                request.origin.as_str(),
-            ))));
-        }
         let threshold = match request.method.provider.as_str() {
             RULES => 0.0,
             HYBRID => request.method.threshold.unwrap_or_default(),
             _ => return Ok(None),
         };
+        if let Some(wrong) = self.mismatch(request) {
+            return Ok((request.method.provider == RULES).then_some(wrong));
+        }
         let answer = self.rules.classify(&request.indicator);
         if answer.confidence < threshold {
             return Ok(None);
@@ -112,17 +108,18 @@ impl Shared {
         Ok(Some(Outcome::Classified(Box::new(outcome))))
     }
 
-    /// Why this service must not answer: its labels would be stored as answers to another question.
-    fn mismatch(&self, request: &ClassifyRequest) -> Option<String> {
-        if request.taxonomy != self.info.taxonomy_digest {
-            let (ours, digest) = (&self.info.taxonomy, &self.info.taxonomy_digest);
-            return Some(format!(
-                "the service classifies by {ours} ({digest}), the run expects {}",
-                request.taxonomy
-            ));
-        }
+    /// The failure where this service must not answer: its labels would be stored as answers to another question.
+    fn mismatch(&self, request: &ClassifyRequest) -> Option<Outcome> {
         let provider = &request.method.provider;
-        (!self.info.providers.contains(provider)).then(|| format!("the service has no provider `{provider}`"))
+        let message = if request.taxonomy != self.info.taxonomy_digest {
+            let (ours, digest) = (&self.info.taxonomy, &self.info.taxonomy_digest);
+            format!("the service classifies by {ours} ({digest}), the run expects {}", request.taxonomy)
+        } else if self.info.providers.contains(provider) {
+            return None;
+        } else {
+            format!("the service has no provider `{provider}`")
+        };
+        Some(Outcome::Failed(Failed::new(FailureClass::Provider, message, 0, request.origin.as_str())))
     }
 
     /// Asks the model, unless an earlier attempt of the invocation has. The error is for Restate to retry.
@@ -131,6 +128,9 @@ impl Shared {
         invocation: String,
         request: ClassifyRequest,
     ) -> Result<Outcome, HandlerError> {
+        if let Some(wrong) = self.mismatch(&request) {
+            return Ok(wrong);
+        }
         let shared = Arc::clone(&self);
         let ask = || {
             shared.record(&request)?;

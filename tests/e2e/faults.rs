@@ -61,7 +61,7 @@ pub(crate) fn a_killed_service_costs_nothing_but_time(world: &mut World) {
     let queue = world.classify(&["queue", "status", "--json"]).expect_code(0).json();
     let retrying = queue["retrying"].as_array().expect("a list");
     assert!(
-        retrying.iter().any(|one| one["last_failure"].as_str().is_some_and(|text| !text.is_empty())),
+        retrying.iter().any(|one| one["error"].as_str().is_some_and(|text| !text.is_empty())),
         "{queue:#}"
     );
     world.start_service();

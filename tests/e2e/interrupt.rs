@@ -30,6 +30,10 @@ pub(crate) fn once_drains(world: &mut World) {
     assert_eq!(report["totals"]["succeeded"], rows);
     assert!(!world.path("once.jsonl").exists(), "an incomplete run must not look complete");
     assert!(ran.stderr.contains("stopped: classified"), "{}", ran.stderr);
+    let resume = format!("classify runs resume {}", report["run_id"].as_str().expect("an id"));
+    assert!(ran.stderr.contains(&resume), "{}", ran.stderr);
+    world.classify(&["runs", "resume", "--rpm", "60000"]).expect_code(0);
+    world.expect_each_once(&table, "once.jsonl");
 }
 
 pub(crate) fn twice_stops_at_once(world: &mut World) {

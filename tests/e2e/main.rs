@@ -44,6 +44,12 @@ const TESTS: &[(&str, Test)] = &[
         "queue::cancelled_work_is_told_and_can_be_done_again",
         queue::cancelled_work_is_told_and_can_be_done_again,
     ),
+    ("queue::a_run_is_cancelled_and_forgotten", queue::a_run_is_cancelled_and_forgotten),
+    (
+        "queue::what_is_not_ours_is_neither_shown_nor_touched",
+        queue::what_is_not_ours_is_neither_shown_nor_touched,
+    ),
+    ("queue::paused_work_goes_on_when_it_is_retried", queue::paused_work_goes_on_when_it_is_retried),
     ("rate::arrivals_follow_the_rate", rate::arrivals_follow_the_rate),
     ("service::says_when_its_port_is_taken", service::says_when_its_port_is_taken),
     ("service::says_when_no_node_can_keep_the_limits", service::says_when_no_node_can_keep_the_limits),
@@ -61,6 +67,10 @@ const TESTS: &[(&str, Test)] = &[
     (
         "runs::a_changed_input_is_refused_until_it_is_accepted",
         runs::a_changed_input_is_refused_until_it_is_accepted,
+    ),
+    (
+        "runs::batches_that_the_cluster_forgot_are_sent_again_and_cost_nothing",
+        runs::batches_that_the_cluster_forgot_are_sent_again_and_cost_nothing,
     ),
     ("runs::rows_that_are_gone_are_collected_again", runs::rows_that_are_gone_are_collected_again),
     ("runs::standard_input_and_output_survive_as_well", runs::standard_input_and_output_survive_as_well),

@@ -128,6 +128,29 @@ pub(crate) fn rows_that_are_gone_are_collected_again(world: &mut World) {
     assert_eq!(ran.json()["totals"]["succeeded"], 200);
 }
 
+pub(crate) fn batches_that_the_cluster_forgot_are_sent_again_and_cost_nothing(world: &mut World) {
+    let table = world.table(300);
+    let before = world.executed().len();
+    let runs = killed_after(world, 60, &["-o", "forgotten.jsonl", &table]);
+    let run = id(runs.last().expect("a run"));
+    // As after a day: results of batches are gone, answers to rows are not.
+    let filter = ["--run", run, "--service", "ClassifyBatch", "--state", "succeeded"];
+    wait_for("the batches under way to end", Duration::from_secs(30), || {
+        let list = |state| {
+            let ran = world.classify(&["queue", "list", "--run", run, "--state", state, "--json"]);
+            ran.expect_code(0).json()["total"].as_u64().expect("a number")
+        };
+        ["waiting", "running", "suspended", "retrying"].into_iter().all(|state| list(state) == 0)
+    });
+    world.classify(&[&["queue", "purge", "--yes"], &filter[..]].concat()).expect_code(0);
+    let report = resume(world, &[]).expect_code(0).json();
+    // At the moment of the kill something was under way, at 20 rows a second.
+    assert!(report["resumed"]["forgotten"].as_u64() > Some(0), "{report:#}");
+    assert_eq!(report["resumed"]["recovered"], 0);
+    world.expect_each_once(&table, "forgotten.jsonl");
+    assert_eq!(world.executed().len() - before, 300);
+}
+
 pub(crate) fn standard_input_and_output_survive_as_well(world: &mut World) {
     let table = world.table(200);
     let before = world.executed().len();
@@ -152,7 +175,7 @@ pub(crate) fn bad_rows_are_counted_once_and_order_is_kept(world: &mut World) {
     for (name, args) in [("ordered.jsonl", &[][..]), ("ordered.csv", &["--output-format", "csv"])] {
         killed_after(
             world,
-            0,
+            20,
             &[&["--skip-invalid", "--ordered", "--force", "-o", name, &table], args].concat(),
         );
         let report = resume(world, &[]).expect_code(3).json();

@@ -4,12 +4,11 @@ mod logs;
 mod render;
 mod status;
 
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use super::{block_on, home};
+use super::{block_on, home, question};
 use crate::cli::Global;
 use crate::cli::cluster::{
     CleanArgs, ClusterArgs, ClusterCommand, RegisterArgs, Runtime, ServerArgs, StartArgs, StopArgs, Target,
@@ -170,18 +169,14 @@ fn confirmed(folder: &Folder) -> Result<bool> {
         if in_containers { ", the cluster's containers and their volumes (snapshots, too)" } else { "" },
         folder.name()
     );
-    if !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+    if !question::can_be_asked() {
         return Err(Failure::usage(format!(
             "not deleting {}: there is no terminal to ask on",
             folder.path().display()
         ))
         .hint(format!("to delete it without a question: `{} --yes`", folder.command("clean"))));
     }
-    dialoguer::Confirm::new()
-        .with_prompt(lost)
-        .default(false)
-        .interact()
-        .map_err(|error| Failure::unexpected(format!("cannot ask: {error}")))
+    question::confirmed(&lost)
 }
 
 fn register(folder: &Folder, args: &RegisterArgs, ui: Ui) -> Result<ExitStatus> {

@@ -76,7 +76,8 @@ fn table(listed: &[Listed]) -> Vec<String> {
         "run", "made", "indicators", "classified", "failed", "pending", "state"
     );
     let row = |one: &Listed| {
-        let output = one.output.as_ref().map_or("stdout".to_owned(), |path| path.display().to_string());
+        let output =
+            one.output.as_ref().map_or_else(|| "stdout".to_owned(), |path| path.display().to_string());
         format!(
             "{:<26}  {:<24}  {:>11}  {:>11}  {:>9}  {:>11}  {:<11}  {}",
             one.run_id,

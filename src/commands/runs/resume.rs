@@ -7,7 +7,7 @@ use crate::cli::Global;
 use crate::cli::runs::{ChangeArgs, ResumeArgs};
 use crate::engine::counts;
 use crate::error::{ExitStatus, Failure, Result};
-use crate::input::{self, Checked, Source};
+use crate::input::{self, Checked, RowId, Source};
 use crate::ledger::{self, Opened, RunFolder, Runs, Spec, Standing, Tables};
 use crate::restate::ingress::Ingress;
 use crate::shutdown::{Level, Shutdown};
@@ -55,13 +55,14 @@ pub(super) async fn run(global: &Global, runs: &Runs, args: &ResumeArgs, ui: Ui)
 
 /// The input of a run, read again.
 enum Input {
-    Same(Checked),
+    Same(Box<Checked>),
     Changed(Box<Changed>),
 }
 
 /// An input that is not what it was.
 struct Changed {
     checked: Checked,
+    rows: Vec<RowId>,
     changes: ledger::Changes,
     tables: Tables,
 }
@@ -72,9 +73,9 @@ fn unchanged(tables: &Tables, folder: &RunFolder) -> Result<Input> {
     let mut checked = input::check(&sources, &tables.options, tables.keys)
         .map_err(|failure| failure.hint("the run needs the input it began with, at the same place"))?;
     if checked.summary().digest == tables.digest {
-        return Ok(Input::Same(checked));
+        return Ok(Input::Same(Box::new(checked)));
     }
-    let rows: Vec<input::RowId> = checked.take_rows().collect();
+    let rows: Vec<RowId> = checked.take_rows().collect();
     let changes = ledger::changes(&folder.rows_file(), rows.iter().copied()).map_err(|error| {
         Failure::unexpected(format!("cannot read {}: {error}", folder.rows_file().display()))
     })?;
@@ -87,9 +88,7 @@ fn unchanged(tables: &Tables, folder: &RunFolder) -> Result<Input> {
         duplicates: summary.duplicates,
         ..tables.clone()
     };
-    // Hashed once more for the ledger: the comparison took the rows.
-    let checked = input::check(&sources, &tables.options, tables.keys)?;
-    Ok(Input::Changed(Box::new(Changed { checked, changes, tables })))
+    Ok(Input::Changed(Box::new(Changed { checked, rows, changes, tables })))
 }
 
 fn changed(spec: &Spec, changed: &Changed) -> Failure {
@@ -117,11 +116,11 @@ async fn follow_up(
     old: Opened,
     changed: Changed,
     nodes: Vec<(String, Ingress)>,
-    changes: &ChangeArgs,
+    wishes: &ChangeArgs,
     stop: Shutdown,
     ui: Ui,
 ) -> Result<ExitStatus> {
-    let Changed { mut checked, tables, .. } = changed;
+    let Changed { checked, rows, tables, .. } = changed;
     let Opened { folder, mut journal, .. } = old;
     let spec = Spec {
         run_id: ledger::new_id(),
@@ -131,16 +130,16 @@ async fn follow_up(
         ..folder.spec.clone()
     };
     let sink = job::sink(&spec)?;
-    let pace = super::pace(&spec, &nodes, changes);
-    let limits = super::limits(spec.limits, changes);
+    let pace = super::pace(&spec, &nodes, wishes);
+    let limits = super::limits(spec.limits, wishes);
     ready(&nodes, &spec, &stop, ui).await?;
     let mut stats = counts(spec.indicators(), &nodes);
     let by = spec.run_id.clone();
-    let fill = |folder: &std::path::Path| ledger::write_rows(&folder.join("rows.bin"), checked.take_rows());
+    let fill = |folder: &std::path::Path| ledger::write_rows(&folder.join("rows.bin"), rows.into_iter());
     let opened = runs.create(spec, fill, &mut stats)?;
     journal.append([ledger::Line::Superseded { by }]).map_err(anyhow::Error::from)?;
     let job = Job { opened, stats, sink, rows: Box::new(checked.rows()), nodes, pace, limits };
-    job.execute(stop, changes.json, ui).await
+    job.execute(stop, wishes.json, ui).await
 }
 
 /// Waits for the cluster's word that it serves what the run wants.

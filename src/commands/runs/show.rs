@@ -41,7 +41,8 @@ fn describe(folder: &RunFolder, state: &str, report: &RunReport) -> String {
         ledger::Rows::Failures(retried) => format!("{} failed rows of an earlier run", grouped(retried.rows)),
     };
     let totals = &report.totals;
-    let results = spec.output.results.as_ref().map_or("stdout".to_owned(), |path| path.display().to_string());
+    let results =
+        spec.output.results.as_ref().map_or_else(|| "stdout".to_owned(), |path| path.display().to_string());
     let mut lines = vec![
         format!("run        {}", spec.run_id),
         format!("state      {state}"),

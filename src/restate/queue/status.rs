@@ -1,13 +1,13 @@
-//! What the cluster holds of our work, by SQL over `sys_invocation`. Owns the queries and the meaning of states;
-//! touches nothing.
+//! A look at the queue as a whole: counts per service, and the invocations in trouble.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::Error;
-use super::admin::Admin;
-use super::names::{BATCH_WORKFLOW, CLASSIFIER};
+use super::{Invocation, Selection, State, ours};
+use crate::restate::Error;
+use crate::restate::admin::Admin;
+use crate::restate::names::{BATCH_WORKFLOW, CLASSIFIER};
 
 /// Retrying invocations shown at most; their number is always exact.
 const SHOWN: usize = 10;
@@ -47,26 +47,6 @@ pub struct ServiceCounts {
     pub failed: u64,
 }
 
-/// One invocation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Invocation {
-    /// Restate's id.
-    pub id: String,
-    /// Service, key and handler.
-    pub target: String,
-    /// When it was created, RFC 3339.
-    pub created_at: String,
-    /// Attempts that failed.
-    #[serde(default)]
-    pub retry_count: Option<u64>,
-    /// What the last of them said.
-    #[serde(default)]
-    pub last_failure: Option<String>,
-    /// When it is tried again, RFC 3339.
-    #[serde(default)]
-    pub next_retry_at: Option<String>,
-}
-
 #[derive(Debug, Deserialize)]
 struct Count {
     target_service_name: String,
@@ -82,25 +62,19 @@ impl Queue {
     /// # Errors
     /// When the node does not answer, or cannot reach the leader of a partition.
     pub async fn look(admin: &Admin, timeout: Duration) -> Result<Self, Error> {
-        let ours = format!("target_service_name IN ('{BATCH_WORKFLOW}', '{CLASSIFIER}')");
         let counts = format!(
             "SELECT target_service_name, status, completion_result, COUNT(*) AS n FROM sys_invocation \
-             WHERE {ours} GROUP BY target_service_name, status, completion_result"
+             WHERE {} GROUP BY target_service_name, status, completion_result",
+            ours()
         );
-        let list = |states: &str, order: &str, limit: usize| {
-            format!(
-                "SELECT id, target, created_at, retry_count, last_failure, next_retry_at FROM sys_invocation \
-                 WHERE {ours} AND status IN ({states}) ORDER BY {order} LIMIT {limit}"
-            )
-        };
-        let oldest = list("'pending', 'scheduled', 'ready'", "created_at", 1);
-        let retrying = list("'backing-off'", "retry_count DESC", SHOWN);
-        let paused = list("'paused'", "created_at", SHOWN);
+        let list = |states: &[State]| Selection { states: Some(states.into()), ..Selection::default() };
+        let (waiting, retrying, paused) =
+            (list(&[State::Waiting]), list(&[State::Retrying]), list(&[State::Paused]));
         let (counts, oldest, retrying, paused) = tokio::try_join!(
             admin.query::<Count>(&counts, timeout),
-            admin.query::<Invocation>(&oldest, timeout),
-            admin.query::<Invocation>(&retrying, timeout),
-            admin.query::<Invocation>(&paused, timeout),
+            waiting.fetch(admin, Some(1), timeout),
+            retrying.ordered(admin, "retry_count DESC, id", Some(SHOWN), timeout),
+            paused.fetch(admin, Some(SHOWN), timeout),
         )?;
         Ok(Self { services: tally(&counts), oldest_waiting: oldest.into_iter().next(), retrying, paused })
     }
@@ -114,15 +88,14 @@ fn tally(counts: &[Count]) -> Vec<ServiceCounts> {
         else {
             continue;
         };
-        *match (count.status.as_str(), count.completion_result.as_deref()) {
-            ("running", _) => &mut service.running,
-            ("suspended", _) => &mut service.suspended,
-            ("backing-off", _) => &mut service.retrying,
-            ("paused", _) => &mut service.paused,
-            // `completed` alone does not mean success.
-            ("completed", Some("success")) => &mut service.succeeded,
-            ("completed", _) => &mut service.failed,
-            _ => &mut service.waiting,
+        *match State::of(&count.status, count.completion_result.as_deref()) {
+            State::Waiting => &mut service.waiting,
+            State::Running => &mut service.running,
+            State::Suspended => &mut service.suspended,
+            State::Retrying => &mut service.retrying,
+            State::Paused => &mut service.paused,
+            State::Succeeded => &mut service.succeeded,
+            State::Failed => &mut service.failed,
         } += count.n;
     }
     services.into()

@@ -1,32 +1,28 @@
-//! `classify queue …`: what the cluster holds, from any node that answers.
+//! `classify queue status`: counts, and what is in trouble.
 
 use std::time::Duration;
 
-use super::{print, signals, target};
+use super::{TIMEOUT, any, line, nodes};
 use crate::cli::Global;
-use crate::cli::queue::{QueueArgs, QueueCommand, QueueStatusArgs};
+use crate::cli::queue::QueueStatusArgs;
+use crate::commands::{print, signals};
 use crate::error::{ExitStatus, Failure, Result};
-use crate::restate::admin::Admin;
-use crate::restate::queue::{Invocation, Queue, ServiceCounts};
+use crate::restate::queue::{Queue, ServiceCounts};
 use crate::shutdown::Level;
-use crate::text::{duration, grouped, printable, shorten};
+use crate::text::grouped;
 use crate::ui::Ui;
 
-/// Patience with one node. A count reads every retained invocation, which takes a while on a full cluster.
-const TIMEOUT: Duration = Duration::from_secs(10);
-
-pub(super) async fn run(global: &Global, args: QueueArgs, ui: Ui) -> Result<ExitStatus> {
-    let QueueCommand::Status(args) = args.command;
-    let nodes = target::admin(global, &args.cluster, &args.admin)?;
+pub(super) async fn run(global: &Global, args: &QueueStatusArgs, ui: Ui) -> Result<ExitStatus> {
+    let nodes = nodes(global, &args.nodes)?;
     let stop = signals::listen()?;
     loop {
         let queue = tokio::select! {
-            queue = ask_any(&nodes) => queue?,
+            queue = any(&nodes, async |node| Queue::look(node, TIMEOUT).await) => queue?,
             () = stop.at_least(Level::Drain) => {
                 return Err(Failure::new(ExitStatus::Interrupted, "interrupted before a node answered"));
             }
         };
-        show(&queue, &args, ui)?;
+        show(&queue, args, ui)?;
         if !args.watch {
             return Ok(ExitStatus::Success);
         }
@@ -35,19 +31,6 @@ pub(super) async fn run(global: &Global, args: QueueArgs, ui: Ui) -> Result<Exit
             () = tokio::time::sleep(Duration::from_secs(args.interval)) => {}
         }
     }
-}
-
-/// Asks one node after the other until one answers.
-async fn ask_any(nodes: &[Admin]) -> Result<Queue> {
-    let mut failure = Failure::unreachable("no node can show the queue")
-        .hint("see what is wrong: `classify cluster status`; start the cluster: `classify cluster start`");
-    for node in nodes {
-        match Queue::look(node, TIMEOUT).await {
-            Ok(queue) => return Ok(queue),
-            Err(error) => failure = failure.detail(error.to_string()),
-        }
-    }
-    Err(failure)
 }
 
 fn show(queue: &Queue, args: &QueueStatusArgs, ui: Ui) -> Result<()> {
@@ -81,37 +64,30 @@ fn table(queue: &Queue, now: jiff::Timestamp) -> String {
         lines.push(row(&counts.service, COLUMNS.iter().map(|(_, cell)| grouped(cell(counts))).collect()));
     }
     if let Some(oldest) = &queue.oldest_waiting {
-        lines.push(format!("oldest waiting   {}", invocation(oldest, now)));
+        lines.push(format!("oldest waiting   {}", line(oldest, now)));
     }
     for (title, list) in [("retrying", &queue.retrying), ("paused", &queue.paused)] {
-        lines.extend(list.iter().map(|one| format!("{title:<16} {}", invocation(one, now))));
+        lines.extend(list.iter().map(|one| format!("{title:<16} {}", line(one, now))));
     }
     lines.join("\n")
-}
-
-fn invocation(one: &Invocation, now: jiff::Timestamp) -> String {
-    let age = one.created_at.parse::<jiff::Timestamp>().map_or_else(
-        |_| one.created_at.clone(),
-        |created| duration(Duration::try_from(now.duration_since(created)).unwrap_or_default()),
-    );
-    let attempts = one.retry_count.map(|count| format!("   {count} attempts")).unwrap_or_default();
-    let error = one.last_failure.as_deref().map(|text| format!("   {}", shorten(&printable(text), 200)));
-    let target = shorten(&printable(&one.target), 120);
-    format!("{}   {target}   {age} old{attempts}{}", one.id, error.unwrap_or_default())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::restate::queue::{Invocation, State};
 
     #[test]
     fn the_table_shows_every_count_and_each_trouble_once() {
         let trouble = Invocation {
-            id: "inv_1".into(),
+            id: "inv_1".parse().unwrap(),
+            service: "Classifier".into(),
             target: "Classifier/classify".into(),
+            state: State::Retrying,
             created_at: "2026-01-02T03:04:05Z".into(),
             retry_count: Some(7),
-            last_failure: Some("connection\u{1b}[2J refused".into()),
+            error: Some("connection\u{1b}[2J refused".into()),
+            error_code: None,
             next_retry_at: None,
         };
         let counts = ServiceCounts {
