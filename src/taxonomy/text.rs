@@ -146,13 +146,7 @@ fn append(text: &mut String, content: &str, case: Case) {
     text.reserve(content.len());
     let mut blank = true;
     for letter in content.chars() {
-        // Nearly all letters are ASCII, for which the questions below are cheap.
-        let space = match letter {
-            '_' | ' ' | '\t'..='\r' => true,
-            letter if letter.is_ascii() => false,
-            letter => letter.is_whitespace() || letter == '\u{feff}',
-        };
-        if space {
+        if letter == '_' || letter.is_whitespace() || letter == '\u{feff}' {
             if !blank {
                 text.push(' ');
             }
