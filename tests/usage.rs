@@ -93,7 +93,7 @@ fn these_cannot() {
         ("queue status --interval 0", &["invalid value '0' for '--interval <SECONDS>'"]),
         (
             "queue list --service Payments",
-            &["unknown service `Payments`", "ClassifyBatch, Classifier, ModelLimits"],
+            &["unknown service `Payments`", "ClassifyBatch, Classifier, ModelLimits, DetachedRun"],
         ),
         ("queue list --error slow", &["invalid value 'slow'", "`cancelled`, `killed`"]),
         ("queue list --older-than 5", &["no length of time", "`10m`"]),

@@ -62,6 +62,9 @@ pub struct RunArgs {
     /// Rows that could not be classified [default: next to the results, NAME.failures.jsonl]
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub failures: Option<PathBuf>,
+    /// Hand the whole run over to the cluster, which goes on with it by itself; `runs attach` shows it and collects its results
+    #[arg(long, help_heading = "Output", conflicts_with_all = ["json", "plan"])]
+    pub detach: bool,
     /// Print the report as one JSON object on stdout
     #[arg(long, help_heading = "Output")]
     pub json: bool,

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use clap::{Args, Subcommand};
 
 use super::run::{dollars, positive};
+use crate::cluster::DEFAULT_NAME;
 use crate::domain::max_failures::MaxFailures;
 use crate::domain::outcome::FailureClass;
 
@@ -27,6 +28,12 @@ pub enum RunsCommand {
     Report(ShowArgs),
     /// Go on with a run that was ended before its time
     Resume(ResumeArgs),
+    /// Watch a run that the cluster goes on with, and collect its results at its end
+    Attach(AttachArgs),
+    /// Let a run that the cluster goes on with wait
+    Pause(ActArgs),
+    /// Give a run up; what is classified stays known for 7 days
+    Cancel(ActArgs),
     /// Classify the failed rows of a finished run again, and put them among its results
     Retry(RetryArgs),
 }
@@ -64,6 +71,31 @@ pub struct ResumeArgs {
     pub changes: ChangeArgs,
 }
 
+/// Arguments of `runs attach`.
+#[derive(Debug, Args)]
+pub struct AttachArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would become the command's help")]
+    pub run: ActArgs,
+    /// Print the report, or what is known of a run of another machine, as one JSON object on stdout
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which run is meant. Where it is has to be said of runs of another machine only.
+#[derive(Debug, Args)]
+pub struct ActArgs {
+    /// The run
+    #[arg(value_name = "ID", default_value = "latest")]
+    pub id: String,
+    /// Cluster of a run that another machine handed over
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_NAME, env = "CLASSIFY_CLUSTER")]
+    pub cluster: String,
+    /// Ingress URLs of the nodes, instead of those of a cluster started here
+    #[arg(long, value_name = "URL", value_delimiter = ',', env = "CLASSIFY_INGRESS")]
+    pub ingress: Vec<String>,
+}
+
 /// Arguments of `runs retry`.
 #[derive(Debug, Args)]
 pub struct RetryArgs {
@@ -79,7 +111,7 @@ pub struct RetryArgs {
 }
 
 /// What may be other than when the run began.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct ChangeArgs {
     /// Indicators per minute over all nodes, from now on
     #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true)]

@@ -103,7 +103,7 @@ impl Job {
     }
 }
 
-fn brakes(limits: &Limits) -> Brakes {
+pub(super) fn brakes(limits: &Limits) -> Brakes {
     Brakes {
         max_failures: limits.max_failures,
         max_cost_usd: limits.max_cost_usd,

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod config;
+mod handover;
 mod home;
 mod job;
 mod limits;

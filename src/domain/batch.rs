@@ -35,6 +35,9 @@ pub struct RunOptions {
     /// Set by `--force`: makes fingerprints differ from those of any earlier run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<String>,
+    /// The cluster itself submits the run's batches: each tells the run's object what came of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub detached: bool,
 }
 
 /// Body of `ClassifyBatch/run`.

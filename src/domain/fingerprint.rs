@@ -48,7 +48,8 @@ mod tests {
     use crate::domain::method::Method;
 
     fn options(nonce: Option<&str>) -> RunOptions {
-        RunOptions { method: Method::rules(), taxonomy: "abc".into(), nonce: nonce.map(Into::into) }
+        let nonce = nonce.map(Into::into);
+        RunOptions { method: Method::rules(), taxonomy: "abc".into(), nonce, detached: false }
     }
 
     fn indicator(name: &str, units: Option<&str>) -> Indicator {

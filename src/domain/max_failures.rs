@@ -5,6 +5,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+/// Finished rows from which a share of failures means something.
+const ENOUGH: u64 = 50;
+
 /// Most failures a run may have, as it is typed: `20` or `5%`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -13,6 +16,20 @@ pub enum MaxFailures {
     Count(u64),
     /// A share of the finished rows, from 0 to 1; judged from 50 finished rows on.
     Share(f64),
+}
+
+impl MaxFailures {
+    /// What is wrong with `failed` of `finished` rows, if anything is.
+    pub fn excess(self, failed: u64, finished: u64) -> Option<String> {
+        let said = match self {
+            Self::Count(most) => (failed > most).then(|| format!("more than {most}")),
+            Self::Share(share) => {
+                let over = finished >= ENOUGH && ratio(failed, finished) > share;
+                over.then(|| format!("more than {}% of {finished}", share * 100.0))
+            }
+        }?;
+        Some(format!("{failed} indicators have failed, {said} (`--max-failures`)"))
+    }
 }
 
 impl FromStr for MaxFailures {
@@ -51,6 +68,12 @@ impl From<MaxFailures> for String {
     fn from(most: MaxFailures) -> Self {
         most.to_string()
     }
+}
+
+fn ratio(part: u64, whole: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "a share")]
+    let ratio = part as f64 / whole as f64;
+    ratio
 }
 
 #[cfg(test)]

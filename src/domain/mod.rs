@@ -4,10 +4,13 @@
 //! a protocol change) and the arithmetic on them. Does no IO and starts nothing; everything else may use it.
 
 pub mod batch;
+pub mod detached;
 pub mod event;
 pub mod fingerprint;
 pub mod indicator;
 pub mod max_failures;
 pub mod method;
+pub mod money;
 pub mod outcome;
 pub mod stats;
+pub mod tally;

@@ -7,9 +7,6 @@ use crate::domain::max_failures::MaxFailures;
 use crate::domain::stats::RunStats;
 use crate::error::{ExitStatus, Failure};
 
-/// Finished rows from which a share of failures means something.
-const ENOUGH: u64 = 50;
-
 /// The limits of one run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Brakes {
@@ -44,28 +41,11 @@ impl Brakes {
     }
 
     fn too_many_failures(&self, stats: &RunStats) -> Option<Failure> {
-        let (failed, finished) = (stats.failures(), stats.finished());
-        let said = match self.max_failures? {
-            MaxFailures::Count(most) => (failed > most).then(|| format!("more than {most}")),
-            MaxFailures::Share(share) => {
-                let over = finished >= ENOUGH && ratio(failed, finished) > share;
-                over.then(|| format!("more than {}% of {finished}", share * 100.0))
-            }
-        }?;
-        Some(
-            Failure::new(
-                ExitStatus::SomeFailed,
-                format!("stopped: {failed} indicators have failed, {said} (`--max-failures`)"),
-            )
-            .hint("the failures file says why each of them did; go on with `classify runs resume --max-failures N`"),
-        )
+        let said = self.max_failures?.excess(stats.failures(), stats.finished())?;
+        Some(Failure::new(ExitStatus::SomeFailed, format!("stopped: {said}")).hint(
+            "the failures file says why each of them did; go on with `classify runs resume --max-failures N`",
+        ))
     }
-}
-
-fn ratio(part: u64, whole: u64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "a share")]
-    let ratio = part as f64 / whole as f64;
-    ratio
 }
 
 #[cfg(test)]

@@ -142,7 +142,12 @@ mod tests {
     use super::*;
 
     fn options() -> RunOptions {
-        RunOptions { method: crate::domain::method::Method::rules(), taxonomy: "d".into(), nonce: None }
+        RunOptions {
+            method: crate::domain::method::Method::rules(),
+            taxonomy: "d".into(),
+            nonce: None,
+            detached: false,
+        }
     }
 
     fn rows(number: usize, name_bytes: usize) -> impl Iterator<Item = Result<Row>> {

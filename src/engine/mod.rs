@@ -4,15 +4,18 @@
 //! reads), the dispatcher (paces and rotates), the couriers (one per batch in flight), the recorder (blocking,
 //! writes). [`Engine::run`] itself is the single owner of the counts. Knows no terminal and no flag.
 
+pub mod attach;
 mod brakes;
 mod clock;
 mod courier;
 pub mod diagnosis;
 mod feed;
+pub mod handover;
 mod pool;
 mod purse;
 mod record;
 mod rotation;
+mod turns;
 mod watchdog;
 
 use std::sync::Arc;

@@ -1,51 +1,33 @@
 //! The money of a run: batches leave only while all that is under way can still be paid.
 //!
-//! Owns the account of one run with `--max-cost`. What is under way counts as its rows times what a row has cost so far, or is
-//! expected to cost until some are paid for; rows that turn out to be known already are given back when their batch is done.
+//! Owns who waits for the account of one run with `--max-cost`; the arithmetic is `domain::money`'s.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use super::brakes::Brakes;
 use crate::domain::event::Recorded;
+use crate::domain::money::Account;
 use crate::domain::stats::RunStats;
 use crate::error::{ExitStatus, Failure};
 
-/// The account.
+/// The account, and who waits for it.
 #[derive(Debug)]
 pub(super) struct Purse {
-    most: Option<f64>,
     account: Mutex<Account>,
+    refused: AtomicBool,
     news: Notify,
-}
-
-#[derive(Debug, Default)]
-struct Account {
-    expected: f64,
-    spent: f64,
-    /// Rows that were paid for.
-    paid: u64,
-    /// Rows that are out.
-    under_way: u64,
-    refused: bool,
-}
-
-impl Account {
-    /// What a row costs.
-    fn each(&self) -> f64 {
-        if self.paid > 0 && self.spent > 0.0 { self.spent / float(self.paid) } else { self.expected }
-    }
 }
 
 impl Purse {
     /// `stats`: what earlier processes of the run have spent.
     pub(super) fn new(brakes: &Brakes, stats: &RunStats) -> Self {
-        let expected = brakes.expected_cost_usd;
+        let mut account = Account::new(brakes.max_cost_usd, brakes.expected_cost_usd);
         let paid = stats.finished().saturating_sub(stats.carried + stats.reused + stats.spared);
-        let spent = stats.usage.cost_usd.unwrap_or_else(|| expected * float(paid));
-        let account = Account { expected, spent, paid, ..Account::default() };
-        Self { most: brakes.max_cost_usd, account: Mutex::new(account), news: Notify::new() }
+        account.settle(paid, 0, &stats.usage);
+        Self { account: Mutex::new(account), refused: AtomicBool::new(false), news: Notify::new() }
     }
 
     /// Waits until `rows` more can be paid; false where that will never be.
@@ -54,13 +36,11 @@ impl Purse {
             let changed = self.news.notified();
             {
                 let mut account = self.account();
-                let after = account.spent + account.each() * float(account.under_way + u64::from(rows));
-                if self.most.is_none_or(|most| after <= most) {
-                    account.under_way += u64::from(rows);
+                if account.take(rows.into()) {
                     return true;
                 }
-                if account.under_way == 0 {
-                    account.refused = true;
+                if account.is_idle() {
+                    self.refused.store(true, Ordering::Relaxed);
                     return false;
                 }
             }
@@ -71,37 +51,20 @@ impl Purse {
     /// A batch is done.
     pub(super) fn recorded(&self, recorded: &Recorded) {
         let rows = recorded.succeeded + recorded.failed.values().sum::<u64>();
-        let mut account = self.account();
-        account.under_way = account.under_way.saturating_sub(rows);
-        let paid = rows.saturating_sub(recorded.reused + recorded.spared);
-        // A service that was not given the price does not tell the cost, and the money is gone all the same.
-        let expected = account.expected * float(paid);
-        account.spent += recorded.usage.cost_usd.unwrap_or(expected);
-        account.paid += paid;
-        drop(account);
+        self.account().settle(rows, recorded.reused + recorded.spared, &recorded.usage);
         self.news.notify_waiters();
     }
 
     /// Why not all rows were submitted, if that was it.
     pub(super) fn failure(&self) -> Option<Failure> {
-        let account = self.account();
-        let most = self.most.filter(|_| account.refused)?;
-        let message = format!(
-            "stopped: {:.4} USD are spent, and the next batch would pass {most} (`--max-cost`)",
-            account.spent
-        );
+        let said = self.account().excess().filter(|_| self.refused.load(Ordering::Relaxed))?;
         let hint = "`classify runs resume --max-cost USD` goes on with a higher one: what is classified is not paid for twice";
-        Some(Failure::new(ExitStatus::SomeFailed, message).hint(hint))
+        Some(Failure::new(ExitStatus::SomeFailed, format!("stopped: {said}")).hint(hint))
     }
 
     fn account(&self) -> MutexGuard<'_, Account> {
         self.account.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "an estimate")]
-fn float(rows: u64) -> f64 {
-    rows as f64
 }
 
 #[cfg(test)]

@@ -50,6 +50,11 @@ pub fn new_id() -> String {
     Ulid::generate().to_string()
 }
 
+/// Whether this may be the identity of a run.
+pub fn is_id(text: &str) -> bool {
+    Ulid::from_string(text).is_ok()
+}
+
 /// The time, RFC 3339 in UTC, as runs write it.
 pub fn now() -> String {
     format!("{:.3}", jiff::Timestamp::now())
@@ -233,14 +238,26 @@ impl RunFolder {
         Self::load(self.path.with_file_name(self.spec.parent.as_deref()?)).ok()
     }
 
+    /// Writes down that nobody shall go on with it.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn cancel(&self) -> Result<()> {
+        self.note(Line::Cancelled { at: now() })
+    }
+
     /// Writes down that another run has taken its files over.
     ///
     /// # Errors
     /// When the disk fails.
     pub fn supersede(&self, by: &str) -> Result<()> {
+        self.note(Line::Superseded { by: by.to_owned() })
+    }
+
+    fn note(&self, line: Line<'_>) -> Result<()> {
         let file = self.journal_file();
         Journal::open(&file, |_| {})
-            .and_then(|mut journal| journal.append([Line::Superseded { by: by.to_owned() }]))
+            .and_then(|mut journal| journal.append([line]))
             .map_err(|error| cannot("write", &file, &error))
     }
 

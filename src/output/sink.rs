@@ -1,6 +1,5 @@
 //! Where finished batches go: results to one file, failures to another, both synced before a batch counts.
 
-use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +12,8 @@ use super::row::{self, Provenance};
 use super::{Destination, Format};
 use crate::domain::event::Recorded;
 use crate::domain::indicator::Indicator;
-use crate::domain::outcome::{Failed, FailureClass, Outcome, Usage};
+use crate::domain::outcome::{Failed, FailureClass, Outcome};
+use crate::domain::tally::Tally;
 use crate::error::Result;
 
 /// A batch whose output is in hand.
@@ -98,16 +98,6 @@ impl Sink {
     /// # Errors
     /// When the disk is full or fails, or stdout was closed.
     pub fn write(&mut self, batch: &FinishedBatch) -> io::Result<Recorded> {
-        let mut recorded = Recorded {
-            node: batch.node,
-            succeeded: 0,
-            reused: 0,
-            failed: BTreeMap::new(),
-            usage: Usage::default(),
-            spared: 0,
-            hopeless: None,
-            took: batch.took,
-        };
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
         let from = Provenance { batch: batch.index, node: &batch.node_name };
@@ -115,31 +105,24 @@ impl Sink {
             match outcome {
                 Outcome::Classified(classification) => {
                     row::result(&mut buffer, self.format, &self.fields, from, indicator, classification)?;
-                    recorded.succeeded += 1;
-                    if classification.origin != batch.key {
-                        recorded.reused += 1;
-                    } else if let Some(usage) = &classification.usage {
-                        recorded.usage.add(usage);
-                    }
-                    recorded.spared += u64::from(classification.spared);
                 }
-                Outcome::Failed(failed) => {
-                    self.write_failure(indicator, failed, None)?;
-                    *recorded.failed.entry(failed.class).or_default() += 1;
-                    if failed.origin == batch.key
-                        && let Some(usage) = &failed.usage
-                    {
-                        recorded.usage.add(usage);
-                    }
-                    if failed.hopeless && recorded.hopeless.is_none() {
-                        recorded.hopeless = Some(failed.message.clone());
-                    }
-                }
+                Outcome::Failed(failed) => self.write_failure(indicator, failed, None)?,
             }
         }
         self.write_results(&buffer)?;
         self.buffer = buffer;
-        Ok(recorded)
+        let Tally { succeeded, reused, failed, usage, spared, hopeless } =
+            Tally::of(&batch.outcomes, &batch.key);
+        Ok(Recorded {
+            node: batch.node,
+            succeeded,
+            reused,
+            failed,
+            usage,
+            spared,
+            hopeless,
+            took: batch.took,
+        })
     }
 
     /// Appends a row that is no indicator. `input` is what could be read of it, `origin` where it stood.

@@ -73,6 +73,20 @@ impl Error {
     pub fn is_unknown_service(&self) -> bool {
         matches!(self, Self::Status { status, origin: Origin::Node, .. } if *status == StatusCode::NOT_FOUND)
     }
+
+    /// Whether the object that was asked does not know the run.
+    pub fn is_unknown_run(&self) -> bool {
+        self.is_of_invocation(StatusCode::NOT_FOUND)
+    }
+
+    /// Whether the object that was asked will not do that, ever.
+    pub fn is_conflict(&self) -> bool {
+        self.is_of_invocation(StatusCode::CONFLICT)
+    }
+
+    fn is_of_invocation(&self, expected: StatusCode) -> bool {
+        matches!(self, Self::Status { status, origin: Origin::Invocation, .. } if *status == expected)
+    }
 }
 
 /// The innermost error: "connection refused" is what helps, not the three layers around it.

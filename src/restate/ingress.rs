@@ -26,7 +26,7 @@ const NOT_READY: u16 = 470;
 #[derive(Debug, Clone)]
 pub struct Ingress {
     url: String,
-    http: Client,
+    pub(super) http: Client,
 }
 
 /// A batch that a node took.
@@ -104,17 +104,38 @@ impl Ingress {
         Ok(Accepted { invocation_id: answer.invocation_id, new: answer.status == "Accepted" })
     }
 
+    /// Asks what came of a batch, by its key.
+    ///
+    /// # Errors
+    /// When the node gave no answer.
+    pub async fn batch_output(&self, key: &BatchKey, timeout: Duration) -> Result<Output, Error> {
+        let url = format!("{}/restate/output", self.url);
+        let target = serde_json::json!({
+            "target": "workflow", "workflowName": BATCH_WORKFLOW, "workflowKey": key.to_string(),
+        });
+        self.read_output(&url, self.http.post(&url).json(&target), timeout).await
+    }
+
     /// Asks for an output: a read at the partition's leader that writes nothing to the log.
     ///
     /// # Errors
     /// When the node gave no answer.
     pub async fn output(&self, invocation_id: &str, timeout: Duration) -> Result<Output, Error> {
         let url = format!("{}/restate/output/{invocation_id}", self.url);
-        let response = exchange(&url, self.http.get(&url), timeout).await?;
+        self.read_output(&url, self.http.get(&url), timeout).await
+    }
+
+    async fn read_output(
+        &self,
+        url: &str,
+        request: RequestBuilder,
+        timeout: Duration,
+    ) -> Result<Output, Error> {
+        let response = exchange(url, request, timeout).await?;
         match response.status() {
-            StatusCode::OK => Ok(Output::Ready(read(&url, response, timeout).await?)),
+            StatusCode::OK => Ok(Output::Ready(read(url, response, timeout).await?)),
             status if status.as_u16() == NOT_READY => Ok(Output::Pending),
-            _ => match status_error(&url, response).await {
+            _ => match status_error(url, response).await {
                 Error::Status { status, origin: Origin::Invocation, message, .. } => {
                     Ok(Output::Ended { code: status.as_u16(), message })
                 }
@@ -131,12 +152,7 @@ impl Ingress {
     pub async fn service_info(&self, timeout: Duration) -> Result<ServiceInfo, Error> {
         let url = format!("{}/restate/call/{CLASSIFIER}/{CLASSIFIER_INFO}", self.url);
         // Repeated questions share one invocation: while the service is down each would otherwise stay and be retried.
-        let request = self.http.post(&url).header("idempotency-key", "info");
-        let response = exchange(&url, request, timeout).await?;
-        if !response.status().is_success() {
-            return Err(status_error(&url, response).await);
-        }
-        decode(&url, read(&url, response, timeout).await?.as_ref())
+        self.call(&url, self.http.post(&url).header("idempotency-key", "info"), timeout).await
     }
 
     /// Whether the answer to this fingerprint is known: a read that starts nothing.
@@ -168,8 +184,8 @@ impl Ingress {
         request: &LeaseRequest,
         timeout: Duration,
     ) -> Result<Lease, Error> {
-        let body = self.http.post(self.limits_url(model, MODEL_LIMITS_LEASE)).json(request);
-        self.call(model, MODEL_LIMITS_LEASE, body, timeout).await
+        let url = self.object_url(MODEL_LIMITS, model, MODEL_LIMITS_LEASE);
+        self.call(&url, self.http.post(&url).json(request), timeout).await
     }
 
     /// Asks what `model`'s limits are.
@@ -177,8 +193,8 @@ impl Ingress {
     /// # Errors
     /// As [`Ingress::lease`].
     pub async fn model_limits(&self, model: &str, timeout: Duration) -> Result<ModelLimits, Error> {
-        let request = self.http.post(self.limits_url(model, MODEL_LIMITS_SHOW));
-        self.call(model, MODEL_LIMITS_SHOW, request, timeout).await
+        let url = self.object_url(MODEL_LIMITS, model, MODEL_LIMITS_SHOW);
+        self.call(&url, self.http.post(&url), timeout).await
     }
 
     /// Sets `model`'s limits for every process; `None` takes that back.
@@ -191,30 +207,39 @@ impl Ingress {
         limits: Option<Limits>,
         timeout: Duration,
     ) -> Result<(), Error> {
-        let url = self.limits_url(model, MODEL_LIMITS_SET);
-        let response = exchange(&url, self.http.post(&url).json(&limits), timeout).await?;
-        if response.status().is_success() { Ok(()) } else { Err(status_error(&url, response).await) }
+        let url = self.object_url(MODEL_LIMITS, model, MODEL_LIMITS_SET);
+        self.tell(&url, self.http.post(&url).json(&limits), timeout).await
     }
 
-    fn limits_url(&self, model: &str, handler: &str) -> String {
+    pub(super) fn object_url(&self, object: &str, key: &str, handler: &str) -> String {
         // Models are called things like `meta-llama/Llama-3.1-8B`, and a key is one segment of the path.
-        let key = percent_encoding::utf8_percent_encode(model, percent_encoding::NON_ALPHANUMERIC);
-        format!("{}/restate/call/{MODEL_LIMITS}/{key}/{handler}", self.url)
+        let key = percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC);
+        format!("{}/restate/call/{object}/{key}/{handler}", self.url)
     }
 
-    async fn call<T: for<'de> Deserialize<'de>>(
+    /// Calls a handler that answers with nothing.
+    pub(super) async fn tell(
         &self,
-        model: &str,
-        handler: &str,
+        url: &str,
+        request: RequestBuilder,
+        timeout: Duration,
+    ) -> Result<(), Error> {
+        let response = exchange(url, request, timeout).await?;
+        if response.status().is_success() { Ok(()) } else { Err(status_error(url, response).await) }
+    }
+
+    /// Calls a handler and reads its answer.
+    pub(super) async fn call<T: for<'de> Deserialize<'de>>(
+        &self,
+        url: &str,
         request: RequestBuilder,
         timeout: Duration,
     ) -> Result<T, Error> {
-        let url = self.limits_url(model, handler);
-        let response = exchange(&url, request, timeout).await?;
+        let response = exchange(url, request, timeout).await?;
         if !response.status().is_success() {
-            return Err(status_error(&url, response).await);
+            return Err(status_error(url, response).await);
         }
-        decode(&url, read(&url, response, timeout).await?.as_ref())
+        decode(url, read(url, response, timeout).await?.as_ref())
     }
 
     /// Proves that this node can write to the log of the partition that owns `probe`, without needing a service:
@@ -241,8 +266,7 @@ impl Ingress {
     /// When it does not answer.
     pub async fn alive(&self, timeout: Duration) -> Result<(), Error> {
         let url = format!("{}/restate/health", self.url);
-        let response = exchange(&url, self.http.get(&url), timeout).await?;
-        if response.status().is_success() { Ok(()) } else { Err(status_error(&url, response).await) }
+        self.tell(&url, self.http.get(&url), timeout).await
     }
 }
 

@@ -4,6 +4,7 @@
 //! node comes next, and when, is the engine's business.
 
 pub mod admin;
+mod detached;
 pub mod endpoint;
 mod http;
 pub mod id;

@@ -18,12 +18,51 @@ pub const MODEL_LIMITS_LEASE: &str = "lease";
 pub const MODEL_LIMITS_SHOW: &str = "show";
 /// Overrules the limits that processes were started with.
 pub const MODEL_LIMITS_SET: &str = "set";
+/// The virtual object that submits the batches of a detached run; its key is the run's id.
+pub const DETACHED_RUN: &str = "DetachedRun";
+/// Begins a run of which all pages are there, see [`Plan`](crate::domain::detached::Plan).
+pub const DETACHED_RUN_BEGIN: &str = "begin";
+/// Counts batches that are done; the body is a list of [`Report`](crate::domain::detached::Report).
+pub const DETACHED_RUN_FINISHED: &str = "finished";
+/// The virtual object that keeps batches of a detached run until they are submitted; its key is `{run_id}.{page}`.
+pub const BATCH_PAGE: &str = "BatchPage";
+/// Keeps batches. The body is text: the index of the first, then each batch's request, a line each.
+pub const BATCH_PAGE_PUT: &str = "put";
+/// Gathers what the batches of a detached run report.
+pub const BATCH_REPORTS: &str = "BatchReports";
 /// Every service of ours. Nothing else in a cluster is ours to list or to touch.
-pub const SERVICES: [&str; 3] = [BATCH_WORKFLOW, CLASSIFIER, MODEL_LIMITS];
+pub const SERVICES: [&str; 6] =
+    [BATCH_WORKFLOW, CLASSIFIER, MODEL_LIMITS, DETACHED_RUN, BATCH_PAGE, BATCH_REPORTS];
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::detached::Changes;
 use crate::throttle::budget::{Ask, Limits, Usage};
+
+/// What may be asked of a detached run that has begun. Each is answered with [`Progress`](crate::domain::detached::Progress).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Order {
+    /// Tell where it is.
+    Show,
+    /// Submit nothing more for the time being.
+    Pause,
+    /// Go on submitting.
+    Resume(Changes),
+    /// Submit nothing more, and throw away what was not submitted.
+    Cancel,
+}
+
+impl Order {
+    /// Its handler.
+    pub fn handler(self) -> &'static str {
+        match self {
+            Self::Show => "show",
+            Self::Pause => "pause",
+            Self::Resume(_) => "resume",
+            Self::Cancel => "cancel",
+        }
+    }
+}
 
 /// Body of `ModelLimits/{provider}/{model}/lease`.
 #[derive(Debug, Clone, Serialize, Deserialize)]

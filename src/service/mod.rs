@@ -1,18 +1,21 @@
 //! The classification service: what Restate calls to get work done.
 //!
-//! Owns the Restate services (`ClassifyBatch`, `Classifier`, `ModelLimits`), their retention and retry settings, the
+//! Owns the Restate services (`ClassifyBatch`, `Classifier`, `ModelLimits`, `DetachedRun`, `BatchPage`, `BatchReports`), their retention and retry settings, the
 //! HTTP endpoint and the counts for Prometheus. What it is given (a bound listener, a stop signal, a taxonomy) it does not look for itself, so
 //! tests can run it without signals or fixed ports.
 
 mod audit;
 mod batch;
 mod classifier;
+mod detached;
 mod exporter;
 mod limiter;
 mod limits;
 mod metrics;
 mod models;
 mod ongoing;
+mod pages;
+mod reports;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -69,7 +72,7 @@ impl Shared {
     }
 }
 
-/// The endpoint with both services. With identity keys (`publickeyv1_…`, as the nodes log them), it answers only requests that
+/// The endpoint with all services. With identity keys (`publickeyv1_…`, as the nodes log them), it answers only requests that
 /// one of them signed; anything else, `GET /health` included, gets 401.
 ///
 /// # Errors
@@ -79,7 +82,10 @@ pub fn endpoint(shared: Shared, identity_keys: &[String]) -> Result<Endpoint> {
     let services = Endpoint::builder()
         .bind(batches)
         .bind(classifier::Classifier::new(Arc::new(shared)))
-        .bind(limits::ModelLimits);
+        .bind(limits::ModelLimits)
+        .bind(detached::DetachedRun)
+        .bind(pages::BatchPage)
+        .bind(reports::BatchReports);
     let signed = identity_keys.iter().try_fold(services, |services, key| {
         services.identity_key(key).map_err(|error| {
             Failure::usage(format!("`{key}` is no identity key: {error}")).hint(

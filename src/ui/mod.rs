@@ -2,6 +2,7 @@
 //!
 //! Owns streams, quietness and how a failure looks. Decides nothing about what is worth saying.
 
+pub mod attached;
 pub mod log;
 pub mod progress;
 

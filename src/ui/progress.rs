@@ -17,14 +17,14 @@ use crate::text::{duration, grouped, printable, shorten};
 /// The rate shown is that of this much of the recent past.
 const RECENT: Duration = Duration::from_secs(20);
 /// How often a line is written where no bar can be.
-const LINE_EVERY: Duration = Duration::from_secs(10);
+pub(super) const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Shows a run while it goes on.
 #[derive(Debug)]
 pub struct Progress {
     ui: Ui,
     bars: Option<Bars>,
-    recent: VecDeque<(Duration, u64)>,
+    recent: Recent,
     next_line: Duration,
     /// Indicators per minute the run aims at.
     target: Option<f64>,
@@ -41,7 +41,7 @@ impl Progress {
     /// Progress of a run over `indicators` on `nodes` nodes that aims at `target` indicators per minute.
     pub fn new(ui: Ui, indicators: u64, nodes: usize, target: Option<f64>) -> Self {
         let bars = ui.is_interactive().then(|| Bars::new(indicators, nodes));
-        Self { ui, bars, recent: VecDeque::new(), next_line: LINE_EVERY, target }
+        Self { ui, bars, recent: Recent::default(), next_line: LINE_EVERY, target }
     }
 
     /// Removes the bars; what follows is the report.
@@ -61,18 +61,8 @@ impl Progress {
         }
     }
 
-    /// Finished indicators per minute over the recent past.
-    fn rate(&mut self, finished: u64, elapsed: Duration) -> f64 {
-        self.recent.push_back((elapsed, finished));
-        while self.recent.len() > 2 && elapsed.saturating_sub(self.recent[1].0) >= RECENT {
-            self.recent.pop_front();
-        }
-        let (since, before) = self.recent[0];
-        crate::report::per_minute(finished - before, elapsed.saturating_sub(since))
-    }
-
     fn show(&mut self, stats: &RunStats, elapsed: Duration) {
-        let rate = self.rate(stats.finished(), elapsed);
+        let rate = self.recent.rate(stats.finished(), elapsed);
         let left = time_left(stats.pending(), rate, self.target);
         let line = format!(
             "{} / {}   {} %   {rate:.0}/min   {left}{}{}",
@@ -98,19 +88,36 @@ impl Progress {
     }
 }
 
+/// When how many indicators were finished, of late.
+#[derive(Debug, Default)]
+pub(super) struct Recent(VecDeque<(Duration, u64)>);
+
+impl Recent {
+    /// Finished indicators per minute over the recent past.
+    pub(super) fn rate(&mut self, finished: u64, elapsed: Duration) -> f64 {
+        self.0.push_back((elapsed, finished));
+        while self.0.len() > 2 && elapsed.saturating_sub(self.0[1].0) >= RECENT {
+            self.0.pop_front();
+        }
+        let (since, before) = self.0[0];
+        crate::report::per_minute(finished - before, elapsed.saturating_sub(since))
+    }
+}
+
 impl Bars {
     fn new(indicators: u64, nodes: usize) -> Self {
-        let style = |template: &str| {
-            ProgressStyle::with_template(template)
-                .unwrap_or_else(|_| ProgressStyle::default_bar())
-                .progress_chars("━╸─")
-        };
         let multi = MultiProgress::new();
         let total = multi.add(ProgressBar::new(indicators).with_style(style("  {bar:30} {msg}")));
         let nodes =
             (0..nodes).map(|_| multi.add(ProgressBar::new_spinner().with_style(style("  {msg}")))).collect();
         Self { multi, total, nodes }
     }
+}
+
+pub(super) fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("━╸─")
 }
 
 impl Observer for Progress {
@@ -199,7 +206,7 @@ fn bought(stats: &RunStats, elapsed: Duration) -> String {
 }
 
 /// Time until `pending` are finished: at the present rate, but never sooner than the pace allows.
-fn time_left(pending: u64, rate: f64, target: Option<f64>) -> String {
+pub(super) fn time_left(pending: u64, rate: f64, target: Option<f64>) -> String {
     let rate = target.map_or(rate, |target| rate.min(target));
     if pending == 0 {
         return "finishing".into();
@@ -218,12 +225,12 @@ mod tests {
 
     #[test]
     fn the_rate_is_that_of_the_recent_past() {
-        let mut progress = Progress::new(Ui::new(true), 1_000, 3, None);
+        let mut recent = Recent::default();
         let mut rate = 0.0;
         for second in 0..=60_u64 {
             // Nothing happens for half a minute, then 10 a second.
             let finished = second.saturating_sub(30) * 10;
-            rate = progress.rate(finished, Duration::from_secs(second));
+            rate = recent.rate(finished, Duration::from_secs(second));
         }
         assert!((rate - 600.0).abs() < 1.0, "{rate}");
     }

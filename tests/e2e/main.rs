@@ -1,6 +1,7 @@
 //! End to end: the real binary, a real three-node Restate cluster on free ports, the real service. Nothing is
 //! simulated. The cluster is started once and torn down at the end, also when tests fail.
 
+mod detached;
 mod faults;
 mod interrupt;
 mod job;
@@ -57,6 +58,24 @@ const TESTS: &[(&str, Test)] = &[
     ("faults::a_killed_node_costs_nothing_but_time", faults::a_killed_node_costs_nothing_but_time),
     ("faults::a_killed_service_costs_nothing_but_time", faults::a_killed_service_costs_nothing_but_time),
     ("faults::lost_quorum_is_told_and_outlived", faults::lost_quorum_is_told_and_outlived),
+    (
+        "detached::goes_on_at_its_rate_when_nobody_is_there",
+        detached::goes_on_at_its_rate_when_nobody_is_there,
+    ),
+    (
+        "detached::a_pause_stops_it_and_it_goes_on_where_it_was",
+        detached::a_pause_stops_it_and_it_goes_on_where_it_was,
+    ),
+    ("detached::cancelled_it_ends_and_keeps_nothing", detached::cancelled_it_ends_and_keeps_nothing),
+    (
+        "detached::a_service_that_comes_back_meets_no_burst",
+        detached::a_service_that_comes_back_meets_no_burst,
+    ),
+    (
+        "detached::batches_that_are_killed_are_counted_by_who_attaches",
+        detached::batches_that_are_killed_are_counted_by_who_attaches,
+    ),
+    ("detached::a_run_nobody_knows_is_told", detached::a_run_nobody_knows_is_told),
     ("interrupt::once_drains", interrupt::once_drains),
     ("interrupt::twice_stops_at_once", interrupt::twice_stops_at_once),
     (

@@ -7,6 +7,7 @@ mod places;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use super::handover;
 use super::job::{self, Job};
 use super::preflight::{self, Wanted};
 use super::up::up;
@@ -55,7 +56,12 @@ pub(super) fn run(global: &Global, args: &RunArgs, ui: Ui) -> Result<ExitStatus>
         };
         describe::plan(&draft.pace, &args.provider, draft.checked.summary().distinct_rows(), ui);
         let job = draft.begin(&Runs::new(&home::folder(global)?), nodes)?;
-        let status = job.execute(stop, args.json, ui).await?;
+        let status = if args.detach {
+            handover::hand_over(job, &stop, ui).await?;
+            ExitStatus::Success
+        } else {
+            job.execute(stop, args.json, ui).await?
+        };
         if let Some(command) = stop_command {
             ui.note(&format!("next       {command}"));
         }
@@ -72,7 +78,7 @@ fn plan(global: &Global, args: &RunArgs, taxonomy: &Taxonomy, ui: Ui) -> Result<
 
     let run_id = ledger::new_id();
     let nonce = args.force.then(|| run_id.clone());
-    let options = RunOptions { method, taxonomy: taxonomy.digest().to_owned(), nonce };
+    let options = RunOptions { method, taxonomy: taxonomy.digest().to_owned(), nonce, detached: args.detach };
     let pace = pace(global, args)?;
     let expected_cost_usd = match args.max_cost {
         Some(_) => expected_cost(args, &options, taxonomy, &checked, &pace)?,
@@ -171,7 +177,7 @@ fn read(args: &RunArgs, keys: Keys, ui: Ui) -> Result<Checked> {
 async fn show_plan(global: &Global, args: &RunArgs, taxonomy: &Taxonomy, ui: Ui) -> Result<ExitStatus> {
     let method = args.method()?;
     let checked = read(args, Keys::random(), ui)?;
-    let options = RunOptions { method, taxonomy: taxonomy.digest().to_owned(), nonce: None };
+    let options = RunOptions { method, taxonomy: taxonomy.digest().to_owned(), nonce: None, detached: false };
     let nodes = target::ingress(global, &args.cluster, &args.ingress).unwrap_or_default();
     let nodes: Vec<Ingress> = nodes.into_iter().map(|(_, node)| node).collect();
     let known = if args.force { &[][..] } else { &nodes[..] };

@@ -27,6 +27,10 @@ impl Places {
             return Err(Failure::usage("`--ordered` needs a file: rows go to stdout as they land")
                 .hint("write the results to a file"));
         }
+        if to_stdout && args.detach {
+            return Err(Failure::usage("`--detach` needs a file: nobody will be there to read stdout")
+                .hint("write the results to a file"));
+        }
         let format = match args.output_format {
             Some(format) => format,
             None if to_stdout => Format::Jsonl,

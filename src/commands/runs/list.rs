@@ -66,6 +66,7 @@ fn name(folder: &RunFolder, standing: &Standing) -> String {
         (None, Standing::Finished) => "finished".to_owned(),
         (None, Standing::Cancelled) => "cancelled".to_owned(),
         (None, Standing::Superseded(by)) => format!("taken over by {by}"),
+        (None, Standing::Open) if folder.spec.options.detached => "detached".to_owned(),
         (None, Standing::Open | Standing::Sealed(_)) => "interrupted".to_owned(),
     }
 }

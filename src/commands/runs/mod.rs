@@ -1,5 +1,6 @@
 //! `classify runs …`: the ledger's runs, looked at and gone on with.
 
+mod detached;
 mod list;
 mod resume;
 mod retry;
@@ -21,6 +22,9 @@ pub(super) fn run(global: &Global, command: RunsCommand, ui: Ui) -> Result<ExitS
         RunsCommand::Show(args) => show::run(&runs, &args, ui),
         RunsCommand::Report(args) => show::report(&runs, &args, ui),
         RunsCommand::Resume(args) => block_on(resume::run(global, &runs, &args, ui)),
+        RunsCommand::Attach(args) => block_on(detached::attach(global, &runs, &args, ui)),
+        RunsCommand::Pause(args) => block_on(detached::pause(global, &runs, &args, ui)),
+        RunsCommand::Cancel(args) => block_on(detached::cancel(global, &runs, &args, ui)),
         RunsCommand::Retry(args) => block_on(retry::run(global, &runs, &args, ui)),
     }
 }

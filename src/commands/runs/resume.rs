@@ -16,6 +16,9 @@ use crate::ui::Ui;
 
 pub(super) async fn run(global: &Global, runs: &Runs, args: &ResumeArgs, ui: Ui) -> Result<ExitStatus> {
     let folder = runs.find(&args.id)?;
+    if folder.spec.options.detached {
+        return super::detached::resume(global, folder, args, ui).await;
+    }
     let stop = signals::listen()?;
     let spec = folder.spec.clone();
     let nodes = target::ingress(global, &spec.target.cluster, &spec.target.ingress)?;
@@ -28,7 +31,7 @@ pub(super) async fn run(global: &Global, runs: &Runs, args: &ResumeArgs, ui: Ui)
                 return Ok(status);
             }
         }
-        Standing::Finished => return finished(&opened, args.changes.json, ui),
+        Standing::Finished => return finished(&opened.folder, args.changes.json, ui),
         Standing::Cancelled => {
             return Err(Failure::usage(format!("the run {} was cancelled", spec.run_id))
                 .hint("run the command again: rows that are classified already are not paid for twice"));
@@ -54,13 +57,13 @@ pub(super) async fn run(global: &Global, runs: &Runs, args: &ResumeArgs, ui: Ui)
 }
 
 /// The input of a run, read again.
-enum Input {
+pub(super) enum Input {
     Same(Box<Checked>),
     Changed(Box<Changed>),
 }
 
 /// An input that is not what it was.
-struct Changed {
+pub(super) struct Changed {
     checked: Checked,
     rows: Vec<RowId>,
     changes: ledger::Changes,
@@ -68,7 +71,7 @@ struct Changed {
 }
 
 /// Reads the input again and compares it, byte by byte, with what it was.
-fn unchanged(tables: &Tables, folder: &RunFolder) -> Result<Input> {
+pub(super) fn unchanged(tables: &Tables, folder: &RunFolder) -> Result<Input> {
     let sources: Vec<Source> = tables.sources.iter().cloned().map(Source::from).collect();
     let mut checked = input::check(&sources, &tables.options, tables.keys)
         .map_err(|failure| failure.hint("the run needs the input it began with, at the same place"))?;
@@ -105,7 +108,7 @@ fn changed(spec: &Spec, changed: &Changed) -> Failure {
         )
 }
 
-fn superseded(run_id: &str, by: &str) -> Failure {
+pub(super) fn superseded(run_id: &str, by: &str) -> Failure {
     Failure::usage(format!("the files of the run {run_id} belong to the run {by} now"))
         .hint(format!("see it: `classify runs show {by}`"))
 }
@@ -154,9 +157,9 @@ pub(super) async fn ready(nodes: &[(String, Ingress)], spec: &Spec, stop: &Shutd
 }
 
 /// There is nothing to do: what was told at its end is told again.
-fn finished(opened: &Opened, json: bool, ui: Ui) -> Result<ExitStatus> {
-    ui.note(&format!("run        {} is finished", opened.folder.spec.run_id));
-    let report = super::show::kept_report(&opened.folder)?;
+pub(super) fn finished(folder: &RunFolder, json: bool, ui: Ui) -> Result<ExitStatus> {
+    ui.note(&format!("run        {} is finished", folder.spec.run_id));
+    let report = super::show::kept_report(folder)?;
     job::tell(&report, json, ui)?;
     Ok(report.status())
 }

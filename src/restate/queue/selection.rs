@@ -170,7 +170,8 @@ mod tests {
 
     #[test]
     fn every_condition_is_for_our_services_alone() {
-        let ours = "target_service_name IN ('ClassifyBatch', 'Classifier', 'ModelLimits')";
+        let ours = "target_service_name IN \
+                    ('ClassifyBatch', 'Classifier', 'ModelLimits', 'DetachedRun', 'BatchPage', 'BatchReports')";
         assert_eq!(Selection::default().to_string(), ours);
         let all = Selection {
             ids: Some(vec!["inv_1a".parse().unwrap(), "inv_1b".parse().unwrap()]),

@@ -1,0 +1,125 @@
+//! Hands made-up batches over to a cluster and acts on them, for `benches/detach.sh`.
+//!
+//! ```text
+//! handover pages RUN URL,URL,… BATCHES ROWS RPM            prints the seconds it took
+//! handover delayed RUN URL,URL,… BATCHES ROWS RPM [later]  the same; `later`: nothing of it runs for an hour
+//! handover show|pause|resume|cancel RUN URL,URL,…          prints the run's progress
+//! ```
+//!
+//! `pages` is what the product does. `delayed` is what was compared with it: every batch sent at once, with its own delay.
+
+use std::io::{self, Write as _};
+use std::num::NonZeroU32;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use classify::domain::batch::{BatchRequest, RunOptions};
+use classify::domain::detached::Changes;
+use classify::domain::indicator::Indicator;
+use classify::domain::method::Method;
+use classify::engine::Brakes;
+use classify::engine::handover::Handover;
+use classify::input::Row;
+use classify::restate::ingress::Ingress;
+use classify::restate::names::Order;
+use classify::shutdown;
+use classify::taxonomy::Taxonomy;
+use classify::throttle::{Pace, Rate};
+use classify::tls;
+use futures_util::{TryStreamExt as _, stream};
+
+/// Requests under way: as many as are worth having with three nodes on this machine.
+const AT_ONCE: usize = 64;
+/// How long the delayed batches wait besides, so that handing over is not measured together with the work.
+const LATER: Duration = Duration::from_secs(3_600);
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let [what, run, urls, rest @ ..] = arguments.as_slice() else { bail!("see the top of this file") };
+    let nodes = urls.split(',').map(Ingress::new).collect::<Result<Vec<_>, _>>()?;
+    let order = match *what {
+        "show" => Order::Show,
+        "pause" => Order::Pause,
+        "resume" => Order::Resume(Changes::default()),
+        "cancel" => Order::Cancel,
+        _ => return hand_over(what, run, &nodes, rest).await,
+    };
+    let progress = nodes[0].detached_run(run, order, TIMEOUT).await?;
+    writeln!(io::stdout(), "{}", serde_json::to_string(&progress)?)?;
+    Ok(())
+}
+
+async fn hand_over(what: &str, run: &str, nodes: &[Ingress], rest: &[&str]) -> Result<()> {
+    let [batches, rows, rpm, later @ ..] = rest else { bail!("see the top of this file") };
+    let (batches, rows): (u32, NonZeroU32) = (batches.parse()?, rows.parse()?);
+    let pace = Pace::new(Rate::Total(rpm.parse()?), NonZeroU32::MIN, Some(rows), None);
+    let options = RunOptions {
+        method: Method::rules(),
+        taxonomy: Taxonomy::economic().digest().to_owned(),
+        nonce: Some(run.to_owned()),
+        detached: false,
+    };
+    let began = Instant::now();
+    match what {
+        "pages" => {
+            let (_raise, stop) = shutdown::channel();
+            let handover = Handover { run_id: run.to_owned(), options, pace, brakes: Brakes::default() };
+            let rows = (0..batches * rows.get()).map(|row| Ok(Row::Valid(indicator(row))));
+            handover
+                .run(nodes, rows, |_| {}, &stop)
+                .await
+                .map_err(|failure| anyhow::anyhow!("{failure:?}"))?;
+        }
+        "delayed" => {
+            let later = if later.is_empty() { Duration::ZERO } else { LATER };
+            let each = Duration::from_secs_f64(f64::from(rows.get()) * 60.0 / rpm.parse::<f64>()?);
+            let http = tls::client().http2_prior_knowledge().no_proxy().build()?;
+            stream::iter((0..batches).map(Ok))
+                .try_for_each_concurrent(AT_ONCE, |batch| {
+                    let node = nodes[batch as usize % nodes.len()].url();
+                    let first = batch * rows.get();
+                    let indicators = (first..first + rows.get()).map(indicator).collect();
+                    let request = BatchRequest { options: options.clone(), indicators };
+                    let due = began + later + each * batch;
+                    let http = http.clone();
+                    async move { send(&http, node, &format!("{run}.{batch}"), &request, due).await }
+                })
+                .await?;
+        }
+        _ => bail!("see the top of this file"),
+    }
+    writeln!(io::stdout(), "{:.1}", began.elapsed().as_secs_f64())?;
+    Ok(())
+}
+
+/// The few lines that submitting with delays takes.
+async fn send(
+    http: &reqwest::Client,
+    node: &str,
+    key: &str,
+    batch: &BatchRequest,
+    due: Instant,
+) -> Result<()> {
+    let delay = due.saturating_duration_since(Instant::now()).as_millis();
+    let url = format!("{node}/restate/send/ClassifyBatch/{key}/run?delay={delay}ms");
+    http.post(url).json(batch).timeout(TIMEOUT).send().await?.error_for_status()?;
+    Ok(())
+}
+
+/// As long as one of the first table, about 300 bytes.
+fn indicator(row: u32) -> Indicator {
+    Indicator {
+        id: format!("R{row}"),
+        name: format!("Exports of goods and services, series {row}"),
+        units: Some("USD Million".into()),
+        periodicity: Some("Monthly".into()),
+        topic: Some("Trade: balance of payments".into()),
+        definition: Some(format!(
+            "Value of goods and services that residents sell to the rest of the world, series {row}."
+        )),
+        ..Indicator::default()
+    }
+}

@@ -1,0 +1,247 @@
+//! Runs that the cluster goes on with: `runs attach`, `runs pause`, `runs cancel`, and what `runs resume` means for them.
+
+use super::super::job::{AllRows, Job};
+use super::super::{handover, job, print, signals, target};
+use super::resume::{Input, finished, ready, superseded, unchanged};
+use crate::cli::Global;
+use crate::cli::runs::{ActArgs, AttachArgs, ChangeArgs, ResumeArgs};
+use crate::domain::detached::{Changes, Phase, Progress};
+use crate::engine::attach::{self, Order};
+use crate::engine::counts;
+use crate::error::{ExitStatus, Failure, Result};
+use crate::input::Row;
+use crate::ledger::{self, Limits, RunFolder, Runs, Spec, Speed, Standing};
+use crate::restate::ingress::Ingress;
+use crate::shutdown::{Level, Shutdown};
+use crate::text::grouped;
+use crate::throttle::{Pace, Rate};
+use crate::ui::Ui;
+use crate::ui::attached::Attached;
+
+/// A run, and how to reach it.
+struct Place {
+    id: String,
+    nodes: Vec<Ingress>,
+    /// In the ledger of this machine.
+    folder: Option<RunFolder>,
+}
+
+fn place(global: &Global, runs: &Runs, args: &ActArgs) -> Result<Place> {
+    let folder = match runs.find(&args.id) {
+        Ok(folder) => Some(folder),
+        // Another machine may have handed it over.
+        Err(_) if ledger::is_id(&args.id) => None,
+        Err(failure) => return Err(failure),
+    };
+    let (cluster, ingress) = match &folder {
+        Some(folder) => (&folder.spec.target.cluster, &folder.spec.target.ingress),
+        None => (&args.cluster, &args.ingress),
+    };
+    let nodes = target::ingress(global, cluster, ingress)?.into_iter().map(|(_, node)| node).collect();
+    let id = folder.as_ref().map_or_else(|| args.id.clone(), |folder| folder.spec.run_id.clone());
+    Ok(Place { id, nodes, folder })
+}
+
+impl Place {
+    /// Refuses runs that are in this ledger and were not handed over.
+    fn detached(self) -> Result<Self> {
+        match &self.folder {
+            Some(folder) if !folder.spec.options.detached => {
+                Err(Failure::usage(format!("the run {} was not handed over to the cluster", self.id)).hint(
+                    "it is paused by ending its process (Ctrl-C); `classify runs resume` goes on with it",
+                ))
+            }
+            _ => Ok(self),
+        }
+    }
+}
+
+/// `runs attach`
+pub(super) async fn attach(global: &Global, runs: &Runs, args: &AttachArgs, ui: Ui) -> Result<ExitStatus> {
+    let stop = signals::listen()?;
+    let Place { id, nodes, folder } = place(global, runs, &args.run)?.detached()?;
+    if let Some(folder) = &folder
+        && folder.look(&mut counts(folder.spec.indicators(), &[]))?.standing == Standing::Finished
+    {
+        return finished(folder, args.json, ui);
+    }
+    let mut view = Attached::new(ui);
+    let followed = tokio::select! {
+        followed = attach::follow(&nodes, &id, |progress| view.show(progress)) => Some(followed),
+        () = stop.at_least(Level::Drain) => None,
+    };
+    view.finish();
+    let Some(progress) = followed.transpose()? else {
+        return Err(Failure::new(
+            ExitStatus::Interrupted,
+            "no longer attached; the cluster goes on with the run",
+        )
+        .hint(format!(
+            "`classify runs attach {id}` shows it again, `classify runs pause {id}` lets it wait"
+        )));
+    };
+    if let Some(reason) = progress.halted.as_ref().filter(|_| !progress.is_over()) {
+        return Err(Failure::new(ExitStatus::SomeFailed, format!("the run has halted: {reason}"))
+            .hint(format!("when that is put right: `classify runs resume {id}`")));
+    }
+    match folder {
+        Some(folder) => collect(global, folder, &progress, args.json, stop, ui).await,
+        None => tell(&id, &progress, args.json, ui),
+    }
+}
+
+/// `runs pause`
+pub(super) async fn pause(global: &Global, runs: &Runs, args: &ActArgs, ui: Ui) -> Result<ExitStatus> {
+    let Place { id, nodes, .. } = place(global, runs, args)?.detached()?;
+    let progress = attach::order(&nodes, &id, Order::Pause).await?;
+    say("paused", &id, &progress, ui);
+    ui.note(&format!("next       classify runs resume {id}"));
+    Ok(ExitStatus::Success)
+}
+
+/// `runs cancel`, of any run.
+pub(super) async fn cancel(global: &Global, runs: &Runs, args: &ActArgs, ui: Ui) -> Result<ExitStatus> {
+    let Place { id, nodes, folder } = place(global, runs, args)?;
+    let detached = folder.as_ref().is_none_or(|folder| folder.spec.options.detached);
+    if detached {
+        let progress = attach::order(&nodes, &id, Order::Cancel).await?;
+        if progress.phase != Phase::Cancelled {
+            return Err(Failure::usage(format!("the run {id} is over")));
+        }
+        say("cancelled", &id, &progress, ui);
+    }
+    if let Some(folder) = folder {
+        // Claimed, so that nobody goes on with it meanwhile.
+        let mut stats = counts(folder.spec.indicators(), &[]);
+        let opened = folder.open(&mut stats)?;
+        if matches!(opened.past.standing, Standing::Finished | Standing::Superseded(_)) {
+            return Err(Failure::usage(format!("the run {id} is finished")));
+        }
+        opened.folder.cancel()?;
+        if detached {
+            ui.note(&format!("next       classify runs attach {id}   collects what was classified"));
+        } else {
+            ui.note(&format!("cancelled  {id}: {} pending", grouped(stats.pending())));
+        }
+    }
+    Ok(ExitStatus::Success)
+}
+
+/// `runs resume` of a run that was handed over: it goes on, or is handed over if it never was.
+pub(super) async fn resume(
+    global: &Global,
+    folder: RunFolder,
+    args: &ResumeArgs,
+    ui: Ui,
+) -> Result<ExitStatus> {
+    let stop = signals::listen()?;
+    let spec = folder.spec.clone();
+    let id = &spec.run_id;
+    if folder.look(&mut counts(spec.indicators(), &[]))?.standing == Standing::Cancelled {
+        return Err(Failure::usage(format!("the run {id} was cancelled"))
+            .hint("run the command again: rows that are classified already are not paid for twice"));
+    }
+    let named = target::ingress(global, &spec.target.cluster, &spec.target.ingress)?;
+    let nodes: Vec<Ingress> = named.iter().map(|(_, node)| node.clone()).collect();
+    let changes = Changes {
+        per_minute: args.changes.rpm.map(|rpm| rpm.get().into()),
+        max_failures: args.changes.max_failures,
+        max_cost_usd: args.changes.max_cost,
+    };
+    match attach::find(&nodes, id).await? {
+        Some(progress) if progress.is_over() => say("over", id, &progress, ui),
+        Some(_) => {
+            let progress = attach::order(&nodes, id, Order::Resume(changes)).await?;
+            say("resumed", id, &progress, ui);
+        }
+        None => {
+            ready(&named, &spec, &stop, ui).await?;
+            let pace = super::pace(&spec, &named, &args.changes);
+            let limits = super::limits(spec.limits, &args.changes);
+            let job = job(folder, named, pace, limits, u64::MAX)?;
+            return handover::hand_over(job, &stop, ui).await.map(|()| ExitStatus::Success);
+        }
+    }
+    ui.note(&format!("next       classify runs attach {id}"));
+    Ok(ExitStatus::Success)
+}
+
+/// Collects the results of what was submitted. The cluster has them; a batch that it has forgotten is classified again from answers that
+/// it remembers longer.
+async fn collect(
+    global: &Global,
+    folder: RunFolder,
+    progress: &Progress,
+    json: bool,
+    stop: Shutdown,
+    ui: Ui,
+) -> Result<ExitStatus> {
+    let spec = folder.spec.clone();
+    let nodes = target::ingress(global, &spec.target.cluster, &spec.target.ingress)?;
+    // All of it was submitted at the run's own pace.
+    let unlimited = Spec { pace: Speed { rate: Rate::Unlimited, ..spec.pace }, ..spec };
+    let pace = super::pace(&unlimited, &nodes, &ChangeArgs::default());
+    let submitted = progress.plan.rows_before(progress.released);
+    job(folder, nodes, pace, Limits::default(), submitted)?.execute(stop, json, ui).await
+}
+
+/// The run with the first `submitted` of its rows.
+fn job(
+    folder: RunFolder,
+    nodes: Vec<(String, Ingress)>,
+    pace: Pace,
+    limits: Limits,
+    submitted: u64,
+) -> Result<Job> {
+    let spec = folder.spec.clone();
+    let mut stats = counts(spec.indicators(), &nodes);
+    let opened = folder.open(&mut stats)?;
+    if let Standing::Superseded(by) = &opened.past.standing {
+        return Err(superseded(&spec.run_id, by));
+    }
+    let rows = rows(&spec, &opened.folder, submitted)?;
+    let sink = job::sink(&spec)?;
+    Ok(Job { opened, stats, sink, rows, nodes, pace, limits })
+}
+
+fn rows(spec: &Spec, folder: &RunFolder, submitted: u64) -> Result<AllRows> {
+    let ledger::Rows::Tables(tables) = &spec.rows else {
+        return Err(Failure::unexpected("a run over failures is never handed over"));
+    };
+    let Input::Same(checked) = unchanged(tables, folder)? else {
+        return Err(Failure::usage(format!(
+            "the input of the run {} has changed since it began: rows and results do not belong together",
+            spec.run_id
+        ))
+        .hint("put it back as it was"));
+    };
+    let mut left = submitted;
+    Ok(Box::new(checked.rows().filter(move |row| {
+        let Ok(Row::Valid(_)) = row else { return true };
+        let there = left > 0;
+        left = left.saturating_sub(1);
+        there
+    })))
+}
+
+/// What is known of a run of which nothing is on this machine.
+fn tell(id: &str, progress: &Progress, json: bool, ui: Ui) -> Result<ExitStatus> {
+    say("over", id, progress, ui);
+    ui.note("results    with the machine that handed it over: `classify runs attach` collects them there");
+    if json {
+        print(&serde_json::to_string_pretty(progress).map_err(anyhow::Error::from)?, ui)?;
+    }
+    let all = progress.tally.succeeded == progress.plan.indicators;
+    Ok(if all { ExitStatus::Success } else { ExitStatus::SomeFailed })
+}
+
+fn say(what: &str, id: &str, progress: &Progress, ui: Ui) {
+    ui.note(&format!(
+        "{what:<10} {id}: {} classified, {} failed, {} pending of {}, {} of them in flight",
+        grouped(progress.tally.succeeded),
+        grouped(progress.tally.failures()),
+        grouped(progress.pending()),
+        grouped(progress.plan.indicators),
+        grouped(progress.in_flight())
+    ));
+}

@@ -1,0 +1,123 @@
+//! What one batch, or many together, came to: counts by outcome, and what they cost.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::outcome::{FailureClass, Outcome, Usage};
+
+/// Counts of outcomes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Tally {
+    /// Indicators with labels.
+    pub succeeded: u64,
+    /// Of these, answered by an earlier call.
+    #[serde(default)]
+    pub reused: u64,
+    /// Indicators without labels, by class.
+    #[serde(default)]
+    pub failed: BTreeMap<FailureClass, u64>,
+    /// What was bought; answers that were reused cost nothing.
+    #[serde(default)]
+    pub usage: Usage,
+    /// Indicators for which no model had to be asked.
+    #[serde(default)]
+    pub spared: u64,
+    /// Why every other indicator would fail, too, if one failed in such a way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hopeless: Option<String>,
+}
+
+impl Tally {
+    /// Counts the outcomes of the batch `key`, which tells answers of its own from reused ones.
+    pub fn of<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>, key: &str) -> Self {
+        let mut tally = Self::default();
+        for outcome in outcomes {
+            tally.count(outcome, key);
+        }
+        tally
+    }
+
+    fn count(&mut self, outcome: &Outcome, key: &str) {
+        match outcome {
+            Outcome::Classified(classification) => {
+                self.succeeded += 1;
+                if classification.origin != key {
+                    self.reused += 1;
+                } else if let Some(usage) = &classification.usage {
+                    self.usage.add(usage);
+                }
+                self.spared += u64::from(classification.spared);
+            }
+            Outcome::Failed(failed) => {
+                *self.failed.entry(failed.class).or_default() += 1;
+                if failed.origin == key
+                    && let Some(usage) = &failed.usage
+                {
+                    self.usage.add(usage);
+                }
+                if failed.hopeless && self.hopeless.is_none() {
+                    self.hopeless = Some(failed.message.clone());
+                }
+            }
+        }
+    }
+
+    /// Adds another batch's counts.
+    pub fn add(&mut self, other: Self) {
+        self.succeeded += other.succeeded;
+        self.reused += other.reused;
+        for (class, number) in other.failed {
+            *self.failed.entry(class).or_default() += number;
+        }
+        self.usage.add(&other.usage);
+        self.spared += other.spared;
+        self.hopeless = self.hopeless.take().or(other.hopeless);
+    }
+
+    /// Indicators without labels.
+    pub fn failures(&self) -> u64 {
+        self.failed.values().sum()
+    }
+
+    /// Indicators with and without labels.
+    pub fn rows(&self) -> u64 {
+        self.succeeded + self.failures()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::outcome::{Classification, Failed};
+
+    fn classified(origin: &str, requests: u64) -> Outcome {
+        Outcome::Classified(Box::new(Classification {
+            labels: serde_json::Map::default(),
+            confidence: 1.0,
+            reasoning: None,
+            provider: "openai".into(),
+            model: None,
+            taxonomy: "economic@1".into(),
+            usage: Some(Usage { requests, ..Usage::default() }),
+            spared: false,
+            classified_at: String::new(),
+            origin: origin.into(),
+        }))
+    }
+
+    #[test]
+    fn a_reused_answer_costs_nothing_and_a_failure_costs_what_it_took() {
+        let failed = Failed {
+            usage: Some(Usage { requests: 3, ..Usage::default() }),
+            hopeless: true,
+            ..Failed::new(FailureClass::Schema, "no", 3, "R.1")
+        };
+        let outcomes = [classified("R.1", 1), classified("Q.7", 1), Outcome::Failed(failed)];
+        let mut tally = Tally::of(&outcomes, "R.1");
+        assert_eq!((tally.succeeded, tally.reused, tally.failures(), tally.rows()), (2, 1, 1, 3));
+        assert_eq!((tally.usage.requests, tally.hopeless.as_deref()), (4, Some("no")));
+        tally.add(Tally::of(&outcomes[..1], "R.1"));
+        assert_eq!((tally.rows(), tally.usage.requests), (4, 5));
+    }
+}

@@ -1,0 +1,163 @@
+//! `DetachedRun`: one virtual object per run that was handed over to the cluster, which submits its batches at the run's
+//! rate and counts what comes of them.
+//!
+//! Owns the object and what it sends; what it decides is `run`'s. Where the batches are is `pages`'.
+
+mod run;
+
+use restate_sdk::prelude::*;
+
+use super::pages::BatchPageClient;
+use crate::domain::detached::{Changes, PAGE, Plan, Progress, Report};
+use run::{Run, Step};
+
+/// State: the run.
+const RUN: &str = "run";
+/// No such run; it never began.
+const UNKNOWN: u16 = 404;
+/// The run is not one for which that makes sense.
+const CONFLICT: u16 = 409;
+
+pub(super) struct DetachedRun;
+
+// What is sent here must arrive: a step that is lost stops the run, a count that is lost leaves it unfinished for ever.
+#[restate_sdk::object(
+    name = "DetachedRun",
+    client_visibility = "pub(super)",
+    journal_retention = "0s",
+    idempotency_retention = "0s",
+    invocation_retry_policy(
+        initial_interval = "50ms",
+        factor = 2.0,
+        max_interval = "1s",
+        max_attempts = 100000,
+        on_max_attempts = "kill"
+    )
+)]
+impl DetachedRun {
+    /// Begins the run. All its pages are there; saying it again is harmless.
+    #[handler]
+    async fn begin(&self, ctx: ObjectContext<'_>, Json(plan): Json<Plan>) -> HandlerResult<Json<Progress>> {
+        if let Some(Json(run)) = ctx.get::<Json<Run>>(RUN).await? {
+            let Plan { indicators, batch_size, .. } = run.progress().plan;
+            if (indicators, batch_size) != (plan.indicators, plan.batch_size) {
+                return Err(TerminalError::new_with_code(CONFLICT, "another run has this id").into());
+            }
+            return Ok(Json(run.progress().clone()));
+        }
+        let run = Run::new(plan, clock(&ctx).await?);
+        this(&ctx).step(Json(run.epoch())).send();
+        Ok(save(&ctx, run))
+    }
+
+    /// Submits what is due, and sees to it that it will do so again.
+    #[handler]
+    async fn step(&self, ctx: ObjectContext<'_>, Json(epoch): Json<u64>) -> HandlerResult<()> {
+        let mut run = load(&ctx).await?;
+        if run.epoch() != epoch {
+            return Ok(());
+        }
+        let now = clock(&ctx).await?;
+        let Step { releases, discards, again } = run.step(now);
+        let together = run.progress().plan.batches_together();
+        for some in releases.chunk_by(|one, next| one.batch / PAGE == next.batch / PAGE) {
+            for some in some.chunks(together) {
+                page(&ctx, some[0].batch / PAGE).release(Json(some.to_vec())).send();
+            }
+        }
+        for number in discards {
+            page(&ctx, number).discard(Json(run.progress().released)).send();
+        }
+        if let Some(delay) = again {
+            this(&ctx).step(Json(epoch)).send_after(delay);
+        }
+        end(&ctx, &mut run).await?;
+        save(&ctx, run);
+        Ok(())
+    }
+
+    /// Counts batches that are done.
+    #[handler]
+    async fn finished(&self, ctx: ObjectContext<'_>, Json(reports): Json<Vec<Report>>) -> HandlerResult<()> {
+        let mut run = load(&ctx).await?;
+        for report in reports {
+            run.finished(report);
+        }
+        end(&ctx, &mut run).await?;
+        save(&ctx, run);
+        Ok(())
+    }
+
+    /// Submits nothing more for the time being.
+    #[handler]
+    async fn pause(&self, ctx: ObjectContext<'_>) -> HandlerResult<Json<Progress>> {
+        let mut run = load(&ctx).await?;
+        run.pause();
+        Ok(save(&ctx, run))
+    }
+
+    /// Goes on submitting.
+    #[handler]
+    async fn resume(
+        &self,
+        ctx: ObjectContext<'_>,
+        Json(changes): Json<Changes>,
+    ) -> HandlerResult<Json<Progress>> {
+        let mut run = load(&ctx).await?;
+        run.resume(changes).map_err(|reason| TerminalError::new_with_code(CONFLICT, reason))?;
+        this(&ctx).step(Json(run.epoch())).send();
+        Ok(save(&ctx, run))
+    }
+
+    /// Submits nothing more, and throws away what was not submitted.
+    #[handler]
+    async fn cancel(&self, ctx: ObjectContext<'_>) -> HandlerResult<Json<Progress>> {
+        let mut run = load(&ctx).await?;
+        run.cancel();
+        this(&ctx).step(Json(run.epoch())).send();
+        Ok(save(&ctx, run))
+    }
+
+    /// Where the run is.
+    #[handler]
+    async fn show(&self, ctx: SharedObjectContext<'_>) -> HandlerResult<Json<Progress>> {
+        let run = ctx.get::<Json<Run>>(RUN).await?;
+        Ok(Json(run.ok_or_else(unknown)?.0.progress().clone()))
+    }
+}
+
+fn this<'ctx>(ctx: &ObjectContext<'ctx>) -> DetachedRunClient<'ctx> {
+    ctx.object_client(ctx.key())
+}
+
+fn page<'ctx>(ctx: &ObjectContext<'ctx>, number: u64) -> BatchPageClient<'ctx> {
+    ctx.object_client(format!("{}.{number}", ctx.key()))
+}
+
+async fn load(ctx: &ObjectContext<'_>) -> Result<Run, TerminalError> {
+    Ok(ctx.get::<Json<Run>>(RUN).await?.ok_or_else(unknown)?.0)
+}
+
+fn save(ctx: &ObjectContext<'_>, run: Run) -> Json<Progress> {
+    let progress = run.progress().clone();
+    ctx.set(RUN, Json(run));
+    Json(progress)
+}
+
+/// Notes when the run ended, if it has.
+async fn end(ctx: &ObjectContext<'_>, run: &mut Run) -> Result<(), TerminalError> {
+    if run.has_just_ended() {
+        run.end(clock(ctx).await?);
+    }
+    Ok(())
+}
+
+fn unknown() -> TerminalError {
+    TerminalError::new_with_code(UNKNOWN, "no such run")
+}
+
+/// Journaled, so that a replay does the same.
+async fn clock(ctx: &ObjectContext<'_>) -> Result<u64, TerminalError> {
+    let now = || u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
+    ctx.run(|| async move { Ok(now()) }).name("clock").await
+}

@@ -1,0 +1,68 @@
+//! Progress of a run that the cluster goes on with: a bar on a terminal, a plain line every 10 s elsewhere.
+
+use std::time::Duration;
+
+use indicatif::ProgressBar;
+use tokio::time::Instant;
+
+use super::Ui;
+use super::progress::{LINE_EVERY, Recent, style, time_left};
+use crate::domain::detached::{Phase, Progress};
+use crate::text::grouped;
+
+/// Shows such a run, as seen from outside.
+#[derive(Debug)]
+pub struct Attached {
+    ui: Ui,
+    bar: Option<ProgressBar>,
+    recent: Recent,
+    start: Instant,
+    next_line: Duration,
+}
+
+impl Attached {
+    /// Nothing is known of the run yet.
+    pub fn new(ui: Ui) -> Self {
+        let bar = ui.is_interactive().then(|| ProgressBar::new(0).with_style(style("  {bar:30} {msg}")));
+        Self { ui, bar, recent: Recent::default(), start: Instant::now(), next_line: Duration::ZERO }
+    }
+
+    /// Shows where the run is.
+    pub fn show(&mut self, progress: &Progress) {
+        let elapsed = self.start.elapsed();
+        let line = line(progress, self.recent.rate(progress.tally.rows(), elapsed));
+        if let Some(bar) = &self.bar {
+            bar.set_length(progress.plan.indicators);
+            bar.set_position(progress.tally.rows());
+            bar.set_message(line);
+        } else if elapsed >= self.next_line {
+            self.next_line = elapsed + LINE_EVERY;
+            self.ui.note(&format!("progress   {line}"));
+        }
+    }
+
+    /// Removes the bar.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn line(progress: &Progress, rate: f64) -> String {
+    let (done, all) = (progress.tally.rows(), progress.plan.indicators);
+    let state = match progress.phase {
+        Phase::Running => {
+            let left = time_left(progress.pending(), rate, progress.plan.per_minute);
+            format!("{rate:.0}/min   {left}")
+        }
+        Phase::Paused => format!("paused   {} in flight", grouped(progress.in_flight())),
+        Phase::Cancelled => format!("cancelled   {} in flight", grouped(progress.in_flight())),
+    };
+    let failed = match progress.tally.failures() {
+        0 => String::new(),
+        failed => format!("   {} failed", grouped(failed)),
+    };
+    let cost = progress.tally.usage.cost_usd.map(|cost| format!("   {cost:.2} USD")).unwrap_or_default();
+    format!("{} / {}   {} %   {state}{failed}{cost}", grouped(done), grouped(all), done * 100 / all.max(1))
+}
