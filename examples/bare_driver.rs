@@ -51,13 +51,15 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         method: Method::rules(),
         taxonomy: Taxonomy::economic().digest().to_owned(),
         nonce: Some(run.clone()),
+        detached: false,
     };
     let nodes: Vec<(Client, &str)> = args
         .ingress
         .iter()
         .map(|url| Ok((client()?, url.as_str())))
         .collect::<Result<_, reqwest::Error>>()?;
-    let checked = input::check(&[Source::from(args.input)], &input::Options::default())?;
+    let checked =
+        input::check(&[Source::from(args.input)], &input::Options::default(), input::Keys::random())?;
     let rows: Vec<Indicator> = checked
         .rows()
         .filter_map(|row| match row {
