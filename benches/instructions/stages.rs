@@ -75,7 +75,12 @@ pub(crate) fn run(name: &str, rows: usize) {
 }
 
 fn options() -> RunOptions {
-    RunOptions { method: Method::rules(), taxonomy: Taxonomy::economic().digest().to_owned(), nonce: None }
+    RunOptions {
+        method: Method::rules(),
+        taxonomy: Taxonomy::economic().digest().to_owned(),
+        nonce: None,
+        detached: false,
+    }
 }
 
 /// Both passes: the check, and the rows again.
