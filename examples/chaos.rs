@@ -146,7 +146,11 @@ fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let kib: u64 = after(&read("/proc/meminfo"), "MemTotal").trim_end_matches(" kB").parse().unwrap_or(0);
     let model = after(&read("/proc/cpuinfo"), "model name");
-    format!("{cores} cores ({model}), {} GiB, Linux {}", kib / 1024 / 1024, said("uname", &["-r"]))
+    let (gib, kernel) = (kib / 1024 / 1024, said("uname", &["-r"]));
+    // Whoever else was at work then says something about the times.
+    let load = read("/proc/loadavg");
+    let load = load.split(' ').nth(2).unwrap_or("?");
+    format!("{cores} cores ({model}), {gib} GiB, Linux {kernel}, load average of the last 15 min {load}")
 }
 
 fn said(program: &str, args: &[&str]) -> String {

@@ -62,14 +62,14 @@ fn a_sound_round_has_nothing_to_complain_about() {
 fn a_row_without_an_answer_is_lost() {
     let verdict = after(|found| drop(found.answers[0].results.pop()));
     assert_eq!(verdict.lost, 1);
-    finds(&verdict, "1 rows lost: r8");
+    finds(&verdict, "rows lost: 1 (r8)");
 }
 
 #[test]
 fn a_row_with_two_answers_is_duplicated_wherever_they_are() {
     let twice = after(|found| found.answers[0].results.push("r0".into()));
     assert_eq!(twice.duplicated, 1);
-    finds(&twice, "1 rows duplicated: r0");
+    finds(&twice, "rows duplicated: 1 (r0)");
     let both = after(|found| found.answers[0].failures.push("r0".into()));
     assert_eq!(both.duplicated, 1);
     let exchanged = after(|found| found.answers[0].results[1] = "r0".into());
@@ -79,7 +79,7 @@ fn a_row_with_two_answers_is_duplicated_wherever_they_are() {
 #[test]
 fn a_row_nobody_asked_for_is_found() {
     let verdict = after(|found| found.answers[0].results[0] = NOTHING_SUCH.into());
-    finds(&verdict, &format!("never asked for: {NOTHING_SUCH}"));
+    finds(&verdict, &format!("rows never asked for: 1 ({NOTHING_SUCH})"));
     finds(&after(|found| found.calls[0].id = NOTHING_SUCH.into()), "called and never asked for");
 }
 
@@ -128,7 +128,7 @@ fn a_call_is_repeated_only_if_it_was_in_flight_when_something_died() {
     let risk = |from, until| Risk { from: Duration::from_secs(from), until: Duration::from_secs(until) };
     let needless = after(|found| found.calls.push(call("r3", 20)));
     assert_eq!(needless.repeated, 1);
-    finds(&needless, "1 rows called again");
+    finds(&needless, "rows called again, and no call of it was in flight when something died: 1 (r3)");
 
     let cut_off = after(|found| {
         found.calls.push(call("r3", 20));
@@ -141,7 +141,7 @@ fn a_call_is_repeated_only_if_it_was_in_flight_when_something_died() {
         found.calls.push(call("r3", 20));
         found.risks.push(risk(4, 6));
     });
-    finds(&of_another_time, "1 rows called again");
+    finds(&of_another_time, "rows called again, and no call of it was in flight when something died: 1 (r3)");
 
     let once_too_often = |risks: &[Risk]| {
         after(|found| {
@@ -149,13 +149,16 @@ fn a_call_is_repeated_only_if_it_was_in_flight_when_something_died() {
             found.risks.extend(risks);
         })
     };
-    finds(&once_too_often(&[risk(2, 4)]), "1 rows called again");
+    finds(
+        &once_too_often(&[risk(2, 4)]),
+        "rows called again, and no call of it was in flight when something died: 1 (r3)",
+    );
     assert_eq!(once_too_often(&[risk(2, 4), risk(19, 21)]).violations, [""; 0], "it was cut off twice");
 }
 
 #[test]
 fn what_the_provider_refused_and_what_is_left_behind_is_told() {
-    finds(&after(|found| found.calls[4].served = false), "not served by the provider: r4");
+    finds(&after(|found| found.calls[4].served = false), "rows not served by the provider: 1 (r4)");
     finds(&after(|found| found.left.push("a lock".into())), "left behind: a lock");
 }
 

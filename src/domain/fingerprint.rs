@@ -32,11 +32,14 @@ pub fn fingerprint(indicator: &Indicator, options: &RunOptions) -> String {
 
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        let _infallible = write!(out, "{byte:02x}");
-        out
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 0xf));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -51,6 +54,11 @@ mod tests {
 
     fn indicator(name: &str, units: Option<&str>) -> Indicator {
         Indicator { id: "A".into(), name: name.into(), units: units.map(Into::into), ..Indicator::default() }
+    }
+
+    #[test]
+    fn every_byte_is_two_digits() {
+        assert_eq!(hex(&[0x00, 0x0a, 0x9f, 0xff]), "000a9fff");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::row::excerpt;
 use super::rows::Rows;
 use super::walk::{Prefix, Walk};
 use super::{Format, Options, Source, Summary};
+use crate::domain::fingerprint::hex;
 use crate::domain::indicator::Indicator;
 use crate::error::{Failure, Result};
 
@@ -71,7 +72,7 @@ pub(super) fn check_with(
         duplicates: repeats.same.len() as u64,
         largest_row,
         warnings: merged(&walk, &repeats.same).into_iter().collect(),
-        digest: hex(walk.prefixes().last()),
+        digest: walk.prefixes().last().map(|digest| hex(digest)).unwrap_or_default(),
     };
     Ok(Checked {
         summary,
@@ -245,11 +246,4 @@ fn merged(walk: &Walk, repeats: &[Repeat]) -> Option<String> {
     };
     (!repeats.is_empty())
         .then(|| format!("{} duplicate row{s} merged: {}{more}", repeats.len(), examples.join(", ")))
-}
-
-fn hex(prefix: Option<&Prefix>) -> String {
-    prefix.into_iter().flatten().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

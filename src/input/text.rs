@@ -3,6 +3,7 @@
 
 use std::io::{self, BufRead, Read};
 
+use memchr::{memchr_iter, memrchr};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
@@ -162,7 +163,7 @@ impl<R: Read> BufRead for Text<R> {
         let eaten = &self.buffer[self.start..end];
         let lines = newlines(eaten);
         if lines > 0 {
-            let last = eaten.iter().rposition(|&byte| byte == b'\n').unwrap_or(0);
+            let last = memrchr(b'\n', eaten).unwrap_or(0);
             self.line += lines;
             self.line_offset = self.offset + last as u64 + 1;
         }
@@ -181,9 +182,8 @@ impl<R: Read> Read for Text<R> {
     }
 }
 
-#[expect(clippy::naive_bytecount, reason = "the compiler vectorises it, and it is not the bottleneck")]
 fn newlines(bytes: &[u8]) -> u64 {
-    bytes.iter().filter(|&&byte| byte == b'\n').count() as u64
+    memchr_iter(b'\n', bytes).count() as u64
 }
 
 #[cfg(test)]

@@ -1,11 +1,18 @@
 //! What one result and one failure look like in a file. Pure.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::Format;
 use crate::domain::indicator::Indicator;
 use crate::domain::outcome::{Classification, Failed, FailureClass, Usage};
+
+/// Columns of a CSV that are no labels.
+const AROUND_LABELS: usize = 16;
+/// Bytes of most lines of a CSV.
+const LINE: usize = 512;
 
 /// Where a result comes from.
 #[derive(Debug, Clone, Copy)]
@@ -59,7 +66,7 @@ pub(super) fn result(
     match format {
         Format::Jsonl => jsonl(out, from, indicator, classification),
         Format::Csv => {
-            csv_line(out, &csv_cells(fields, from, indicator, classification));
+            csv_line(out, csv_cells(fields, from, indicator, classification));
             Ok(())
         }
     }
@@ -110,51 +117,53 @@ pub(super) fn csv_header(out: &mut Vec<u8>, fields: &[String]) {
         "classified_at",
         "extra",
     ];
-    let cells: Vec<String> =
-        before.chain(fields.iter().map(String::as_str)).chain(after).map(str::to_owned).collect();
-    csv_line(out, &cells);
+    csv_line(out, before.chain(fields.iter().map(String::as_str)).chain(after));
 }
 
 /// The cells of one result, in the header's order.
-fn csv_cells(
+fn csv_cells<'a>(
     fields: &[String],
-    from: Provenance<'_>,
-    indicator: &Indicator,
-    classification: &Classification,
-) -> Vec<String> {
-    let mut cells = vec![tame(&indicator.id), tame(&indicator.name)];
+    from: Provenance<'a>,
+    indicator: &'a Indicator,
+    classification: &'a Classification,
+) -> Vec<Cow<'a, str>> {
+    let text = |text: &'a Option<String>| text.as_deref().map(tame).unwrap_or_default();
+    let usage = classification.usage.as_ref();
+    let number =
+        |pick: fn(&Usage) -> u64| usage.map(|usage| pick(usage).to_string().into()).unwrap_or_default();
+    let mut cells = Vec::with_capacity(fields.len() + AROUND_LABELS);
+    cells.extend([tame(&indicator.id), tame(&indicator.name)]);
     cells.extend(fields.iter().map(|field| match classification.labels.get(field) {
         Some(Value::String(text)) => tame(text),
-        Some(other) => other.to_string(),
-        None => String::new(),
+        Some(other) => other.to_string().into(),
+        None => Cow::default(),
     }));
-    cells.push(classification.confidence.to_string());
-    cells.push(classification.reasoning.as_deref().map(tame).unwrap_or_default());
-    cells.push(tame(&classification.provider));
-    cells.push(classification.model.as_deref().map(tame).unwrap_or_default());
-    cells.push(tame(&classification.taxonomy));
-    let usage = classification.usage.as_ref();
-    let number = |pick: fn(&Usage) -> u64| usage.map(|usage| pick(usage).to_string()).unwrap_or_default();
-    cells.push(number(|usage| usage.requests));
-    cells.push(number(|usage| usage.input_tokens));
-    cells.push(number(|usage| usage.cached_tokens));
-    cells.push(number(|usage| usage.output_tokens));
-    cells.push(usage.and_then(|usage| usage.cost_usd).map(|cost| cost.to_string()).unwrap_or_default());
-    cells.push(from.batch.to_string());
-    cells.push(tame(from.node));
-    cells.push(classification.classified_at.clone());
-    cells.push(if indicator.extra.is_empty() {
-        String::new()
-    } else {
-        serde_json::to_string(&indicator.extra).unwrap_or_default()
-    });
+    cells.extend([
+        classification.confidence.to_string().into(),
+        text(&classification.reasoning),
+        tame(&classification.provider),
+        text(&classification.model),
+        tame(&classification.taxonomy),
+        number(|usage| usage.requests),
+        number(|usage| usage.input_tokens),
+        number(|usage| usage.cached_tokens),
+        number(|usage| usage.output_tokens),
+        usage.and_then(|usage| usage.cost_usd).map(|cost| cost.to_string().into()).unwrap_or_default(),
+        from.batch.to_string().into(),
+        tame(from.node),
+        classification.classified_at.as_str().into(),
+        match &indicator.extra {
+            none if none.is_empty() => Cow::default(),
+            extra => serde_json::to_string(extra).unwrap_or_default().into(),
+        },
+    ]);
     cells
 }
 
 /// Keeps a spreadsheet from running a cell as a formula: text that begins like one gets an apostrophe in front
 /// (OWASP, "CSV Injection").
-fn tame(text: &str) -> String {
-    if text.starts_with(FORMULA) { format!("'{text}") } else { text.to_owned() }
+fn tame(text: &str) -> Cow<'_, str> {
+    if text.starts_with(FORMULA) { format!("'{text}").into() } else { text.into() }
 }
 
 /// How a formula begins.
@@ -165,10 +174,14 @@ pub(super) fn untamed(cell: &str) -> &str {
     cell.strip_prefix('\'').filter(|text| text.starts_with(FORMULA)).unwrap_or(cell)
 }
 
-fn csv_line(out: &mut Vec<u8>, cells: &[String]) {
-    let mut writer = csv::Writer::from_writer(&mut *out);
+fn csv_line(out: &mut Vec<u8>, cells: impl IntoIterator<Item = impl AsRef<str>>) {
+    // A writer clears its buffer first, so one for a line is small.
+    let mut writer = csv::WriterBuilder::new().buffer_capacity(LINE).from_writer(&mut *out);
     // Writing to memory cannot fail, and a single record cannot have unequal lengths.
-    let _infallible = writer.write_record(cells);
+    for cell in cells {
+        let _infallible = writer.write_field(cell.as_ref());
+    }
+    let _infallible = writer.write_record(None::<&[u8]>);
     let _infallible = writer.flush();
 }
 

@@ -14,12 +14,13 @@ mod spec;
 mod text;
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
 use sha2::{Digest, Sha256};
+
+use crate::domain::fingerprint::hex;
 
 pub use self::error::Error;
 pub use self::field::{Choice, Fallback, Field, Kind, Pattern};
@@ -27,6 +28,8 @@ pub use self::rules::{Answer, Rules};
 
 use self::plan::Plan;
 use self::spec::Spec;
+
+const ECONOMIC: &str = include_str!("../../taxonomies/economic.toml");
 
 /// Bytes of the digest that are shown. 128 bits tell taxonomies apart and still fit a line.
 const DIGEST_BYTES: usize = 16;
@@ -39,21 +42,28 @@ pub struct Taxonomy {
     instructions: String,
     digest: String,
     fields: Vec<Field>,
-    plan: Plan,
+    plan: OnceLock<Plan>,
 }
 
 impl Taxonomy {
     /// The built-in taxonomy of economic indicators.
     pub fn economic() -> &'static Self {
-        static ECONOMIC: LazyLock<Taxonomy> = LazyLock::new(|| {
-            Taxonomy::parse(include_str!("../../taxonomies/economic.toml"))
-                .unwrap_or_else(|error| panic!("the built-in taxonomy is broken: {error}"))
+        static BUILT_IN: LazyLock<Taxonomy> = LazyLock::new(|| match Taxonomy::outline(ECONOMIC) {
+            Ok((taxonomy, _)) => taxonomy,
+            Err(error) => broken(&error),
         });
-        &ECONOMIC
+        &BUILT_IN
     }
 
     /// Reads a taxonomy and checks that it agrees with itself.
     pub fn parse(text: &str) -> Result<Self, Error> {
+        let (taxonomy, spec) = Self::outline(text)?;
+        let plan = Plan::new(&spec, &taxonomy.fields, text)?;
+        Ok(Self { plan: plan.into(), ..taxonomy })
+    }
+
+    /// Everything but the rules.
+    fn outline(text: &str) -> Result<(Self, Spec), Error> {
         let spec: Spec = toml::from_str(text).map_err(|error| Error::syntax(text, &error))?;
         let named =
             |name: &str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
@@ -63,11 +73,15 @@ impl Taxonomy {
                 "letters, digits and hyphens only, because it becomes `name@version`",
             ));
         }
-        let fields = fields(&spec, text)?;
-        let plan = Plan::new(&spec, &fields, text)?;
-        let digest = digest(&spec)?;
-        let Spec { name, version, instructions, .. } = spec;
-        Ok(Self { name, version, instructions, digest, fields, plan })
+        let taxonomy = Self {
+            name: spec.name.clone(),
+            version: spec.version,
+            instructions: spec.instructions.clone(),
+            digest: digest(&spec)?,
+            fields: fields(&spec, text)?,
+            plan: OnceLock::new(),
+        };
+        Ok((taxonomy, spec))
     }
 
     /// Reads a taxonomy file.
@@ -99,9 +113,19 @@ impl Taxonomy {
         &self.instructions
     }
 
+    /// The rules. A file's are checked when it is read; the built-in ones are known to be right, and compiling their
+    /// patterns takes longer than all else a client does before its first row.
     fn plan(&self) -> &Plan {
-        &self.plan
+        self.plan.get_or_init(|| {
+            let built_in = Self::outline(ECONOMIC);
+            let plan = built_in.and_then(|(own, spec)| Plan::new(&spec, &own.fields, ECONOMIC));
+            plan.unwrap_or_else(|error| broken(&error))
+        })
     }
+}
+
+fn broken(error: &Error) -> ! {
+    panic!("the built-in taxonomy is broken: {error}")
 }
 
 fn fields(spec: &Spec, text: &str) -> Result<Vec<Field>, Error> {
@@ -125,12 +149,7 @@ fn fields(spec: &Spec, text: &str) -> Result<Vec<Field>, Error> {
 /// Keys are sorted and order is kept where it means something, so equal content has equal bytes.
 fn digest(spec: &Spec) -> Result<String, Error> {
     let canonical = serde_json::to_vec(spec).map_err(|error| Error::invalid("content", error.to_string()))?;
-    let hash = Sha256::digest(&canonical);
-    Ok(hash.iter().take(DIGEST_BYTES).fold(String::new(), |mut hex, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    }))
+    Ok(hex(&Sha256::digest(&canonical)[..DIGEST_BYTES]))
 }
 
 #[cfg(test)]

@@ -5,7 +5,12 @@
 //! Texts come here in lower case and without accents; patterns work on bytes, where `\b` and `\w` are those of
 //! ASCII. A Unicode `\b` would send every text with a letter beyond ASCII to an engine a hundred times slower.
 
-use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder, SetMatches};
+use std::error::Error as _;
+
+use regex::bytes::{RegexSet, RegexSetBuilder, SetMatches};
+use regex_automata::nfa::thompson::pikevm::PikeVM;
+use regex_automata::nfa::thompson::{self, BuildError, Compiler, WhichCaptures};
+use regex_automata::util::syntax;
 
 use super::text::{Case, Column, assemble, fold_pattern};
 use crate::domain::indicator::Indicator;
@@ -13,6 +18,9 @@ use crate::domain::indicator::Indicator;
 /// Patterns searched in one pass. The states of an automaton multiply with its patterns: all of them in one would
 /// be rebuilt all the time (measured on 159 patterns and real names: 88 µs a row, against 3 µs in parts).
 const PATTERNS_A_PASS: usize = 32;
+
+/// Largest compiled pattern; what the `regex` crate allows all patterns of a pass together.
+const PATTERN_BYTES: usize = 10 << 20;
 
 /// States of one automaton are kept up to this size, per thread.
 const AUTOMATON_BYTES: usize = 8 << 20;
@@ -24,21 +32,31 @@ pub(super) struct Text {
     pub(super) patterns: Vec<String>,
 }
 
-/// Compiles one pattern alone, which gives a better message than the set does.
+/// Judges one pattern alone, which gives a better message than the set does. It is not made ready to search: with all that
+/// makes a search fast that takes ten times as long, and is done once, for the set.
 pub(super) fn check(pattern: &str) -> Result<(), String> {
-    let regex: Regex = RegexBuilder::new(&fold_pattern(pattern))
-        .unicode(false)
-        .case_insensitive(true)
-        .build()
+    let nfa = Compiler::new()
+        .syntax(syntax::Config::new().unicode(false).utf8(false).case_insensitive(true))
+        .configure(
+            thompson::Config::new()
+                .utf8(false)
+                .which_captures(WhichCaptures::None)
+                .nfa_size_limit(Some(PATTERN_BYTES)),
+        )
+        .build(&fold_pattern(pattern))
         .map_err(|error| explained(&error))?;
-    if regex.is_match(b"") {
+    let matcher = PikeVM::new_from_nfa(nfa).map_err(|error| explained(&error))?;
+    if matcher.is_match(&mut matcher.create_cache(), "") {
         return Err(format!("`{pattern}` matches every text"));
     }
     Ok(())
 }
 
-fn explained(error: &regex::Error) -> String {
-    let text = error.to_string();
+fn explained(error: &BuildError) -> String {
+    if let Some(limit) = error.size_limit() {
+        return format!("the compiled pattern exceeds the size limit of {limit} bytes");
+    }
+    let text = error.source().map_or_else(|| error.to_string(), ToString::to_string);
     if text.contains("Unicode not allowed") {
         return format!("{text}\nletters beyond ASCII cannot stand in [ ]; write (?:€|£) instead");
     }

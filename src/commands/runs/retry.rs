@@ -7,6 +7,7 @@ use super::super::job::{self, Job};
 use super::super::{signals, target};
 use crate::cli::Global;
 use crate::cli::runs::RetryArgs;
+use crate::domain::batch::RunOptions;
 use crate::domain::outcome::FailureClass;
 use crate::domain::stats::RunStats;
 use crate::engine::counts;
@@ -45,6 +46,8 @@ pub(super) async fn run(global: &Global, runs: &Runs, args: &RetryArgs, ui: Ui) 
             failed: kept.map(|(class, number)| (*class, *number)).collect(),
             input: parent.folder.spec.counts(),
         }),
+        // The client looks after them, whoever looked after the others.
+        options: RunOptions { detached: false, ..parent.folder.spec.options.clone() },
         limits: Limits { max_failures: None, max_cost_usd: None, ..parent.folder.spec.limits },
         ..parent.folder.spec.clone()
     };

@@ -161,7 +161,7 @@ fn calls(found: &Found, verdict: &mut Verdict) {
 fn complain(what: &str, ids: &[&str], verdict: &mut Verdict) {
     if !ids.is_empty() {
         let named = ids.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
-        verdict.violations.push(format!("{} rows {what}: {named}", ids.len()));
+        verdict.violations.push(format!("rows {what}: {} ({named})", ids.len()));
     }
 }
 
@@ -195,7 +195,13 @@ pub(crate) fn same_lines(expected: &str, found: &str) -> Vec<String> {
         return Vec::new();
     }
     let first = expected.iter().zip(&found).find(|(expected, found)| expected != found);
-    let shown = first.map_or_else(String::new, |(expected, found)| format!("\n  {expected}\n  {found}"));
+    let shown = first.map_or_else(String::new, |(expected, found)| {
+        let same =
+            expected.chars().zip(found.chars()).take_while(|(expected, found)| expected == found).count();
+        let from_there =
+            |line: &str| line.chars().skip(same.saturating_sub(40)).take(100).collect::<String>();
+        format!("\n  {}\n  {}", from_there(expected), from_there(found))
+    });
     vec![format!(
         "{} lines, and {} in an undisturbed run; first difference:{shown}",
         found.len(),

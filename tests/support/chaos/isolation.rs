@@ -106,6 +106,13 @@ impl Network {
     }
 }
 
+/// Whether a cut has held anything back so far.
+pub(super) fn any_held_back() -> bool {
+    let listed = Command::new("nft").args(["list", "chain", "inet", "chaos", "cut"]).output().expect("nft");
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    listed.contains("counter packets") && !listed.contains("counter packets 0 ")
+}
+
 /// Connections from one node to another, by their numbers from 1.
 fn mark(from: u32, to: u32) -> u32 {
     from * 10 + to
@@ -113,16 +120,6 @@ fn mark(from: u32, to: u32) -> u32 {
 
 /// A network that is cut.
 pub(super) struct Cut;
-
-impl Cut {
-    /// Whether anything was held back so far.
-    pub(super) fn was_felt(&self) -> bool {
-        let listed =
-            Command::new("nft").args(["list", "chain", "inet", "chaos", "cut"]).output().expect("nft");
-        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-        listed.contains("counter packets") && !listed.contains("counter packets 0 ")
-    }
-}
 
 impl Drop for Cut {
     fn drop(&mut self) {
@@ -155,7 +152,7 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        tool("umount", [&self.0]).expect("nobody uses the disk");
+        tool("umount", ["--lazy".as_ref(), self.0.as_os_str()]).expect("no small disk any more");
     }
 }
 

@@ -53,30 +53,29 @@ pub(crate) fn table(rounds: &[Round]) -> String {
 fn line(text: &mut String, fault: Fault, rounds: &[&Round]) {
     let title = fault.title();
     let measured: Vec<&Measured> = rounds.iter().filter_map(|round| round.result.as_ref().ok()).collect();
-    let written = match rounds.iter().find_map(|round| round.result.as_ref().err()) {
-        Some(NotRun(reason)) => writeln!(text, "| {title} | not run: {reason} | | | | | | | | |"),
-        None => {
-            let sum = |of: fn(&Measured) -> usize| measured.iter().map(|round| of(round)).sum::<usize>();
-            let most = |of: fn(&Measured) -> Option<Duration>| {
-                let longest = measured.iter().filter_map(|round| of(round)).max();
-                longest.map_or_else(|| "–".to_owned(), |time| format!("{:.1} s", time.as_secs_f64()))
-            };
-            let stall = most(|round| Some(round.stall).filter(|stall| !stall.is_zero()));
-            writeln!(
-                text,
-                "| {title} | {} | {} | {} | {} | {} | {} | {stall} | {} | {} |",
-                measured.len(),
-                sum(|round| round.rows),
-                sum(|round| round.lost),
-                sum(|round| round.duplicated),
-                sum(|round| round.repeated),
-                sum(|round| round.at_risk),
-                most(|round| round.told),
-                most(|round| round.back),
-            )
-        }
+    if let Some(NotRun(reason)) = rounds.iter().find_map(|round| round.result.as_ref().err()) {
+        writeln!(text, "| {title} | not run: {reason} | | | | | | | | |").expect("memory to write to");
+        return;
+    }
+    let sum = |of: fn(&Measured) -> usize| measured.iter().map(|round| of(round)).sum::<usize>();
+    let most = |of: fn(&Measured) -> Option<Duration>| {
+        let longest = measured.iter().filter_map(|round| of(round)).max();
+        longest.map_or_else(|| "–".to_owned(), |time| format!("{:.1} s", time.as_secs_f64()))
     };
-    written.expect("memory to write to");
+    writeln!(
+        text,
+        "| {title} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+        measured.len(),
+        sum(|round| round.rows),
+        sum(|round| round.lost),
+        sum(|round| round.duplicated),
+        sum(|round| round.repeated),
+        sum(|round| round.at_risk),
+        most(|round| Some(round.stall).filter(|stall| !stall.is_zero())),
+        most(|round| round.told),
+        most(|round| round.back),
+    )
+    .expect("memory to write to");
 }
 
 /// Everything that must not be, with what to type to see it again.

@@ -4,7 +4,11 @@
 //! Knows no taxonomy: what it answers follows from the schema it was sent. Base URLs: `/` for OpenAI and Anthropic (their
 //! paths differ), `/compatible` for a server that knows `max_tokens` and needs no key.
 
-#![allow(dead_code, reason = "each target uses its own part; `expect` would fail in one that uses all of it")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each target uses its own part; `expect` would fail in one that uses all of it"
+)]
 
 mod answer;
 mod dialect;
@@ -19,10 +23,6 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-#[allow(
-    unused_imports,
-    reason = "each target uses its own part; `expect` would fail in one that uses all of it"
-)]
 pub(crate) use fault::{Fault, Plan, RetryAfter};
 
 /// The key it wants.

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::super::arena::NODES;
+use super::super::isolation::any_held_back;
 use super::Scene;
 
 pub(super) fn strike(scene: &mut Scene<'_>) {
@@ -12,7 +13,7 @@ pub(super) fn strike(scene: &mut Scene<'_>) {
     let cut = scene.arena.network.as_ref().expect("a network of our own").cut(node);
     scene.cut_off(Instant::now());
     scene.hold(2_000..8_000);
-    if !cut.was_felt() {
+    if !any_held_back() {
         scene.violations.push("the network was cut, and no packet was held back".into());
     }
     drop(cut);

@@ -1,0 +1,24 @@
+-- For wrk: one ingress call per indicator, each with an idempotency key of its own. Arguments: the indicators as JSON Lines,
+-- the taxonomy's digest, and a word that makes the keys fresh.
+local threads = 0
+
+function setup(thread)
+  thread:set("number", threads)
+  threads = threads + 1
+end
+
+function init(args)
+  rows = {}
+  for line in io.lines(args[1]) do
+    rows[#rows + 1] = line
+  end
+  head = '{"provider":"rules","taxonomy":"' .. args[2] .. '","at":"2026-01-01T00:00:00Z","origin":"wrk","indicator":'
+  key = args[3] .. "." .. number .. "."
+  count = 0
+end
+
+function request()
+  count = count + 1
+  local headers = { ["content-type"] = "application/json", ["idempotency-key"] = key .. count }
+  return wrk.format("POST", nil, headers, head .. rows[(count - 1) % #rows + 1] .. "}")
+end

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# On one three-node cluster, in turns: `classify --mode max` from file to file, the bare driver (`examples/bare_driver.rs`)
+# on the same batches, and one ingress call per indicator (wrk, the nodes side by side). Prints the speed of each in every
+# round and the medians of the ratios, which are what can be compared with another machine.
+#
+#   benches/paired.sh               # needs wrk, and a release build
+#   PUBLISH=1 benches/paired.sh     # and writes the table into docs/performance.md
+#
+# PAIRS (default 5), ROWS (default 20000) and CONNECTIONS (of wrk to each node, default 64) can be set.
+set -euo pipefail
+cd "$(dirname "$0")"
+. support/cluster.sh
+command -v wrk >/dev/null || { echo "no wrk: apt-get install wrk" >&2; exit 1; }
+cargo build --quiet --locked --release --example bare_driver
+pairs=${PAIRS:-5} rows=${ROWS:-20000} connections=${CONNECTIONS:-64}
+indicators "$rows" >"$work/input.jsonl"
+start
+mapfile -t nodes < <(ingress)
+digest=$("$binary" cluster status --json --name bench |
+  python3 -c 'import json, sys; print(json.load(sys.stdin)["nodes"][0]["service"]["taxonomy_digest"])')
+
+per_second() { python3 -c 'import sys; print(f"{int(sys.argv[1]) / float(sys.argv[2]):.0f}")' "$rows" "$1"; }
+
+classify() { # -> indicators/s, from the start of the process to its end
+  local begin=$EPOCHREALTIME
+  job -o "$work/out.jsonl" "$work/input.jsonl" >/dev/null
+  per_second "$(python3 -c 'import sys; print(float(sys.argv[2]) - float(sys.argv[1]))' "$begin" "$EPOCHREALTIME")"
+}
+
+bare() { # -> indicators/s, from the first batch to the last output
+  per_second "$("$examples/bare_driver" "${nodes[@]/#/--ingress=}" "$work/input.jsonl")"
+}
+
+one_call_each() { # ROUND -> indicators/s of all nodes
+  local pids=()
+  for node in "${!nodes[@]}"; do
+    wrk -t1 "-c$connections" -d10s --timeout 10s -s benches/one_call_each.lua "${nodes[$node]}/restate/call/Classifier/classify" \
+      -- "$work/input.jsonl" "$digest" "wrk.$1.$node" >"$work/wrk.$node" &
+    pids+=($!)
+  done
+  wait "${pids[@]}"
+  if grep -E 'Non-2xx|Socket errors' "$work"/wrk.* >&2; then
+    exit 1
+  fi
+  awk '/Requests\/sec/ { total += $2 } END { printf "%.0f\n", total }' "$work"/wrk.*
+}
+
+for ((round = 1; round <= pairs; round++)); do
+  # Each goes first in turn: the cluster holds more with every run.
+  if ((round % 2)); then
+    a=$(classify)
+    b=$(bare)
+  else
+    b=$(bare)
+    a=$(classify)
+  fi
+  c=$(one_call_each "$round")
+  echo "$a $b $c" | tee -a "$work/results" >&2
+done
+python3 - "$work/results" <<'PY' | publish benches/paired.sh
+import statistics, sys
+rows = [[float(cell) for cell in line.split()] for line in open(sys.argv[1])]
+print("| indicators/s | `classify --mode max` | bare driver | one call each | of the bare driver | of one call each |")
+print("|---|---|---|---|---|---|")
+for number, (a, b, c) in enumerate(rows, 1):
+    print(f"| round {number} | {a:.0f} | {b:.0f} | {c:.0f} | {a / b:.2f} | {a / c:.2f} |")
+a, b, c = (statistics.median(column) for column in zip(*rows))
+driver, each = (statistics.median(row[0] / row[other] for row in rows) for other in (1, 2))
+print(f"| median | {a:.0f} | {b:.0f} | {c:.0f} | **{driver:.2f}** | **{each:.2f}** |")
+PY

@@ -1,0 +1,119 @@
+//! The least that can drive the service: what `classify --mode max` is measured against (`benches/paired.sh`).
+//!
+//! It sends the same batches to the same service over the same nodes and polls for their output. While its clock runs it reads no
+//! input and no answer, writes nothing, keeps no count, and has no answer to any fault: it ends at the first one.
+
+#![expect(clippy::print_stdout, reason = "the time it took is what it is for")]
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use classify::domain::batch::{BatchRequest, BatchResponse, RunOptions};
+use classify::domain::indicator::Indicator;
+use classify::domain::method::Method;
+use classify::domain::outcome::Outcome;
+use classify::input::{self, Row, Source};
+use classify::restate::names::{BATCH_RUN, BATCH_WORKFLOW};
+use classify::taxonomy::Taxonomy;
+use classify::tls;
+use reqwest::{Client, StatusCode};
+use serde_json::Value;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+#[derive(Parser)]
+struct Args {
+    /// A table, as for `classify`.
+    input: PathBuf,
+    /// Ingress of each node.
+    #[arg(long, required = true)]
+    ingress: Vec<String>,
+    #[arg(long, default_value_t = 50)]
+    batch_size: usize,
+    /// Most unfinished indicators at once.
+    #[arg(long, default_value_t = 2_000)]
+    max_in_flight: usize,
+    /// Pause between two polls of a batch.
+    #[arg(long, default_value_t = 100)]
+    poll_ms: u64,
+}
+
+type Outcomes = Result<Vec<u8>, Box<dyn Error + Send + Sync>>;
+
+#[tokio::main(worker_threads = 2)]
+async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
+    let args = Args::parse();
+    let run = ulid::Ulid::generate().to_string();
+    let options = RunOptions {
+        method: Method::rules(),
+        taxonomy: Taxonomy::economic().digest().to_owned(),
+        nonce: Some(run.clone()),
+        detached: false,
+    };
+    let nodes: Vec<(Client, &str)> = args
+        .ingress
+        .iter()
+        .map(|url| Ok((client()?, url.as_str())))
+        .collect::<Result<_, reqwest::Error>>()?;
+    let checked =
+        input::check(&[Source::from(args.input)], &input::Options::default(), input::Keys::random())?;
+    let rows: Vec<Indicator> = checked
+        .rows()
+        .filter_map(|row| match row {
+            Ok(Row::Valid(indicator)) => Some(indicator),
+            _ => None,
+        })
+        .collect();
+
+    let start = Instant::now();
+    let room = Arc::new(Semaphore::new(args.max_in_flight / args.batch_size));
+    let mut batches: JoinSet<Outcomes> = JoinSet::new();
+    for (index, chunk) in rows.chunks(args.batch_size).enumerate() {
+        let place = Arc::clone(&room).acquire_owned().await?;
+        let request = BatchRequest { options: options.clone(), indicators: chunk.to_vec() };
+        let body = serde_json::to_vec(&request)?;
+        let (client, url) = &nodes[index % nodes.len()];
+        let batch = carry(client.clone(), (*url).to_owned(), format!("{run}.{index}"), body, args.poll_ms);
+        batches.spawn(async move {
+            let outcomes = batch.await;
+            drop(place);
+            outcomes
+        });
+    }
+    let bodies: Vec<Vec<u8>> = batches.join_all().await.into_iter().collect::<Result<_, _>>()?;
+    let elapsed = start.elapsed();
+
+    let mut classified = 0;
+    for body in bodies {
+        let response: BatchResponse = serde_json::from_slice(&body)?;
+        classified +=
+            response.outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Classified(_))).count();
+    }
+    assert_eq!(classified, rows.len(), "not all were classified");
+    println!("{:.3}", elapsed.as_secs_f64());
+    Ok(())
+}
+
+fn client() -> reqwest::Result<Client> {
+    tls::client().http2_prior_knowledge().tcp_nodelay(true).no_proxy().build()
+}
+
+/// Submits a batch and polls until its output is there.
+async fn carry(client: Client, url: String, key: String, body: Vec<u8>, poll_ms: u64) -> Outcomes {
+    let submit = format!("{url}/restate/send/{BATCH_WORKFLOW}/{key}/{BATCH_RUN}");
+    let answer = client.post(submit).header("content-type", "application/json").body(body).send().await?;
+    let accepted: Value = answer.error_for_status()?.json().await?;
+    let output = format!("{url}/restate/output/{}", accepted["invocationId"].as_str().unwrap_or_default());
+    loop {
+        tokio::time::sleep(Duration::from_millis(poll_ms)).await;
+        let response = client.get(&output).send().await?;
+        match response.status() {
+            StatusCode::OK => return Ok(response.bytes().await?.to_vec()),
+            status if status.as_u16() == 470 => {} // Not ready.
+            status => return Err(format!("{output}: {status}").into()),
+        }
+    }
+}
