@@ -28,7 +28,7 @@ pub(crate) fn classifies_every_row_once(world: &mut World) {
     jsonschema::validate(&schema, &report).unwrap_or_else(|error| panic!("{error}: {report:#}"));
     assert_eq!(
         report["totals"],
-        json!({"indicators": 300, "succeeded": 300, "failed": 0, "pending": 0, "reused": 0})
+        json!({"indicators": 300, "succeeded": 300, "failed": 0, "pending": 0, "reused": 0, "carried": 0})
     );
     // Strict round robin: 60 batches, 20 for each node.
     for node in report["nodes"].as_array().expect("nodes") {
