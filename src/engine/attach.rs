@@ -2,6 +2,7 @@
 //!
 //! Owns nothing: the run lives in the cluster. What it cannot see itself is told to it here: a batch that was killed cannot say so.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -54,6 +55,7 @@ pub async fn find(nodes: &[Ingress], run_id: &str) -> Result<Option<Progress>> {
 /// As [`order`]; a cluster that does not answer is waited for a minute.
 pub async fn follow(nodes: &[Ingress], run_id: &str, mut tell: impl FnMut(&Progress)) -> Result<Progress> {
     let (mut finished, mut moved) = (0, Instant::now());
+    let mut missing = BTreeSet::new();
     loop {
         let progress = ask(nodes, run_id, Order::Show, PATIENCE).await?;
         tell(&progress);
@@ -63,7 +65,7 @@ pub async fn follow(nodes: &[Ingress], run_id: &str, mut tell: impl FnMut(&Progr
         if progress.finished() != finished || progress.under_way.is_empty() {
             (finished, moved) = (progress.finished(), Instant::now());
         } else if moved.elapsed() > STANDSTILL {
-            look_after(nodes, run_id, &progress).await?;
+            missing = look_after(nodes, run_id, &progress, &missing).await?;
             moved = Instant::now();
         }
         sleep(PERIOD).await;
@@ -75,22 +77,40 @@ async fn ask(nodes: &[Ingress], run_id: &str, order: Order, patience: Duration) 
     on_any(nodes, 0, patience, asked).await.map_err(|error| explain(&error, run_id))
 }
 
-/// Tells the run of batches under way that ended without a word.
-async fn look_after(nodes: &[Ingress], run_id: &str, progress: &Progress) -> Result<()> {
+/// Tells the run of batches under way that ended without a word. Returns those that the cluster does not know although the
+/// service answers: who is among the `missing` of the last look as well was killed before its time had come. (A page that has yet to submit
+/// them does so within seconds.)
+async fn look_after(
+    nodes: &[Ingress],
+    run_id: &str,
+    progress: &Progress,
+    missing: &BTreeSet<u64>,
+) -> Result<BTreeSet<u64>> {
+    let explain = |error: Error| explain(&error, run_id);
+    let serves = on_any(nodes, 0, Duration::ZERO, async |node: &Ingress| node.service_info(TIMEOUT).await)
+        .await
+        .is_ok();
+    let mut unknown = BTreeSet::new();
     for &batch in progress.under_way.iter().take(SOME) {
         let key = BatchKey { run_id: run_id.to_owned(), index: batch };
         let output = async |node: &Ingress| node.batch_output(&key, TIMEOUT).await;
-        let output = on_any(nodes, 0, PATIENCE, output).await.map_err(|error| explain(&error, run_id))?;
-        if let Output::Ended { message, .. } = output {
-            let failed = Failed::new(FailureClass::Cancelled, message, 1, key.to_string());
-            let outcomes =
-                vec![Outcome::Failed(failed); usize::try_from(progress.plan.rows(batch)).unwrap_or(0)];
-            let report = Report { batch, tally: Tally::of(&outcomes, &key.to_string()) };
-            let told = async |node: &Ingress| node.report_batch(run_id, &report, TIMEOUT).await;
-            on_any(nodes, 0, PATIENCE, told).await.map_err(|error| explain(&error, run_id))?;
-        }
+        let message = match on_any(nodes, 0, PATIENCE, output).await.map_err(explain)? {
+            Output::Ended { message, .. } => message,
+            Output::Unknown if serves && !missing.contains(&batch) => {
+                unknown.insert(batch);
+                continue;
+            }
+            Output::Unknown if serves => "killed before it began".to_owned(),
+            _ => continue,
+        };
+        let failed = Failed::new(FailureClass::Cancelled, message, 1, key.to_string());
+        let rows = usize::try_from(progress.plan.rows(batch)).unwrap_or(0);
+        let report =
+            Report { batch, tally: Tally::of(&vec![Outcome::Failed(failed); rows], &key.to_string()) };
+        let told = async |node: &Ingress| node.report_batch(run_id, &report, TIMEOUT).await;
+        on_any(nodes, 0, PATIENCE, told).await.map_err(explain)?;
     }
-    Ok(())
+    Ok(unknown)
 }
 
 fn explain(error: &Error, run_id: &str) -> Failure {
