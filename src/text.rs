@@ -1,6 +1,14 @@
 //! Text from outside made safe to show: indicator names, model answers, server messages.
 //!
-//! Owns escaping for terminals and small number formats. CSV and JSON escape for themselves.
+//! Owns escaping for terminals, paths as people type them, and small number formats. CSV and JSON escape for themselves.
+
+use std::path::{Path, PathBuf};
+
+/// A path as a person in this folder would type it.
+pub fn from_here(path: &Path) -> PathBuf {
+    let here = std::env::current_dir().unwrap_or_default();
+    path.strip_prefix(&here).unwrap_or(path).to_owned()
+}
 
 /// Replaces control characters (terminal escapes, line breaks, bidirectional overrides) so that hostile text can
 /// neither move the cursor, fake a second line nor reorder what is shown.

@@ -12,6 +12,7 @@ use crate::output::{self, Destination, FinishedFiles, Sink};
 use crate::report::{self, Frame, RunReport};
 use crate::restate::ingress::Ingress;
 use crate::shutdown::{Level, Shutdown};
+use crate::text;
 use crate::throttle::{Pace, Rate};
 use crate::ui::Ui;
 use crate::ui::progress::Progress;
@@ -197,8 +198,7 @@ pub(super) fn tell(report: &RunReport, json: bool, ui: Ui) -> Result<()> {
 
 /// The report with paths as a person in this folder would type them.
 pub(super) fn from_here(report: &RunReport) -> RunReport {
-    let here = std::env::current_dir().unwrap_or_default();
-    let short = |path: &PathBuf| path.strip_prefix(&here).unwrap_or(path).to_owned();
+    let short = |path: &PathBuf| text::from_here(path);
     let (output, failures) = (report.output.as_ref().map(short), report.failures.as_ref().map(short));
     RunReport { output, failures, ..report.clone() }
 }

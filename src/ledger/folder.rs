@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Serialize;
 use ulid::Ulid;
@@ -17,6 +18,9 @@ use crate::lock::{self, Lock};
 
 /// What stands for the youngest run.
 const LATEST: &str = "latest";
+
+/// Age from which a folder without a run is nobody's work in progress.
+const ABANDONED: Duration = Duration::from_mins(1);
 
 /// All runs below one home folder.
 #[derive(Debug, Clone)]
@@ -81,6 +85,7 @@ impl Runs {
         fill: impl FnOnce(&Path) -> io::Result<()>,
         stats: &mut RunStats,
     ) -> Result<Opened> {
+        self.sweep();
         let path = self.path(&spec.run_id);
         let make = || -> io::Result<Option<Lock>> {
             let lock = Lock::try_take(&path.join("lock"))?;
@@ -94,6 +99,21 @@ impl Runs {
             Err(error) => {
                 let _nothing_to_remove = fs::remove_dir_all(&path);
                 Err(cannot("write", &path, &error).hint("choose another folder with `--home DIR`"))
+            }
+        }
+    }
+
+    /// Removes what processes left that died before their run existed.
+    fn sweep(&self) {
+        let is_old = |path: &Path| {
+            let made = fs::metadata(path).and_then(|found| found.modified());
+            made.is_ok_and(|made| made.elapsed().is_ok_and(|age| age > ABANDONED))
+        };
+        for entry in fs::read_dir(&self.root).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let is_run = path.join("run.json").exists() || lock::is_held(&path.join("lock"));
+            if entry.file_name().to_str().is_some_and(is_id) && !is_run && is_old(&path) {
+                let _of_no_use_and_no_harm = fs::remove_dir_all(path);
             }
         }
     }
@@ -325,4 +345,41 @@ fn write_whole(path: &Path, content: &impl Serialize) -> io::Result<()> {
 
 fn cannot(what: &str, path: &Path, error: &io::Error) -> Failure {
     Failure::unexpected(format!("cannot {what} {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_run_is_swept_away_when_it_is_old_and_nobody_holds_it() {
+        let home = tempfile::tempdir().unwrap();
+        let runs = Runs::new(home.path());
+        let old = SystemTime::now() - 2 * ABANDONED;
+        let make = |files: &[&str], age: Option<SystemTime>| {
+            let path = runs.path(&new_id());
+            fs::create_dir_all(&path).unwrap();
+            files.iter().for_each(|name| fs::write(path.join(name), "").unwrap());
+            if let Some(made) = age {
+                File::open(&path).unwrap().set_modified(made).unwrap();
+            }
+            path
+        };
+        let dead = make(&["lock", "rows.bin"], Some(old));
+        let young = make(&["rows.bin"], None);
+        let run = make(&["run.json"], Some(old));
+        let held = make(&["lock"], Some(old));
+        let lock = Lock::try_take(&held.join("lock")).unwrap();
+        File::open(&held).unwrap().set_modified(old).unwrap();
+        let foreign = home.path().join("runs/notes");
+        fs::create_dir(&foreign).unwrap();
+        runs.sweep();
+        assert_eq!(
+            [&dead, &young, &run, &held, &foreign].map(|path| path.exists()),
+            [false, true, true, true, true]
+        );
+        drop(lock);
+    }
 }

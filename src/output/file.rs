@@ -9,6 +9,7 @@ use std::time::UNIX_EPOCH;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Result};
+use crate::text::from_here;
 
 /// Which file it is, whatever its name. The number of a file that is gone may be given to another one; when it was
 /// made tells them apart, and where the file system does not keep that, no two files are taken for the same.
@@ -57,7 +58,7 @@ impl PartialFile {
     /// Opens `PATH.partial`, after making sure that `path` can be replaced at the end. `flag` chooses another path.
     pub(super) fn create(path: &Path, flag: &str) -> Result<Self> {
         let refuse = |why: String| {
-            Failure::usage(format!("cannot write {}: {why}", path.display()))
+            Failure::usage(format!("cannot write {}: {why}", from_here(path).display()))
                 .hint(format!("choose another place with `{flag} FILE`"))
         };
         // Behind a symbolic link, the file itself is replaced, not the link.

@@ -40,10 +40,10 @@ fn id(run: &Value) -> &str {
 pub(crate) fn a_killed_run_is_resumed_and_nothing_is_done_twice(world: &mut World) {
     let table = world.table(400);
     let before = world.executed().len();
-    let runs = killed_after(world, 60, &["-o", "killed.jsonl", &table]);
+    let runs = killed_after(world, 60, &["-o", "dead-client.jsonl", &table]);
     let run = runs.last().expect("a run");
     assert_eq!(run["state"], "interrupted", "{run:#}");
-    assert!(!world.path("killed.jsonl").exists());
+    assert!(!world.path("dead-client.jsonl").exists());
 
     // What a loss of power may leave.
     let journal = world.path(&format!("state/runs/{}/journal.jsonl", id(run)));
@@ -58,9 +58,9 @@ pub(crate) fn a_killed_run_is_resumed_and_nothing_is_done_twice(world: &mut Worl
         "{report:#}"
     );
     assert_eq!(report["resumed"]["sessions"], 2);
-    world.expect_each_once(&table, "killed.jsonl");
+    world.expect_each_once(&table, "dead-client.jsonl");
     assert_eq!(world.executed().len() - before, 400);
-    assert!(!world.path("killed.jsonl.partial").exists());
+    assert!(!world.path("dead-client.jsonl.partial").exists());
 
     // There is nothing left to do, and the report says what it said.
     let again = resume(world, &[id(run)]).expect_code(0);
