@@ -46,9 +46,14 @@ impl Schedule {
 
     /// A batch of so many rows leaves at that moment; `per_minute` rows may, `None` for no limit.
     pub fn take(&mut self, rows: u64, per_minute: Option<f64>) {
-        let each = per_minute.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(60.0 / rate));
-        let all = u128::from(rows) * each.as_nanos();
-        self.due_ns = self.due_ns.saturating_add(u64::try_from(all).unwrap_or(u64::MAX));
+        // Rounded up: nanoseconds too few add up to a row too many a minute.
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "saturates; a rate is above 0"
+        )]
+        let each = per_minute.map_or(0, |rate| (60e9 / rate).ceil() as u64);
+        self.due_ns = self.due_ns.saturating_add(rows.saturating_mul(each));
     }
 
     /// Nobody will look for a while, because nobody shall.
@@ -71,7 +76,8 @@ mod tests {
         number as f64
     }
 
-    /// Asks at these moments; returns when each batch left. Nothing leaves while there is nobody to take it: in the
+    /// Asks at these moments; returns when each batch left, in milliseconds since the start: since 1970 they would have no
+    /// fractions. Nothing leaves while there is nobody to take it: in the
     /// times from the one to the other of `outages`, in which nobody asks, either.
     fn leave(asked: &[u64], outages: &[(u64, u64)], rate: f64, rows: u64) -> Vec<f64> {
         let mut schedule = Schedule::default();
@@ -79,9 +85,10 @@ mod tests {
         for &now in asked.iter().filter(|now| !outages.iter().any(|(from, to)| (from..to).contains(now))) {
             schedule.look(now);
             while let Some(delay) = schedule.next(now) {
-                let planned = float(now) + delay.as_secs_f64() * 1e3;
-                let held = outages.iter().find(|(from, to)| (float(*from)..float(*to)).contains(&planned));
-                left.push(held.map_or(planned, |(_, to)| float(*to)));
+                let planned = float(now - START) + delay.as_secs_f64() * 1e3;
+                let within =
+                    |(from, to): &&(u64, u64)| (float(from - START)..float(to - START)).contains(&planned);
+                left.push(outages.iter().find(within).map_or(planned, |(_, to)| float(to - START)));
                 schedule.take(rows, Some(rate));
             }
         }
@@ -151,7 +158,7 @@ mod tests {
         let mut asked = moments(&[1_000; 10]);
         asked.extend(moments(&[1_000; 10]).iter().map(|now| now + 60_000));
         let left = leave(&asked, &[], 600.0, 10);
-        let second = |from: u64| left.iter().filter(|at| (**at - float(START + from)).abs() < 500.0).count();
+        let second = |from: u64| left.iter().filter(|at| (**at - float(from)).abs() < 500.0).count();
         assert_eq!([5_000, 30_000, 60_000, 61_000, 62_000, 63_000].map(second), [1, 0, 0, 0, 1, 1]);
     }
 
