@@ -361,7 +361,9 @@ mod tests {
         let make = |files: &[&str], age: Option<SystemTime>| {
             let path = runs.path(&new_id());
             fs::create_dir_all(&path).unwrap();
-            files.iter().for_each(|name| fs::write(path.join(name), "").unwrap());
+            for name in files {
+                fs::write(path.join(name), "").unwrap();
+            }
             if let Some(made) = age {
                 File::open(&path).unwrap().set_modified(made).unwrap();
             }
