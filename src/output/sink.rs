@@ -247,7 +247,7 @@ impl Sink {
         file.rewrite(places.iter().map(|place| (place.start, place.bytes)))
     }
 
-    /// Completes the files of a complete run where they are; [`Self::finish`], or [`settle`] after a crash, puts them in their
+    /// Completes the files of a complete run where they are; [`SealedSink::finish`], or [`settle`] after a crash, puts them in their
     /// places. Without failures, a failures file of an earlier run at that place goes: it would speak of rows that are
     /// classified now.
     ///
