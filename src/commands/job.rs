@@ -142,12 +142,11 @@ impl End<'_> {
             sink.abandon()
         };
         let report = RunReport::new(self.frame(files), &stats, elapsed);
-        self.folder.save_report(&report)?;
-        if complete && failure.is_none() {
-            finish(self.folder, &mut journal)?;
-        }
+        let kept = self.folder.save_report(&report).and_then(|()| {
+            if complete && failure.is_none() { finish(self.folder, &mut journal) } else { Ok(()) }
+        });
         tell(&report, json, ui)?;
-        match failure {
+        match failure.or_else(|| kept.err()) {
             Some(failure) if stats.pending() > 0 && failure.hints().is_empty() => {
                 Err(failure.hint(self.resume()))
             }

@@ -54,9 +54,9 @@ pub fn new_id() -> String {
     Ulid::generate().to_string()
 }
 
-/// Whether this may be the identity of a run.
+/// Whether this may be the identity of a run, spelled as [`new_id`] spells it.
 pub fn is_id(text: &str) -> bool {
-    Ulid::from_string(text).is_ok()
+    Ulid::from_string(text).is_ok_and(|id| id.to_string() == text)
 }
 
 /// The time, RFC 3339 in UTC, as runs write it.
@@ -130,7 +130,7 @@ impl Runs {
                 .ok_or_else(|| Failure::usage(format!("no run in {}", self.root.display())).hint(list()))?;
             return RunFolder::load(self.path(&id));
         }
-        let known = Ulid::from_string(id).is_ok() && self.path(id).join("run.json").exists();
+        let known = is_id(id) && self.path(id).join("run.json").exists();
         if !known {
             return Err(Failure::usage(format!("no run `{id}` in {}", self.root.display())).hint(list()));
         }
@@ -153,8 +153,7 @@ impl Runs {
             Err(error) => return Err(cannot("read", &self.root, &error)),
         };
         let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-        let is_run =
-            |name: &String| Ulid::from_string(name).is_ok() && self.path(name).join("run.json").exists();
+        let is_run = |name: &String| is_id(name) && self.path(name).join("run.json").exists();
         let mut ids: Vec<String> = names.filter(is_run).collect();
         ids.sort_unstable();
         Ok(ids)

@@ -139,7 +139,7 @@ fn tables(args: &RunArgs, checked: &Checked, keys: Keys, folder: &Path) -> Resul
     let kept = checked.spooled().enumerate().map(|(number, format)| {
         format.map_or_else(
             || absolute(&args.input[number]),
-            |format| Ok(ledger::input_file(folder, number, format)),
+            |format| absolute(&ledger::input_file(folder, number, format)),
         )
     });
     Ok(Tables {
