@@ -12,6 +12,10 @@
 mod chaos;
 #[path = "../tests/support/llm_stub/mod.rs"]
 mod llm_stub;
+#[path = "support/page.rs"]
+mod page;
+#[path = "support/program.rs"]
+mod program;
 #[path = "../tests/support/provider.rs"]
 mod provider;
 #[path = "../tests/support/running.rs"]
@@ -22,13 +26,11 @@ mod workplace;
 mod world;
 
 use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use clap::Parser;
 
 use chaos::{Fault, Round, Session, table};
-use world::Program;
 
 /// Breaks what `classify` needs while it works, and checks what comes of it.
 #[derive(Debug, Parser)]
@@ -56,15 +58,9 @@ struct Args {
 fn main() -> io::Result<ExitCode> {
     let args = Args::parse();
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..1_000_000));
-    let program = Program {
-        classify: build()?,
-        cache: Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tmp/restate-cache"),
-        cluster: "chaos",
-        environment: Vec::new(),
-    };
     let mut out = io::stdout();
     writeln!(out, "seed {seed}")?;
-    let mut session = Session::start(program);
+    let mut session = Session::start(program::build("chaos")?);
     let mut rounds: Vec<Round> = Vec::new();
     for (number, fault) in (0..).zip(faults(&args)) {
         let round = session.round(fault, seed + number, args.rows);
@@ -96,64 +92,12 @@ fn faults(args: &Args) -> Vec<Fault> {
     others.take(number(args.rounds)).chain(vec![Fault::Resume; number(resumes)]).collect()
 }
 
-/// The binary, built as we are.
-fn build() -> io::Result<PathBuf> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--bin", "classify"]).current_dir(env!("CARGO_MANIFEST_DIR"));
-    if !cfg!(debug_assertions) {
-        command.arg("--release");
-    }
-    if !command.status()?.success() {
-        return Err(io::Error::other("cargo build failed"));
-    }
-    // target/PROFILE/examples/chaos
-    let ours = std::env::current_exe()?;
-    let folder = ours.parent().and_then(Path::parent).ok_or_else(|| io::Error::other("no target folder"))?;
-    Ok(folder.join("classify"))
-}
-
-/// Puts the table between the marks of the document, with what made it.
+/// Puts the table into the document, with what made it.
 fn publish(table: &str, seed: u64, wrong: &[String]) -> io::Result<()> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/durability.md");
-    let text = std::fs::read_to_string(&path)?;
-    let (begin, end) = ("<!-- chaos: begin -->\n", "<!-- chaos: end -->\n");
-    let marks = || io::Error::other(format!("{} has no place for the table", path.display()));
-    let (before, rest) = text.split_once(begin).ok_or_else(marks)?;
-    let (_, after) = rest.split_once(end).ok_or_else(marks)?;
     let typed: Vec<String> = std::env::args().skip(1).filter(|arg| *arg != "--markdown").collect();
-    let typed = if typed.iter().any(|arg| arg == "--seed") {
-        typed.join(" ")
-    } else {
-        format!("{} --seed {seed}", typed.join(" "))
-    };
+    let seeded = typed.iter().any(|arg| arg == "--seed");
+    let typed = if seeded { typed.join(" ") } else { format!("{} --seed {seed}", typed.join(" ")) };
     let verdict = if wrong.is_empty() { "Nothing else was found.".to_owned() } else { wrong.join("\n") };
-    let about = format!(
-        "`cargo run --release --example chaos -- {typed}` on {}, commit {}, {}:\n",
-        jiff::Timestamp::now().strftime("%Y-%m-%d"),
-        said("git", &["describe", "--always", "--dirty"]),
-        machine(),
-    );
-    std::fs::write(&path, format!("{before}{begin}{about}\n{table}\n{verdict}\n{end}{after}"))
-}
-
-fn machine() -> String {
-    let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
-    let after = |text: &str, key: &str| {
-        let line = text.lines().find(|line| line.starts_with(key)).unwrap_or_default();
-        line.split_once(':').map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
-    };
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let kib: u64 = after(&read("/proc/meminfo"), "MemTotal").trim_end_matches(" kB").parse().unwrap_or(0);
-    let model = after(&read("/proc/cpuinfo"), "model name");
-    let (gib, kernel) = (kib / 1024 / 1024, said("uname", &["-r"]));
-    // Whoever else was at work then says something about the times.
-    let load = read("/proc/loadavg");
-    let load = load.split(' ').nth(2).unwrap_or("?");
-    format!("{cores} cores ({model}), {gib} GiB, Linux {kernel}, load average of the last 15 min {load}")
-}
-
-fn said(program: &str, args: &[&str]) -> String {
-    let output = Command::new(program).args(args).current_dir(env!("CARGO_MANIFEST_DIR")).output();
-    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+    let about = page::about(&format!("cargo run --release --example chaos -- {typed}"));
+    page::publish("docs/durability.md", "chaos", &format!("{about}\n\n{table}\n{verdict}"))
 }

@@ -371,7 +371,7 @@ async fn data_gives_no_orders() {
     let got = asker.ask(&hostile).await;
     assert!(got.iter().all(|one| one.answer.is_ok()), "{:?}", stub.seen().last());
     let seen = stub.seen();
-    let systems: BTreeSet<&str> = seen.iter().map(|seen| seen.system.as_str()).collect();
+    let systems: BTreeSet<&str> = seen.iter().map(|seen| &*seen.system).collect();
     assert_eq!(systems.len(), 1, "no row changes what the model is told");
     for (seen, row) in seen.iter().zip(&hostile) {
         // The stub has refused whatever has its delimiters more than once; here is what is between them.

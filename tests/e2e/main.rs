@@ -1,6 +1,8 @@
 //! End to end: the real binary, a real three-node Restate cluster on free ports, the real service. Nothing is
 //! simulated. The cluster is started once and torn down at the end, also when tests fail.
 
+#[path = "../support/balance.rs"]
+mod balance;
 mod detached;
 mod faults;
 mod interrupt;

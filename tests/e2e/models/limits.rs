@@ -1,12 +1,12 @@
 //! Limits, retries and crashes, by the provider's own record.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
 use super::{Provider, ids, measured, with_model};
+use crate::balance::{balance, free_port};
 use crate::llm_stub::{Fault, Plan, RetryAfter, Seen};
 use crate::world::{Guarded, World, wait_for};
 
@@ -149,26 +149,6 @@ pub(crate) fn two_services_share_one_limit(world: &mut World) {
     assert!(fullest_minute(&seen()) <= 2 * LIMIT);
     balancer.abort();
     drop(services);
-}
-
-/// Passes connections on to the services behind it, to each in turn.
-async fn balance(port: u16, to: [u16; 2]) -> tokio::task::JoinHandle<()> {
-    let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await.expect("the service's port");
-    tokio::spawn(async move {
-        let mut connections = tokio::task::JoinSet::new();
-        for turn in (0..2).cycle() {
-            let Ok((mut from, _)) = listener.accept().await else { return };
-            connections.spawn(async move {
-                if let Ok(mut to) = tokio::net::TcpStream::connect(("127.0.0.1", to[turn])).await {
-                    let _ends_when_it_ends = tokio::io::copy_bidirectional(&mut from, &mut to).await;
-                }
-            });
-        }
-    })
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }
 
 pub(crate) fn a_killed_service_repeats_only_calls_in_flight(world: &mut World) {

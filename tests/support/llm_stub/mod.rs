@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub(crate) use fault::{Fault, Plan, RetryAfter};
@@ -47,8 +48,8 @@ pub(crate) struct Seen {
     pub(crate) model: String,
     /// Ids of its indicators.
     pub(crate) ids: Vec<String>,
-    /// The system prompt.
-    pub(crate) system: String,
+    /// The system prompt, shared by all requests that have the same.
+    pub(crate) system: Arc<str>,
     /// The user's message.
     pub(crate) user: String,
     /// Input tokens, counted here.
@@ -77,6 +78,8 @@ pub(crate) struct Totals {
 #[derive(Debug)]
 struct Shared {
     plan: Plan,
+    /// Whether answers are kept back.
+    held: watch::Sender<bool>,
     log: Mutex<Log>,
 }
 
@@ -86,7 +89,7 @@ struct Log {
     /// Beginnings of prompts that are in the cache.
     cached: HashSet<String>,
     /// Tokens of prompts and schemas, which come with every request.
-    counted: HashMap<String, u64>,
+    counted: HashMap<Arc<str>, u64>,
 }
 
 impl Stub {
@@ -98,7 +101,7 @@ impl Stub {
     /// Starts one on `listener`.
     pub(crate) fn listen(listener: TcpListener, plan: Plan) -> Self {
         let address = listener.local_addr().expect("an address");
-        let shared = Arc::new(Shared { plan, log: Mutex::default() });
+        let shared = Arc::new(Shared { plan, held: watch::Sender::new(false), log: Mutex::default() });
         let accepting = tokio::spawn(server::accept(listener, Arc::clone(&shared)));
         Self { address, shared, accepting }
     }
@@ -111,6 +114,11 @@ impl Stub {
     /// Base URL for the provider `compatible`.
     pub(crate) fn compatible_url(&self) -> String {
         format!("{}/compatible/v1", self.url())
+    }
+
+    /// Keeps all answers back, or lets them go.
+    pub(crate) fn hold(&self, held: bool) {
+        self.shared.held.send_replace(held);
     }
 
     /// Every request so far, in order of arrival.
@@ -163,14 +171,14 @@ impl Drop for Stub {
 }
 
 impl Log {
-    /// Tokens of a text that is expected to come again.
-    fn tokens_of(&mut self, text: &str) -> u64 {
-        if let Some(tokens) = self.counted.get(text) {
-            return *tokens;
+    /// A text that is expected to come again, kept once, and its tokens.
+    fn known(&mut self, text: &str) -> (Arc<str>, u64) {
+        if let Some((text, tokens)) = self.counted.get_key_value(text) {
+            return (Arc::clone(text), *tokens);
         }
-        let tokens = tokens(text);
-        self.counted.insert(text.to_owned(), tokens);
-        tokens
+        let (text, tokens) = (Arc::from(text), tokens(text));
+        self.counted.insert(Arc::clone(&text), tokens);
+        (text, tokens)
     }
 }
 

@@ -60,6 +60,8 @@ async fn serve(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respon
     let dialect = dialect.unwrap_or(Dialect::OpenAi);
     let todo = enter(&shared, dialect, path, asked);
     tokio::time::sleep(shared.plan.latency()).await;
+    // The sender lives as long as the stub.
+    let _released = shared.held.subscribe().wait_for(|held| !held).await;
     Ok(respond(todo).await)
 }
 
@@ -85,7 +87,7 @@ fn enter(
         path,
         model: String::new(),
         ids: Vec::new(),
-        system: String::new(),
+        system: Arc::default(),
         user: String::new(),
         input_tokens: 0,
         output_tokens: 0,
@@ -104,9 +106,10 @@ fn enter(
     };
     let id = |item: &Value| item["id"].as_str().unwrap_or_default().to_owned();
     let schema = asked.schema.to_string();
-    let prefix = log.tokens_of(&asked.system) + log.tokens_of(&schema);
+    let (system, of_prompt) = log.known(&asked.system);
+    let prefix = of_prompt + log.known(&schema).1;
     seen.input_tokens = prefix + tokens(&asked.user) + FRAME;
-    (seen.model, seen.system, seen.user) = (asked.model.clone(), asked.system.clone(), asked.user.clone());
+    (seen.model, seen.system, seen.user) = (asked.model.clone(), system, asked.user.clone());
     seen.ids = items.iter().map(id).collect();
     let fault = fault(shared, &log, &mut seen);
     let todo = todo(&mut log, dialect, &asked, &items, prefix, fault, &mut seen);
