@@ -12,7 +12,8 @@ function init(args)
   for line in io.lines(args[1]) do
     rows[#rows + 1] = line
   end
-  head = '{"provider":"rules","taxonomy":"' .. args[2] .. '","at":"2026-01-01T00:00:00Z","origin":"wrk","indicator":'
+  head = '{"terms":{"method":{"provider":"rules"},"taxonomy":"' .. args[2] ..
+    '","at":"2026-01-01T00:00:00Z","origin":"wrk"},"indicators":['
   key = args[3] .. "." .. number .. "."
   count = 0
 end
@@ -20,5 +21,5 @@ end
 function request()
   count = count + 1
   local headers = { ["content-type"] = "application/json", ["idempotency-key"] = key .. count }
-  return wrk.format("POST", nil, headers, head .. rows[(count - 1) % #rows + 1] .. "}")
+  return wrk.format("POST", nil, headers, head .. rows[(count - 1) % #rows + 1] .. "]}")
 end

@@ -34,7 +34,7 @@ bare() { # -> indicators/s, from the first batch to the last output
 one_call_each() { # ROUND -> indicators/s of all nodes
   local pids=()
   for node in "${!nodes[@]}"; do
-    wrk -t1 "-c$connections" -d10s --timeout 10s -s benches/one_call_each.lua "${nodes[$node]}/restate/call/Classifier/classify" \
+    wrk -t1 "-c$connections" -d10s --timeout 10s -s benches/one_call_each.lua "${nodes[$node]}/restate/call/Classifier/rules" \
       -- "$work/input.jsonl" "$digest" "wrk.$1.$node" >"$work/wrk.$node" &
     pids+=($!)
   done

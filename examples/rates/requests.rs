@@ -18,7 +18,8 @@ const DEAD: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs
 
 /// Four limits with one service and with two, the lower three side by side; one more while a node dies and comes back.
 pub(crate) fn measure(world: &mut World, seconds: u32) -> Table {
-    let mut table = Table::new(&["limit a minute", "services", "fullest minute", "of the limit", "average over the run"]);
+    let mut table =
+        Table::new(&["limit a minute", "services", "fullest minute", "of the limit", "average over the run"]);
     let provider = Provider::start(Plan::healthy().slowed(Duration::from_millis(100)));
     for services in [1, 2] {
         let _pair = serve(world, &provider, services);
@@ -74,9 +75,12 @@ fn under_limits(
     dying: bool,
 ) {
     let model = |limit: u32| format!("rates-{limit}-{services}{}", if dying { "-dying" } else { "" });
-    let clients: Vec<(u32, Running)> = limits.iter().map(|limit| (*limit, begin(world, &model(*limit), *limit, seconds))).collect();
+    let clients: Vec<(u32, Running)> =
+        limits.iter().map(|limit| (*limit, begin(world, &model(*limit), *limit, seconds))).collect();
     if dying {
-        wait_for("the first call", Duration::from_mins(1), || provider.stub.number_for(&model(limits[0])) > 0);
+        wait_for("the first call", Duration::from_mins(1), || {
+            provider.stub.number_for(&model(limits[0])) > 0
+        });
         let first = Instant::now();
         wait_for("its time", DEAD.1, || first.elapsed() >= DEAD.0);
         send(world.node_pids()[1], Signal::SIGKILL);

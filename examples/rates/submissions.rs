@@ -127,8 +127,10 @@ pub(crate) fn disturbed(world: &mut World, seconds: u32) -> Table {
             float(seen.arrivals.between(from, until).number()) / (until - from) * 60.0 / target * 100.0
         };
         let after = seen.arrivals.between(until + 5.0, start + float_of(u64::from(seconds)) - 3.0);
-        let (before, afterwards) =
-            (seen.arrivals.between(start, from).per_minute() / target * 100.0, after.per_minute() / target * 100.0);
+        let (before, afterwards) = (
+            seen.arrivals.between(start, from).per_minute() / target * 100.0,
+            after.per_minute() / target * 100.0,
+        );
         let (fullest, most) = (seen.arrivals.fullest(60.0), whole(target) + NODES * seen.size);
         table.row(
             vec![
@@ -197,10 +199,13 @@ fn begin(world: &mut World, rpm: u32, args: &[&str], seconds: u32) -> Client {
 fn end(world: &World, client: Client) -> Seen {
     let report = client.running.finish().expect_code(0).json();
     let run = format!("{}.", report["run_id"].as_str().expect("an id"));
-    let (mut moments, mut batches, mut sizes) = (Vec::new(), BTreeMap::new(), BTreeMap::<usize, usize>::new());
+    let (mut moments, mut batches, mut sizes) =
+        (Vec::new(), BTreeMap::new(), BTreeMap::<usize, usize>::new());
     for line in fs::read_to_string(world.audit_path()).expect("the audit log").lines() {
         let entry: Value = serde_json::from_str(line).expect("an audit line");
-        let Some(place) = entry["batch"].as_str().and_then(|batch| batch.strip_prefix(&run)) else { continue };
+        let Some(place) = entry["batch"].as_str().and_then(|batch| batch.strip_prefix(&run)) else {
+            continue;
+        };
         let place = place.parse().expect("a place");
         let at: jiff::Timestamp = entry["at"].as_str().and_then(|at| at.parse().ok()).expect("a time");
         let at = at.duration_since(jiff::Timestamp::UNIX_EPOCH).as_secs_f64();

@@ -1,5 +1,6 @@
 //! The identity of a paid answer: same fingerprint, same answer, no second call.
 
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::batch::RunOptions;
@@ -9,9 +10,18 @@ use super::indicator::Indicator;
 pub const PROMPT_VERSION: u32 = 1;
 
 /// Fingerprint of an indicator under these settings: everything that could change the answer is in it. Used as
-/// Restate's idempotency key of the call that classifies the indicator.
+/// Restate's idempotency key of the call that asks a model about the indicator.
 pub fn fingerprint(indicator: &Indicator, options: &RunOptions) -> String {
-    let mut hash = Sha256::new();
+    identity(indicator, options)
+}
+
+/// Fingerprint of several indicators in this order: Restate's idempotency key of the call that lets the rules answer for all of
+/// them.
+pub fn joint_fingerprint(indicators: &[Indicator], options: &RunOptions) -> String {
+    identity(indicators, options)
+}
+
+fn identity(what: &(impl Serialize + ?Sized), options: &RunOptions) -> String {
     let method = &options.method;
     let settings = (
         PROMPT_VERSION,
@@ -22,8 +32,9 @@ pub fn fingerprint(indicator: &Indicator, options: &RunOptions) -> String {
         method.effort,
         &options.nonce,
     );
-    // JSON quotes and escapes, so no two different (settings, indicator) pairs have the same text.
-    let json = serde_json::to_vec(&(settings, indicator));
+    // JSON quotes and escapes, so no two different (settings, indicators) pairs have the same text.
+    let json = serde_json::to_vec(&(settings, what));
+    let mut hash = Sha256::new();
     hash.update(
         json.unwrap_or_else(|error| unreachable!("texts, numbers and maps of them are JSON: {error}")),
     );
@@ -59,6 +70,16 @@ mod tests {
     #[test]
     fn every_byte_is_two_digits() {
         assert_eq!(hex(&[0x00, 0x0a, 0x9f, 0xff]), "000a9fff");
+    }
+
+    #[test]
+    fn several_have_an_identity_of_their_own() {
+        let rows = ["GDP", "CPI"].map(|name| indicator(name, None));
+        let of = |rows: &[Indicator]| joint_fingerprint(rows, &options(None));
+        let swapped = [rows[1].clone(), rows[0].clone()];
+        let all = [of(&rows), of(&swapped), of(&rows[..1]), fingerprint(&rows[0], &options(None))];
+        let distinct: std::collections::BTreeSet<&String> = all.iter().collect();
+        assert_eq!(distinct.len(), all.len(), "{all:?}");
     }
 
     #[test]

@@ -8,8 +8,8 @@ use serde::Deserialize;
 
 use super::http::{Error, Origin, status_error, transport};
 use super::names::{
-    BATCH_RUN, BATCH_WORKFLOW, CLASSIFIER, CLASSIFIER_CLASSIFY, CLASSIFIER_INFO, LeaseRequest, MODEL_LIMITS,
-    MODEL_LIMITS_LEASE, MODEL_LIMITS_SET, MODEL_LIMITS_SHOW, ModelLimits, ServiceInfo,
+    BATCH_RUN, BATCH_WORKFLOW, CLASSIFIER, CLASSIFIER_INFO, LeaseRequest, MODEL_LIMITS, MODEL_LIMITS_LEASE,
+    MODEL_LIMITS_SET, MODEL_LIMITS_SHOW, ModelLimits, ServiceInfo,
 };
 use crate::domain::batch::BatchKey;
 use crate::throttle::budget::{Lease, Limits};
@@ -155,14 +155,19 @@ impl Ingress {
         self.call(&url, self.http.post(&url).header("idempotency-key", "info"), timeout).await
     }
 
-    /// Whether the answer to this fingerprint is known: a read that starts nothing.
+    /// Whether the answer of this handler of the classifier to this fingerprint is known: a read that starts nothing.
     ///
     /// # Errors
     /// When the node gave no answer.
-    pub async fn has_answer(&self, fingerprint: &str, timeout: Duration) -> Result<bool, Error> {
+    pub async fn has_answer(
+        &self,
+        handler: &str,
+        fingerprint: &str,
+        timeout: Duration,
+    ) -> Result<bool, Error> {
         let url = format!("{}/restate/output", self.url);
         let target = serde_json::json!({
-            "target": "idempotentInvocation", "service": CLASSIFIER, "handler": CLASSIFIER_CLASSIFY,
+            "target": "idempotentInvocation", "service": CLASSIFIER, "handler": handler,
             "idempotencyKey": fingerprint,
         });
         let response = exchange(&url, self.http.post(&url).json(&target), timeout).await?;

@@ -4,10 +4,12 @@
 pub const BATCH_WORKFLOW: &str = "ClassifyBatch";
 /// Its main handler; a workflow has exactly one.
 pub const BATCH_RUN: &str = "run";
-/// The service that classifies one indicator.
+/// The service that classifies indicators.
 pub const CLASSIFIER: &str = "Classifier";
-/// Classifies an indicator; called with its fingerprint as idempotency key.
+/// Asks a model about an indicator; called with its fingerprint as idempotency key.
 pub const CLASSIFIER_CLASSIFY: &str = "classify";
+/// Lets the rules answer for a batch; called with the fingerprint of all its indicators as idempotency key.
+pub const CLASSIFIER_RULES: &str = "rules";
 /// Answers with what the service is, see [`ServiceInfo`].
 pub const CLASSIFIER_INFO: &str = "info";
 /// The virtual object that leases a model's limits.

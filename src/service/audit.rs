@@ -16,7 +16,7 @@ pub struct AuditLog {
 
 #[derive(Serialize)]
 struct Entry<'a> {
-    at: String,
+    at: &'a str,
     batch: &'a str,
     id: &'a str,
 }
@@ -31,16 +31,19 @@ impl AuditLog {
         Ok(Self { file: Mutex::new(file) })
     }
 
-    /// Records that indicator `id` of `batch` is being classified now. Unbuffered: a killed process must not
+    /// Records that these indicators of `batch` are being classified now. Unbuffered: a killed process must not
     /// forget a call it made.
     ///
     /// # Errors
-    /// When the line cannot be written.
-    pub(super) fn record(&self, batch: &str, id: &str) -> io::Result<()> {
-        let entry = Entry { at: jiff::Timestamp::now().to_string(), batch, id };
-        let mut line = serde_json::to_vec(&entry)?;
-        line.push(b'\n');
-        // A single write of a whole line: appending keeps lines of several processes apart.
-        self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&line)
+    /// When the lines cannot be written.
+    pub(super) fn record<'a>(&self, batch: &str, ids: impl Iterator<Item = &'a str>) -> io::Result<()> {
+        let at = jiff::Timestamp::now().to_string();
+        let mut lines = Vec::new();
+        for id in ids {
+            serde_json::to_writer(&mut lines, &Entry { at: &at, batch, id })?;
+            lines.push(b'\n');
+        }
+        // A single write of whole lines: appending keeps lines of several processes apart.
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&lines)
     }
 }

@@ -1,16 +1,18 @@
-//! `ClassifyBatch`: one workflow per batch. Fans out to `Classifier`, one call per indicator, and gathers one
-//! outcome each. Nothing here is paid for twice: the journal holds what finished. A batch of a detached run tells that run what came of it.
+//! `ClassifyBatch`: one workflow per batch. Lets `Classifier` answer, the rules in one call and a model in one call per
+//! indicator, and gathers one outcome each. Nothing here is paid for twice: the journal holds what finished. A batch of a detached run
+//! tells that run what came of it.
 
 use std::sync::Arc;
 
 use restate_sdk::prelude::*;
 
 use super::Metrics;
-use super::classifier::{ClassifierClient, ClassifyRequest};
+use super::classifier::{ClassifierClient, ClassifyRequest, RulesRequest, Terms};
 use super::reports::{BatchReportsClient, GATHERERS};
 use crate::domain::batch::{BatchRequest, BatchResponse};
 use crate::domain::detached::Report;
-use crate::domain::fingerprint::fingerprint;
+use crate::domain::fingerprint::{fingerprint, joint_fingerprint};
+use crate::domain::method::{HYBRID, RULES};
 use crate::domain::outcome::{Failed, FailureClass, Outcome};
 use crate::domain::tally::Tally;
 
@@ -61,37 +63,74 @@ async fn gather(ctx: &WorkflowContext<'_>, request: &BatchRequest) -> Result<Vec
     // One clock reading per batch, journaled: a replay must send the very same calls. Nothing else here depends on
     // the process; whether its taxonomy is the run's is for each call to say.
     let at: String = ctx.run(|| async { Ok(format!("{:.3}", jiff::Timestamp::now())) }).name("clock").await?;
-    let origin = ctx.key().to_owned();
+    let terms = Terms {
+        method: request.options.method.clone(),
+        taxonomy: request.options.taxonomy.clone(),
+        at,
+        origin: ctx.key().to_owned(),
+    };
+    let mut outcomes = match terms.method.provider.as_str() {
+        RULES | HYBRID => ask_rules(ctx, request, &terms).await?,
+        _ => vec![None; request.indicators.len()],
+    };
+    ask_model(ctx, request, &terms, &mut outcomes).await?;
+    Ok(outcomes.into_iter().flatten().collect())
+}
 
+/// What the rules say of all indicators, in one call: nothing where a model has to be asked.
+async fn ask_rules(
+    ctx: &WorkflowContext<'_>,
+    request: &BatchRequest,
+    terms: &Terms,
+) -> Result<Vec<Option<Outcome>>, TerminalError> {
+    let ask = |key: String| {
+        let call = RulesRequest { terms: terms.clone(), indicators: request.indicators.clone() };
+        ctx.service_client::<ClassifierClient>().rules(Json(call)).idempotency_key(key).call()
+    };
+    let key = joint_fingerprint(&request.indicators, &request.options);
+    let mut calls: DurableFuturesUnordered<_> = std::iter::once(ask(key.clone())).collect();
+    let mut outcomes = Vec::new();
+    while let Some((index, answer)) = calls.next().await? {
+        outcomes = answer.map_or_else(
+            |error| vec![Some(Outcome::Failed(failed(&error))); request.indicators.len()],
+            |Json(outcomes)| outcomes,
+        );
+        if index == 0 && outcomes.iter().flatten().any(|outcome| is_stale(outcome, &terms.origin)) {
+            calls.push(ask(format!("{key}.{}", terms.origin)));
+        }
+    }
+    Ok(outcomes)
+}
+
+/// Asks the model for each outcome that is not there yet, in a call of its own.
+async fn ask_model(
+    ctx: &WorkflowContext<'_>,
+    request: &BatchRequest,
+    terms: &Terms,
+    outcomes: &mut [Option<Outcome>],
+) -> Result<(), TerminalError> {
     let ask = |row: usize, key: String| {
-        let call = ClassifyRequest {
-            method: request.options.method.clone(),
-            taxonomy: request.options.taxonomy.clone(),
-            at: at.clone(),
-            origin: origin.clone(),
-            indicator: request.indicators[row].clone(),
-        };
+        let call = ClassifyRequest { terms: terms.clone(), indicator: request.indicators[row].clone() };
         ctx.service_client::<ClassifierClient>().classify(Json(call)).idempotency_key(key).call()
     };
-    let rows = request.indicators.len();
+    // Each call has its row at its place; repeated calls are appended.
+    let mut rows: Vec<usize> = (0..outcomes.len()).filter(|row| outcomes[*row].is_none()).collect();
+    let first = rows.len();
     let fingerprints: Vec<String> =
-        request.indicators.iter().map(|indicator| fingerprint(indicator, &request.options)).collect();
+        rows.iter().map(|row| fingerprint(&request.indicators[*row], &request.options)).collect();
     let mut calls: DurableFuturesUnordered<_> =
-        fingerprints.iter().enumerate().map(|(row, key)| ask(row, key.clone())).collect();
-    // The first calls have their row's place as index; repeated ones are appended.
-    let mut repeated = Vec::new();
-    let mut outcomes: Vec<Option<Outcome>> = vec![None; rows];
+        rows.iter().zip(&fingerprints).map(|(row, key)| ask(*row, key.clone())).collect();
     while let Some((index, answer)) = calls.next().await? {
+        let row = rows[index];
         let outcome = answer.map_or_else(|error| Outcome::Failed(failed(&error)), |Json(outcome)| outcome);
-        if index < rows && is_stale(&outcome, &origin) {
-            repeated.push(index);
-            calls.push(ask(index, format!("{}.{origin}", fingerprints[index])));
-            continue;
+        if index < first && is_stale(&outcome, &terms.origin) {
+            rows.push(row);
+            calls.push(ask(row, format!("{}.{}", fingerprints[index], terms.origin)));
+        } else {
+            outcomes[row] = Some(outcome);
         }
-        let row = if index < rows { index } else { repeated[index - rows] };
-        outcomes[row] = Some(outcome);
     }
-    Ok(outcomes.into_iter().flatten().collect())
+    Ok(())
 }
 
 /// Tells the detached run what came of the batch.

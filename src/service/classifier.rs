@@ -1,4 +1,5 @@
-//! `Classifier`: one call per indicator, deduplicated by fingerprint.
+//! `Classifier`: the calls that answer, deduplicated by fingerprint. What the built-in rules are sure of takes one call per batch, for
+//! an answer of theirs costs nothing; what a model is asked takes one per indicator, for its answer is paid for.
 
 use std::sync::Arc;
 
@@ -13,18 +14,31 @@ use crate::domain::outcome::{Classification, Failed, FailureClass, Outcome, Usag
 use crate::restate::names::ServiceInfo;
 use crate::taxonomy::Answer;
 
-/// Body of `Classifier/classify`.
+/// On what terms a call answers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct ClassifyRequest {
+pub(super) struct Terms {
     /// Who shall answer.
-    #[serde(flatten)]
     pub(super) method: Method,
     /// Digest of the taxonomy the run expects.
     pub(super) taxonomy: String,
-    /// When the batch arrived, RFC 3339; the handler itself reads no clock, so that a replay says the same.
+    /// When the batch arrived, RFC 3339; the handlers themselves read no clock, so that a replay says the same.
     pub(super) at: String,
     /// Key of the batch that asks.
     pub(super) origin: String,
+}
+
+/// Body of `Classifier/rules`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct RulesRequest {
+    pub(super) terms: Terms,
+    /// What to classify.
+    pub(super) indicators: Vec<Indicator>,
+}
+
+/// Body of `Classifier/classify`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ClassifyRequest {
+    pub(super) terms: Terms,
     /// What to classify.
     pub(super) indicator: Indicator,
 }
@@ -56,7 +70,18 @@ impl Classifier {
     )
 )]
 impl Classifier {
-    /// Classifies one indicator. Failures are outcomes: an error here would be retried.
+    /// Answers, in order, what the built-in rules are sure of; nothing where a model has to be asked.
+    #[handler(idempotency_retention = "7 days")]
+    #[expect(clippy::unused_async, reason = "handlers are async, whether they wait or not")]
+    async fn rules(
+        &self,
+        _ctx: Context<'_>,
+        Json(request): Json<RulesRequest>,
+    ) -> HandlerResult<Json<Vec<Option<Outcome>>>> {
+        Ok(Json(self.shared.by_rules(&request)?))
+    }
+
+    /// Asks a model about one indicator. Failures are outcomes: an error here would be retried.
     #[handler(idempotency_retention = "7 days")]
     async fn classify(
         &self,
@@ -64,10 +89,6 @@ impl Classifier {
         Json(request): Json<ClassifyRequest>,
     ) -> HandlerResult<Json<Outcome>> {
         let classifying = self.shared.metrics.classifying();
-        if let Some(known) = self.shared.without_model(&request)? {
-            classifying.answered(&known);
-            return Ok(Json(known));
-        }
         // A model's answer is paid for: once it is in the journal, no replay asks again.
         let (shared, invocation) = (Arc::clone(&self.shared), ctx.invocation_id().to_owned());
         let Json(outcome) = ctx
@@ -88,38 +109,42 @@ impl Classifier {
 }
 
 impl Shared {
-    /// The outcome where no model has to be asked. For what a model may have been asked already, by a process with other
-    /// settings, only the journal can answer: a wrong question is left to [`Self::ask_once`] then.
-    fn without_model(&self, request: &ClassifyRequest) -> Result<Option<Outcome>, HandlerError> {
-        let threshold = match request.method.provider.as_str() {
-            RULES => 0.0,
-            HYBRID => request.method.threshold.unwrap_or_default(),
-            _ => return Ok(None),
+    /// The outcomes where no model has to be asked. For what a model may have been asked already, by a process with other
+    /// settings, only a journal can answer: a wrong question is left to [`Self::ask_once`] then.
+    fn by_rules(&self, request: &RulesRequest) -> Result<Vec<Option<Outcome>>, HandlerError> {
+        let RulesRequest { terms, indicators } = request;
+        let alone = terms.method.provider == RULES;
+        if let Some(wrong) = self.mismatch(terms) {
+            return Ok(vec![alone.then_some(wrong); indicators.len()]);
+        }
+        let threshold = if alone { 0.0 } else { terms.method.threshold.unwrap_or_default() };
+        let outcome = |indicator: &Indicator| {
+            let classifying = self.metrics.classifying();
+            let answer = self.rules.classify(indicator);
+            (answer.confidence >= threshold).then(|| {
+                let outcome = Outcome::Classified(Box::new(self.classified(terms, answer, None)));
+                classifying.answered(&outcome);
+                outcome
+            })
         };
-        if let Some(wrong) = self.mismatch(request) {
-            return Ok((request.method.provider == RULES).then_some(wrong));
-        }
-        let answer = self.rules.classify(&request.indicator);
-        if answer.confidence < threshold {
-            return Ok(None);
-        }
-        self.record(request)?;
-        let outcome = self.classified(request, answer, None);
-        Ok(Some(Outcome::Classified(Box::new(outcome))))
+        let outcomes: Vec<Option<Outcome>> = indicators.iter().map(outcome).collect();
+        let answered = indicators.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_some());
+        self.record(terms, answered.map(|(indicator, _)| indicator))?;
+        Ok(outcomes)
     }
 
     /// The failure where this service must not answer: its labels would be stored as answers to another question.
-    fn mismatch(&self, request: &ClassifyRequest) -> Option<Outcome> {
-        let provider = &request.method.provider;
-        let message = if request.taxonomy != self.info.taxonomy_digest {
+    fn mismatch(&self, terms: &Terms) -> Option<Outcome> {
+        let provider = &terms.method.provider;
+        let message = if terms.taxonomy != self.info.taxonomy_digest {
             let (ours, digest) = (&self.info.taxonomy, &self.info.taxonomy_digest);
-            format!("the service classifies by {ours} ({digest}), the run expects {}", request.taxonomy)
+            format!("the service classifies by {ours} ({digest}), the run expects {}", terms.taxonomy)
         } else if self.info.providers.contains(provider) {
             return None;
         } else {
             format!("the service has no provider `{provider}`")
         };
-        Some(Outcome::Failed(Failed::new(FailureClass::Provider, message, 0, request.origin.as_str())))
+        Some(Outcome::Failed(Failed::new(FailureClass::Provider, message, 0, terms.origin.as_str())))
     }
 
     /// Asks the model, unless an earlier attempt of the invocation has. The error is for Restate to retry.
@@ -128,12 +153,12 @@ impl Shared {
         invocation: String,
         request: ClassifyRequest,
     ) -> Result<Outcome, HandlerError> {
-        if let Some(wrong) = self.mismatch(&request) {
+        if let Some(wrong) = self.mismatch(&request.terms) {
             return Ok(wrong);
         }
         let shared = Arc::clone(&self);
         let ask = || {
-            shared.record(&request)?;
+            shared.record(&request.terms, [&request.indicator])?;
             Ok(shared.ask(request))
         };
         self.ongoing.outcome(&invocation, ask).await
@@ -141,28 +166,28 @@ impl Shared {
 
     /// Asks the model; what it or its provider said is an outcome.
     async fn ask(self: Arc<Self>, request: ClassifyRequest) -> Outcome {
-        let Priced { asked, usage } = match self.models.ask(&request.method, request.indicator.clone()).await
-        {
+        let ClassifyRequest { terms, indicator } = request;
+        let Priced { asked, usage } = match self.models.ask(&terms.method, indicator).await {
             Ok(priced) => priced,
             Err(message) => {
-                return Outcome::Failed(Failed::new(FailureClass::Provider, message, 0, request.origin));
+                return Outcome::Failed(Failed::new(FailureClass::Provider, message, 0, terms.origin));
             }
         };
         match asked.answer {
-            Ok(answer) => Outcome::Classified(Box::new(self.classified(&request, answer, Some(usage)))),
+            Ok(answer) => Outcome::Classified(Box::new(self.classified(&terms, answer, Some(usage)))),
             Err(error) => Outcome::Failed(Failed {
                 class: error.class,
                 message: error.message,
                 attempts: error.attempts,
                 usage: Some(usage),
                 hopeless: error.locked_out,
-                origin: request.origin,
+                origin: terms.origin,
             }),
         }
     }
 
-    fn classified(&self, request: &ClassifyRequest, answer: Answer, usage: Option<Usage>) -> Classification {
-        let method = &request.method;
+    fn classified(&self, terms: &Terms, answer: Answer, usage: Option<Usage>) -> Classification {
+        let method = &terms.method;
         let spared = usage.is_none() && method.provider == HYBRID;
         // With `hybrid`, a row says who really answered.
         let (provider, model) = match method.model.as_deref().and_then(|model| model.split_once('/')) {
@@ -178,14 +203,18 @@ impl Shared {
             taxonomy: self.info.taxonomy.clone(),
             usage,
             spared,
-            classified_at: request.at.clone(),
-            origin: request.origin.clone(),
+            classified_at: terms.at.clone(),
+            origin: terms.origin.clone(),
         }
     }
 
-    fn record(&self, request: &ClassifyRequest) -> Result<(), HandlerError> {
+    fn record<'a>(
+        &self,
+        terms: &Terms,
+        indicators: impl IntoIterator<Item = &'a Indicator>,
+    ) -> Result<(), HandlerError> {
         if let Some(audit) = &self.audit {
-            audit.record(&request.origin, &request.indicator.id)?;
+            audit.record(&terms.origin, indicators.into_iter().map(|indicator| indicator.id.as_str()))?;
         }
         Ok(())
     }

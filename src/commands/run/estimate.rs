@@ -8,13 +8,14 @@ use serde::Serialize;
 
 use crate::cli::run::RunArgs;
 use crate::domain::batch::RunOptions;
-use crate::domain::fingerprint::fingerprint;
+use crate::domain::fingerprint::{fingerprint, joint_fingerprint};
 use crate::domain::indicator::Indicator;
 use crate::domain::method::{HYBRID, Method, RULES};
 use crate::error::{Failure, Result};
 use crate::input::{Checked, Row};
 use crate::llm::{Estimator, Model, Price, Prices, cost_each};
 use crate::restate::ingress::Ingress;
+use crate::restate::names::{CLASSIFIER_CLASSIFY, CLASSIFIER_RULES};
 use crate::taxonomy::{Rules, Taxonomy};
 use crate::text::{duration, grouped};
 use crate::throttle::{Mode, Pace};
@@ -72,7 +73,7 @@ pub(super) async fn estimate(
         Some(rules) => rules.classify(indicator).confidence < method.threshold.unwrap_or_default(),
         None => method.provider != RULES,
     };
-    let mut known = known(checked, options, nodes).await?;
+    let mut known = known(checked, options, pace, nodes).await?;
     let asked_of_cluster = known.is_some();
     let mut total = Estimate {
         indicators: checked.summary().distinct_rows(),
@@ -128,19 +129,43 @@ pub(super) fn price(args: &RunArgs, method: &Method) -> Result<Option<Price>> {
     Ok(prices.of(&model).cloned())
 }
 
-/// For each row whether Restate has its answer; `None` where nobody can be asked.
-async fn known(checked: &Checked, options: &RunOptions, nodes: &[Ingress]) -> Result<Option<Vec<bool>>> {
+/// For each row whether Restate has its answer; `None` where nobody can be asked. Answers of the rules are kept by batch, and the
+/// batches are those the run would make.
+async fn known(
+    checked: &Checked,
+    options: &RunOptions,
+    pace: &Pace,
+    nodes: &[Ingress],
+) -> Result<Option<Vec<bool>>> {
     let Some(node) = nodes.first() else { return Ok(None) };
+    let (handler, size) = match options.method.provider.as_str() {
+        RULES => (CLASSIFIER_RULES, pace.batch_size.get() as usize),
+        _ => (CLASSIFIER_CLASSIFY, 1),
+    };
     let mut fingerprints = Vec::new();
-    for row in checked.rows() {
+    let mut batch = Vec::new();
+    let mut rows = checked.rows().peekable();
+    while let Some(row) = rows.next() {
         if let Row::Valid(indicator) = row? {
-            fingerprints.push(fingerprint(&indicator, options));
+            batch.push(indicator);
+        }
+        if batch.len() == size || (rows.peek().is_none() && !batch.is_empty()) {
+            let key = match handler {
+                CLASSIFIER_RULES => joint_fingerprint(&batch, options),
+                _ => fingerprint(&batch[0], options),
+            };
+            fingerprints.push((key, batch.len()));
+            batch.clear();
         }
     }
-    let questions = fingerprints.into_iter().map(|key| async move { node.has_answer(&key, ASK).await });
+    let questions = fingerprints.into_iter().map(|(key, rows)| async move {
+        let known = node.has_answer(handler, &key, ASK).await?;
+        Ok::<_, crate::restate::Error>(vec![known; rows])
+    });
     let answers: Vec<_> = stream::iter(questions).buffered(QUESTIONS).collect().await;
     // One question without an answer, and the number would be made up.
-    Ok(answers.into_iter().collect::<std::result::Result<Vec<bool>, _>>().ok())
+    let answers: std::result::Result<Vec<Vec<bool>>, _> = answers.into_iter().collect();
+    Ok(answers.ok().map(|answers| answers.concat()))
 }
 
 fn times(indicators: u64, chosen: &Pace) -> Vec<(&'static str, f64)> {

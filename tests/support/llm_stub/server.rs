@@ -60,8 +60,9 @@ async fn serve(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respon
     let dialect = dialect.unwrap_or(Dialect::OpenAi);
     let todo = enter(&shared, dialect, path, asked);
     tokio::time::sleep(shared.plan.latency()).await;
-    // The sender lives as long as the stub.
-    let _released = shared.held.subscribe().wait_for(|held| !held).await;
+    let mut held = shared.held.subscribe();
+    // The sender lives as long as the stub, and what it lends must not live across the next wait.
+    drop(held.wait_for(|held| !held).await);
     Ok(respond(todo).await)
 }
 
