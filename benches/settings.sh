@@ -1,61 +1,114 @@
 #!/usr/bin/env bash
-# Compares settings by running the same job, `--mode max` from file to file, on fresh three-node clusters, in turns.
-# Prints each setting's median time and its speed as a ratio to the first setting. Only the ratios mean anything
-# beyond this machine.
+# Compares settings: the same job, `--mode max` from file to file, with one setting after the other, in turns. Prints the speed of each as a
+# ratio to that of the setting in use, from the medians of the rounds.
 #
-#   benches/settings.sh partitions 6 3 12 24      # default-num-partitions
-#   benches/settings.sh rocksdb 512MiB 256MiB     # rocksdb-total-memory-size
-#   benches/settings.sh batch 50 10 25 100        # --batch-size
-#   benches/settings.sh in-flight 2000 500 1000   # --max-in-flight
+#   benches/settings.sh                        # all of them: half an hour
+#   benches/settings.sh batch in-flight        # some
+#   PUBLISH=1 benches/settings.sh              # and writes the table into docs/performance.md
 #
-# ROUNDS (default 3), ROWS (default 10000) and INPUT (default: made up) can be set. Needs a release build.
+# Settings of the nodes (`partitions`, `rocksdb`, `compression` of what they send each other) get a fresh cluster each time, the others share one. What the product has no
+# setting for (`poll`, `connections`, `protocol`) is asked of the bare driver. ROUNDS (default 3) and ROWS (default 20000) can be set.
 set -euo pipefail
 cd "$(dirname "$0")"
 . support/cluster.sh
-what=$1
-shift
-rounds=${ROUNDS:-3}
-real=$RESTATE_SERVER
-input=${INPUT:-$work/input.jsonl}
-[ -n "${INPUT:-}" ] || indicators "${ROWS:-10000}" >"$input"
+declare -A values=(
+  [partitions]="6 3 12 24" [rocksdb]="512MiB 256MiB 1GiB" [compression]="off on"
+  [batch]="50 10 25 100 200" [in-flight]="2000 500 1000 4000 8000" [row-bytes]="500 100 2000" [journal]="0s 1d"
+  [poll]="100 20 50 250" [connections]="1 2 4" [protocol]="h2c http1"
+)
+[ $# -gt 0 ] || set -- partitions rocksdb compression batch in-flight row-bytes journal poll connections protocol
+rounds=${ROUNDS:-3} rows=${ROWS:-20000} server=$RESTATE_SERVER
+cargo build --quiet --locked --release --example bare_driver
+indicators "$rows" >"$work/input.jsonl"
 
 # The product scrubs RESTATE_* from the nodes' environment, so a setting goes in through a wrapper of the server.
-wrapper() {
-  printf '#!/bin/sh\nexport %s\nexec %s "$@"\n' "$1" "$real" >"$work/restate-server"
+up=
+fresh() { # NAME=VALUE [shared]
+  [ -z "$up" ] || stop
+  printf '#!/bin/sh\nexport %s\nexec %s "$@"\n' "$1" "$server" >"$work/restate-server"
   chmod +x "$work/restate-server"
-}
-
-run() { # setting -> seconds
-  local env=CLASSIFY_BENCH=1 args=()
-  case $what in
-    partitions) env=RESTATE_DEFAULT_NUM_PARTITIONS=$1 ;;
-    rocksdb) env=RESTATE_ROCKSDB_TOTAL_MEMORY_SIZE=$1 ;;
-    batch) args=(--batch-size "$1") ;;
-    in-flight) args=(--max-in-flight "$1") ;;
-    *) echo "what: partitions, rocksdb, batch or in-flight" >&2; exit 2 ;;
-  esac
-  wrapper "$env"
   RESTATE_SERVER=$work/restate-server start
-  job "${args[@]}" -o "$work/out.jsonl" "$input"
-  "$binary" cluster status --json --name bench |
-    python3 -c 'import json, sys; print("MiB a node:", *[n["memory_bytes"] >> 20 for n in json.load(sys.stdin)["nodes"]], file=sys.stderr)'
-  stop
+  up=${2:-alone}
 }
 
-for ((round = 1; round <= rounds; round++)); do
-  for setting in "$@"; do
-    seconds=$(run "$setting")
-    echo "$setting $seconds" | tee -a "$work/results" >&2
+# The same rows, with definitions that make each about so long.
+of_length() { # BYTES
+  python3 - "$work/input.jsonl" "$1" <<'PY'
+import json, sys
+for line in open(sys.argv[1], encoding="utf-8"):
+    row = {name: value for name, value in json.loads(line).items() if name in ("id", "name", "units")}
+    row["definition"] = ""
+    row["definition"] = "word " * ((int(sys.argv[2]) - len(json.dumps(row))) // 5)
+    print(json.dumps(row))
+PY
+}
+
+keep_journals() { # HOW LONG
+  local admin
+  admin=$("$binary" cluster status --json --name bench | python3 -c 'import json, sys; print(json.load(sys.stdin)["nodes"][0]["admin_url"])')
+  for service in ClassifyBatch Classifier; do
+    curl -fsS -o /dev/null -X PATCH -H 'content-type: application/json' -d "{\"journal_retention\": \"$1\"}" "$admin/services/$service"
+  done
+}
+
+bare() { # [argument]... -> seconds
+  local nodes
+  mapfile -t nodes < <(ingress)
+  "$examples/bare_driver" "${nodes[@]/#/--ingress=}" "$work/input.jsonl" "$@"
+}
+
+run() { # WHAT VALUE -> seconds
+  case $1 in
+    partitions | rocksdb | compression) job -o "$work/out.jsonl" "$work/input.jsonl" ;;
+    batch) job --batch-size "$2" -o "$work/out.jsonl" "$work/input.jsonl" ;;
+    in-flight) job --max-in-flight "$2" -o "$work/out.jsonl" "$work/input.jsonl" ;;
+    row-bytes)
+      of_length "$2" >"$work/rows.jsonl"
+      job -o "$work/out.jsonl" "$work/rows.jsonl"
+      ;;
+    journal)
+      keep_journals "$2"
+      job -o "$work/out.jsonl" "$work/input.jsonl"
+      keep_journals 0s
+      ;;
+    poll) bare --poll-ms "$2" ;;
+    connections) bare --connections "$2" ;;
+    protocol) bare $([ "$2" = h2c ] || echo --http1) ;;
+    *) echo "what: ${!values[*]}" >&2; exit 2 ;;
+  esac
+}
+
+for what in "$@"; do
+  for ((round = 1; round <= rounds; round++)); do
+    for value in ${values[$what]?"what: ${!values[*]}"}; do
+      case $what in
+        partitions) fresh "RESTATE_DEFAULT_NUM_PARTITIONS=$value" ;;
+        rocksdb) fresh "RESTATE_ROCKSDB_TOTAL_MEMORY_SIZE=$value" ;;
+        compression) fresh "RESTATE_NETWORKING__DISABLE_COMPRESSION=$([ "$value" = off ] && echo true || echo false)" ;;
+        *) [ "$up" = shared ] || fresh CLASSIFY_BENCH=1 shared ;;
+      esac
+      echo "$what $value $(run "$what" "$value")" | tee -a "$work/results" >&2
+    done
   done
 done
-python3 - "$work/results" "$@" <<'PY'
+python3 - "$work/results" <<'PY' | publish benches/settings.sh
 import statistics, sys
 times = {}
 for line in open(sys.argv[1]):
-    setting, seconds = line.split()
-    times.setdefault(setting, []).append(float(seconds))
-base = statistics.median(times[sys.argv[2]])
-for setting in sys.argv[2:]:
-    median = statistics.median(times[setting])
-    print(f"{setting:>10}  {median:6.2f} s  x{base / median:.2f}")
+    what, value, seconds = line.split()
+    times.setdefault(what, {}).setdefault(value, []).append(float(seconds))
+titles = {
+    "partitions": "partitions", "rocksdb": "memory of RocksDB, a node", "compression": "compression between nodes",
+    "batch": "rows in a batch", "in-flight": "rows in flight",
+    "row-bytes": "bytes of a row", "journal": "journals are kept for", "poll": "ms between two polls (bare driver)",
+    "connections": "connections to each node (bare driver)", "protocol": "protocol (bare driver)",
+}
+print("| setting | in use | others, their speed to that |")
+print("|---|---|---|")
+for what, of in times.items():
+    used, *others = of
+    base = statistics.median(of[used])
+    told = ", ".join(f"{value}: {base / statistics.median(of[value]):.2f}" for value in others)
+    spread = max(of[used]) / min(of[used]) - 1
+    print(f"| {titles[what]} | {used} (rounds within {spread:.0%}) | {told} |")
 PY

@@ -39,6 +39,12 @@ struct Args {
     /// Pause between two polls of a batch.
     #[arg(long, default_value_t = 100)]
     poll_ms: u64,
+    /// Connections to each node.
+    #[arg(long, default_value_t = 1)]
+    connections: usize,
+    /// HTTP/1.1, as many connections as it likes, instead of HTTP/2.
+    #[arg(long)]
+    http1: bool,
 }
 
 type Outcomes = Result<Vec<u8>, Box<dyn Error + Send + Sync>>;
@@ -53,10 +59,10 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         nonce: Some(run.clone()),
         detached: false,
     };
-    let nodes: Vec<(Client, &str)> = args
-        .ingress
-        .iter()
-        .map(|url| Ok((client()?, url.as_str())))
+    // Each batch takes the next one: all nodes in turn, and the connections of each.
+    let nodes: Vec<(Client, &str)> = (0..args.connections)
+        .flat_map(|_| &args.ingress)
+        .map(|url| Ok((client(args.http1)?, url.as_str())))
         .collect::<Result<_, reqwest::Error>>()?;
     let checked =
         input::check(&[Source::from(args.input)], &input::Options::default(), input::Keys::random())?;
@@ -97,8 +103,9 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     Ok(())
 }
 
-fn client() -> reqwest::Result<Client> {
-    tls::client().http2_prior_knowledge().tcp_nodelay(true).no_proxy().build()
+fn client(http1: bool) -> reqwest::Result<Client> {
+    let client = tls::client().tcp_nodelay(true).no_proxy();
+    if http1 { client.http1_only().build() } else { client.http2_prior_knowledge().build() }
 }
 
 /// Submits a batch and polls until its output is there.

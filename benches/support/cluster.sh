@@ -7,7 +7,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 work=$(mktemp -d)
 binary=$PWD/target/release/classify
 examples=$PWD/target/release/examples
-RESTATE_SERVER=${RESTATE_SERVER:-$(command -v restate-server)}
+RESTATE_SERVER=${RESTATE_SERVER:-$(command -v restate-server || true)}
+[ -n "$RESTATE_SERVER" ] || { echo "no restate-server on the PATH; name one: RESTATE_SERVER=/path/to/it" >&2; exit 1; }
 export RESTATE_SERVER CLASSIFY_HOME=$work/home CLASSIFY_CLUSTER=bench CLASSIFY_RUNTIME=native
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use super::clock::Clock;
 use super::feed::Prepared;
+use super::polling::Polling;
 use super::pool::{Pool, Verdict, verdict};
 use super::record::Delivery;
 use crate::domain::batch::BatchResponse;
@@ -27,8 +28,6 @@ use crate::shutdown::{Level, Shutdown};
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Slowest link on which a large batch shall still get through.
 const BYTES_PER_SECOND: usize = 1024 * 1024;
-/// First and longest pause between two polls of a batch. Each poll is a read at a partition leader.
-const POLL_PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 /// Status of an invocation that was cancelled or killed.
 const ABORTED: u16 = 409;
 
@@ -39,6 +38,7 @@ pub(super) struct Courier {
     pub(super) events: mpsc::Sender<RunEvent>,
     pub(super) finished: mpsc::Sender<Delivery>,
     pub(super) pulse: Arc<Pulse>,
+    pub(super) polling: Polling,
     pub(super) shutdown: Shutdown,
     pub(super) clock: Clock,
     pub(super) past: Arc<Past>,
@@ -173,13 +173,16 @@ impl Courier {
 
     /// Polls until the batch has ended. `None` if no node knows it.
     async fn collect(&self, batch: &Prepared, id: &str, node: &mut usize) -> Option<Vec<Outcome>> {
-        let (mut pause, longest) = POLL_PAUSES;
-        loop {
+        let accepted = Instant::now();
+        let mut pause = self.polling.first();
+        for question in 0_u64.. {
             sleep(pause).await;
-            pause = pause.mul_f64(1.5).min(longest);
             match self.pool.nodes()[*node].ingress.output(id, TIMEOUT).await {
                 Ok(Output::Pending) => {}
-                Ok(Output::Ready(body)) => return Some(decode(batch, &body)),
+                Ok(Output::Ready(body)) => {
+                    self.polling.finished(accepted.elapsed(), question == 0);
+                    return Some(decode(batch, &body));
+                }
                 Ok(Output::Ended { code, message }) => {
                     let class =
                         if code == ABORTED { FailureClass::Cancelled } else { FailureClass::Provider };
@@ -192,10 +195,11 @@ impl Courier {
                 Err(error) => {
                     self.fault(*node, &error).await;
                     *node = self.pool.any_up().await;
-                    (pause, _) = POLL_PAUSES;
                 }
             }
+            pause = Polling::next(accepted.elapsed());
         }
+        None
     }
 
     async fn fault(&self, node: usize, error: &Error) {

@@ -11,6 +11,7 @@ mod courier;
 pub mod diagnosis;
 mod feed;
 pub mod handover;
+mod polling;
 mod pool;
 mod purse;
 mod record;
@@ -42,6 +43,7 @@ use crate::throttle::Pace;
 use clock::Clock;
 use courier::{Courier, Parcel, Places, Pulse};
 use feed::{Prepared, Work};
+use polling::Polling;
 use pool::Pool;
 use purse::Purse;
 use record::{Book, Delivery};
@@ -180,7 +182,16 @@ impl Engine {
         let book = Book { sink, journal, nodes: names, rejected: past.rejected, clock };
         let recorder = spawn_blocking(move || record::record(book, deliveries, &recorder_events));
 
-        let courier = Arc::new(Courier { pool, events, finished, pulse, shutdown, clock, past });
+        let courier = Arc::new(Courier {
+            pool,
+            events,
+            finished,
+            pulse,
+            polling: Polling::default(),
+            shutdown,
+            clock,
+            past,
+        });
         background.spawn(dispatch(to_dispatch, courier, Room::new(self.pace.max_in_flight.get()), money));
         Tasks { feeder: Some(feeder), recorder, _background: background }
     }

@@ -18,9 +18,13 @@ pub fn start(verbose: u8) {
         _ => (Level::TRACE, LevelFilter::DEBUG),
     };
     let levels = Targets::new().with_target(env!("CARGO_PKG_NAME"), ours).with_default(others);
+    // The filter of lines has to see the SDK's span, and can switch nothing off for good: each of the thousands of spans a second that
+    // HTTP/2 would open has to be ruled out in front of it.
+    let known = levels.clone().with_target("restate_sdk", others.max(LevelFilter::INFO));
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
     // A second start in one process (a test's) keeps the first one's log.
     let _already = tracing_subscriber::registry()
+        .with(known)
         .with(lines.with_filter(levels).with_filter(ReplayAwareFilter))
         .try_init();
 }
