@@ -16,7 +16,7 @@ start
 job -o "$work/out.jsonl" "$work/input.jsonl" >/dev/null
 # perf ends with the client, and sees everything there is on the machine meanwhile.
 perf record --quiet --all-cpus --freq 499 --output "$work/perf" -- \
-  "$binary" -q --mode max --force -o "$work/out.jsonl" "$work/input.jsonl" 2>/dev/null
+  "$binary" -q --mode max --force -o "$work/out.jsonl" "$work/input.jsonl" 2>"$work/said" || { cat "$work/said" >&2; exit 1; }
 service=$(<"$work/service.pid")
 perf script --input "$work/perf" --fields pid,comm,ip,sym 2>/dev/null >"$work/samples"
 python3 - "$work/samples" "$service" "$CLASSIFY_HOME/cluster/bench/cluster.json" <<'PY' | publish benches/profile.sh

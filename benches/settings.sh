@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Compares settings: the same job, `--mode max` from file to file, with one setting after the other, in turns. Prints the speed of each as a
-# ratio to that of the setting in use, from the medians of the rounds.
+# ratio to that of the first, from the medians of the rounds. The first is the one in use, but for `poll`: the product waits as long as
+# batches usually take.
 #
 #   benches/settings.sh                        # all of them: half an hour
 #   benches/settings.sh batch in-flight        # some
-#   PUBLISH=1 benches/settings.sh              # and writes the table into docs/performance.md
+#   PUBLISH=1 benches/settings.sh              # and writes the table, of all or of some, into docs/performance.md
 #
 # Settings of the nodes (`partitions`, `rocksdb`, `compression` of what they send each other) get a fresh cluster each time, the others share one. What the product has no
 # setting for (`poll`, `connections`, `protocol`) is asked of the bare driver. ROUNDS (default 3) and ROWS (default 20000) can be set.
@@ -17,6 +18,9 @@ declare -A values=(
   [poll]="100 20 50 250" [connections]="1 2 4" [protocol]="h2c http1"
 )
 [ $# -gt 0 ] || set -- partitions rocksdb compression batch in-flight row-bytes journal poll connections protocol
+for what in "$@"; do
+  [ -n "${values[$what]:-}" ] || { echo "no setting $what, but: ${!values[*]}" >&2; exit 2; }
+done
 rounds=${ROUNDS:-3} rows=${ROWS:-20000} server=$RESTATE_SERVER
 cargo build --quiet --locked --release --example bare_driver
 indicators "$rows" >"$work/input.jsonl"
@@ -74,20 +78,20 @@ run() { # WHAT VALUE -> seconds
     poll) bare --poll-ms "$2" ;;
     connections) bare --connections "$2" ;;
     protocol) bare $([ "$2" = h2c ] || echo --http1) ;;
-    *) echo "what: ${!values[*]}" >&2; exit 2 ;;
   esac
 }
 
 for what in "$@"; do
   for ((round = 1; round <= rounds; round++)); do
-    for value in ${values[$what]?"what: ${!values[*]}"}; do
+    for value in ${values[$what]}; do
       case $what in
         partitions) fresh "RESTATE_DEFAULT_NUM_PARTITIONS=$value" ;;
         rocksdb) fresh "RESTATE_ROCKSDB_TOTAL_MEMORY_SIZE=$value" ;;
         compression) fresh "RESTATE_NETWORKING__DISABLE_COMPRESSION=$([ "$value" = off ] && echo true || echo false)" ;;
         *) [ "$up" = shared ] || fresh CLASSIFY_BENCH=1 shared ;;
       esac
-      echo "$what $value $(run "$what" "$value")" | tee -a "$work/results" >&2
+      seconds=$(run "$what" "$value")
+      echo "$what $value $seconds" | tee -a "$work/results" >&2
     done
   done
 done
@@ -103,7 +107,7 @@ titles = {
     "row-bytes": "bytes of a row", "journal": "journals are kept for", "poll": "ms between two polls (bare driver)",
     "connections": "connections to each node (bare driver)", "protocol": "protocol (bare driver)",
 }
-print("| setting | in use | others, their speed to that |")
+print("| setting | compared with | speed to that |")
 print("|---|---|---|")
 for what, of in times.items():
     used, *others = of

@@ -10,35 +10,41 @@ set -euo pipefail
 cd "$(dirname "$0")"
 . support/cluster.sh
 begin() { begun=$EPOCHREALTIME; }
-passed() { python3 -c 'import sys; print(float(sys.argv[2]) - float(sys.argv[1]))' "$begun" "$EPOCHREALTIME"; }
-note() { echo "$1 $2" | tee -a "$work/results" >&2; } # WHAT SECONDS
+note() { # WHAT: so many seconds have passed
+  local now=$EPOCHREALTIME
+  python3 -c 'import sys; print(sys.argv[1], float(sys.argv[3]) - float(sys.argv[2]))' "$1" "$begun" "$now" | tee -a "$work/results" >&2
+}
 
 for ((try = 0; try < 20; try++)); do
   begin
   "$binary" --help >/dev/null
-  note help "$(passed)"
+  note help
   begin
   "$binary" --mode fsat x.csv 2>/dev/null || true
-  note mistake "$(passed)"
+  note mistake
 done
 
 indicators 1 >"$work/one.jsonl"
 begin
-"$binary" cluster start --ports auto --name bench 2>/dev/null
+"$binary" -q cluster start --ports auto --name bench
 "$binary" -q serve --bind "127.0.0.1:$port" --register &
 echo $! >"$work/service.pid"
-until "$binary" -q -o "$work/first.jsonl" "$work/one.jsonl" 2>/dev/null; do :; done
-note first "$(passed)"
+for ((try = 0; ; try++)); do
+  "$binary" -q -o "$work/first.jsonl" "$work/one.jsonl" 2>"$work/said" && break
+  [ "$try" -lt 100 ] || { cat "$work/said" >&2; exit 1; }
+  sleep 0.05
+done
+note first
 
 indicators 20010 >"$work/rows.jsonl"
 for ((try = 0; try < 5; try++)); do
   sed -n "$((try * 10 + 2)),$((try * 10 + 11))p" "$work/rows.jsonl" >"$work/ten.jsonl"
   begin
   "$binary" -q -o "$work/ten.classified.jsonl" "$work/ten.jsonl"
-  note ten "$(passed)"
+  note ten
   "$binary" -q --mode max --force -o "$work/many.jsonl" "$work/rows.jsonl"
   begun=$(stat -c %.Y "$work/many.jsonl") # The last row's; a rename does not change it.
-  note tail "$(passed)"
+  note tail
 done
 python3 - "$work/results" <<'PY' | publish benches/startup.sh
 import statistics, sys

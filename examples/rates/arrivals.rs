@@ -30,7 +30,7 @@ impl Arrivals {
         most
     }
 
-    /// How many came from one moment to another, that one left out.
+    /// Those from one moment to another, that one left out.
     pub(crate) fn between(&self, from: f64, until: f64) -> Self {
         Self(self.0.iter().copied().filter(|at| (from..until).contains(at)).collect())
     }

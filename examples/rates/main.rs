@@ -2,7 +2,7 @@
 //! requests to a model, by its provider's.
 //!
 //! ```text
-//! cargo run --release --example rates                       # some ten minutes
+//! cargo run --release --example rates                       # a quarter of an hour
 //! cargo run --release --example rates -- --only requests    # one of the three tables
 //! ```
 //!
@@ -42,7 +42,7 @@ use world::World;
 #[derive(Debug, Parser)]
 struct Args {
     /// Seconds each rate is kept up; a minute and what is done during it have to fit
-    #[arg(long, default_value_t = 95)]
+    #[arg(long, default_value_t = 95, value_parser = clap::value_parser!(u32).range(65..))]
     seconds: u32,
     /// This part alone; may be given several times
     #[arg(long, value_enum)]
@@ -63,7 +63,7 @@ enum Part {
 }
 
 impl Part {
-    /// The tables of this part, by the names that their places in the document have.
+    /// Makes its table.
     fn measure(self, world: &mut World, seconds: u32) -> Table {
         match self {
             Self::Submissions => submissions::steady(world, seconds),
@@ -72,7 +72,7 @@ impl Part {
         }
     }
 
-    /// Name of the place for its table.
+    /// Name of the table's place in the document.
     fn name(self) -> &'static str {
         match self {
             Self::Submissions => "rates: submissions",

@@ -15,6 +15,8 @@ use crate::table::Table;
 use crate::world::{World, send};
 
 const NODES: usize = 3;
+/// Indicators a minute.
+const RATES: [u32; 4] = [450, 900, 5_000, 20_000];
 /// What is done to a run begins and ends so many seconds after its first arrival.
 const TROUBLE: (u64, u64) = (20, 40);
 /// Its rate, in indicators a minute.
@@ -36,7 +38,7 @@ struct Client {
     running: Running,
 }
 
-/// Four rates while all is well: the slower three side by side.
+/// Four rates at once, while all is well.
 pub(crate) fn steady(world: &mut World, seconds: u32) -> Table {
     let mut table = Table::new(&[
         "target a minute",
@@ -49,36 +51,33 @@ pub(crate) fn steady(world: &mut World, seconds: u32) -> Table {
         "jitter of batches, median",
         "99 %",
     ]);
-    for rates in [&[450, 900, 5_000][..], &[20_000]] {
-        let clients: Vec<Client> =
-            rates.iter().map(|rpm| begin(world, *rpm, &["--provider", "rules"], seconds)).collect();
-        for client in clients {
-            let seen = end(world, client);
-            let burst = NODES * seen.size;
-            let (rpm, achieved) = (f64::from(seen.rpm), seen.arrivals.per_minute());
-            let (fullest, most) = (seen.arrivals.fullest(60.0), whole(rpm) + burst);
-            let first = seen.arrivals.between(seen.arrivals.first(), seen.arrivals.first() + 1.0).number();
-            let most_at_once = whole(rpm * 0.02) + burst;
-            let [median, nearly_all] = seen.jitter();
-            table.row(
-                vec![
-                    format!("{rpm}"),
-                    format!("{achieved:.1}"),
-                    format!("{:.2} %", achieved / rpm * 100.0),
-                    fullest.to_string(),
-                    most.to_string(),
-                    first.to_string(),
-                    most_at_once.to_string(),
-                    format!("{median:.0} ms"),
-                    format!("{nearly_all:.0} ms"),
-                ],
-                &[
-                    (achieved >= rpm * 0.99, "less than 99 % of the target"),
-                    (fullest <= most, "too many in a minute"),
-                    (first <= most_at_once, "too many in the first second"),
-                ],
-            );
-        }
+    let clients = RATES.map(|rpm| begin(world, rpm, &["--provider", "rules"], seconds));
+    for client in clients {
+        let seen = end(world, client);
+        let burst = NODES * seen.size;
+        let (rpm, achieved) = (f64::from(seen.rpm), seen.arrivals.per_minute());
+        let (fullest, most) = (seen.arrivals.fullest(60.0), whole(rpm) + burst);
+        let first = seen.arrivals.between(seen.arrivals.first(), seen.arrivals.first() + 1.0).number();
+        let most_at_once = whole(rpm * 0.02) + burst;
+        let [median, nearly_all] = seen.jitter();
+        table.row(
+            vec![
+                format!("{rpm}"),
+                format!("{achieved:.1}"),
+                format!("{:.2} %", achieved / rpm * 100.0),
+                fullest.to_string(),
+                most.to_string(),
+                first.to_string(),
+                most_at_once.to_string(),
+                format!("{median:.0} ms"),
+                format!("{nearly_all:.0} ms"),
+            ],
+            &[
+                (achieved >= rpm * 0.99, "less than 99 % of the target"),
+                (fullest <= most, "too many in a minute"),
+                (first <= most_at_once, "too many in the first second"),
+            ],
+        );
     }
     table
 }

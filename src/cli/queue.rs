@@ -92,7 +92,7 @@ pub enum Service {
     /// Batches
     #[value(name = BATCH_WORKFLOW)]
     ClassifyBatch,
-    /// One call per row
+    /// Calls that answer: one per batch to the rules, one per row to a model
     #[value(name = CLASSIFIER)]
     Classifier,
     /// Leases of models' limits

@@ -1,4 +1,4 @@
-//! The identity of a paid answer: same fingerprint, same answer, no second call.
+//! The identity of an answer: same fingerprint, same answer, no second call.
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};

@@ -174,13 +174,14 @@ impl Courier {
     /// Polls until the batch has ended. `None` if no node knows it.
     async fn collect(&self, batch: &Prepared, id: &str, node: &mut usize) -> Option<Vec<Outcome>> {
         let accepted = Instant::now();
-        let mut pause = self.polling.first();
-        for question in 0_u64.. {
+        let (mut pause, mut by_first) = (self.polling.first(), true);
+        loop {
             sleep(pause).await;
+            pause = Polling::next(accepted.elapsed());
             match self.pool.nodes()[*node].ingress.output(id, TIMEOUT).await {
                 Ok(Output::Pending) => {}
                 Ok(Output::Ready(body)) => {
-                    self.polling.finished(accepted.elapsed(), question == 0);
+                    self.polling.finished(accepted.elapsed(), by_first);
                     return Some(decode(batch, &body));
                 }
                 Ok(Output::Ended { code, message }) => {
@@ -195,11 +196,11 @@ impl Courier {
                 Err(error) => {
                     self.fault(*node, &error).await;
                     *node = self.pool.any_up().await;
+                    pause = self.polling.first();
                 }
             }
-            pause = Polling::next(accepted.elapsed());
+            by_first = false;
         }
-        None
     }
 
     async fn fault(&self, node: usize, error: &Error) {

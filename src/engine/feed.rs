@@ -11,8 +11,9 @@ use crate::error::{Failure, Result};
 use crate::input::{InvalidRow, Row};
 use crate::ledger::Past;
 
-/// Largest body a node accepts (`ingress.request-size-limit`, and the journal's limit for one entry).
-pub const LARGEST_BODY: usize = 32 * 1024 * 1024;
+/// Largest body of a batch: what a node accepts (`ingress.request-size-limit`, and the journal's limit for one entry), less room for
+/// what the service adds when it hands all rows on to the rules.
+pub const LARGEST_BODY: usize = 32 * 1024 * 1024 - 64 * 1024;
 
 /// Something to be done with the input.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ const UNKNOWN: Duration = Duration::from_millis(50);
 const BOUNDS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// The first question comes after this share of the usual time: batches differ.
 const EARLY: f64 = 0.75;
-/// Each other one comes this share of the batch's age later, which is how much of its time may be lost at most.
+/// Each other one comes this share of the batch's age later.
 const LATER: f64 = 0.15;
 /// Weight of one batch in the usual time.
 const WEIGHT: f64 = 0.2;
@@ -41,7 +41,9 @@ impl Polling {
     /// A batch was found finished at this age, by the first question or by a later one.
     pub(super) fn finished(&self, age: Duration, by_first: bool) {
         // The first question only tells that the batch was done by then: it may have been for long.
-        let age = age.as_secs_f64() / if by_first { 2.0 } else { 1.0 };
+        let age = if by_first { age / 2 } else { age };
+        // What is longer changes no pause, and an outage would have to be unlearned.
+        let age = age.min(BOUNDS.1.div_f64(EARLY)).as_secs_f64();
         let learned = |usual: u64| {
             let usual = if usual == 0 { age } else { Duration::from_micros(usual).as_secs_f64() };
             let usual = Duration::from_secs_f64(usual + (age - usual) * WEIGHT);
@@ -100,6 +102,16 @@ mod tests {
             questions(&polling, Duration::from_millis(10));
         }
         assert!(polling.first() < Duration::from_millis(50), "{:?}", polling.first());
+    }
+
+    #[test]
+    fn an_outage_is_soon_forgotten() {
+        let polling = Polling::default();
+        polling.finished(Duration::from_hours(1), false);
+        for _ in 0..30 {
+            questions(&polling, Duration::from_millis(30));
+        }
+        assert!(polling.first() < Duration::from_millis(60), "{:?}", polling.first());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! the journal.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
@@ -16,6 +16,9 @@ use crate::output::{FinishedBatch, Sink};
 
 /// Most deliveries that share one sync. Bounds how much a crash can make us fetch again.
 const GROUP: usize = 64;
+/// No two syncs follow each other more closely: what arrives meanwhile shares one, for the nodes sync their logs to disks as well, and
+/// often to the same.
+const SYNC_PAUSE: Duration = Duration::from_millis(20);
 
 /// Something for the disk.
 #[derive(Debug)]
@@ -48,7 +51,17 @@ pub(super) fn record(
     events: &mpsc::Sender<RunEvent>,
 ) -> (Book, io::Result<()>) {
     let mut group = Vec::with_capacity(GROUP);
+    let mut synced: Option<Instant> = None;
     while deliveries.blocking_recv_many(&mut group, GROUP) > 0 {
+        if let Some(left) = synced.and_then(|synced| SYNC_PAUSE.checked_sub(synced.elapsed())) {
+            std::thread::sleep(left);
+            while group.len() < GROUP
+                && let Ok(delivery) = deliveries.try_recv()
+            {
+                group.push(delivery);
+            }
+        }
+        synced = Some(Instant::now());
         if let Err(error) = book.write(&mut group, events) {
             // A disk that fails twice leaves rows that were not counted; the first error is the one to tell.
             let _failed_again = book.sink.roll_back();

@@ -23,7 +23,7 @@ pub(super) struct ClassifyBatch {
     pub(super) metrics: Arc<Metrics>,
 }
 
-// The result waits a day for its client; after that its rows come from their own answers, which are kept longer. The
+// The result waits a day for its client; after that its rows come from the answers of `Classifier`, which are kept longer. The
 // journal is of no use once it ended. A paused invocation would hang a run for ever, so the last attempt kills; 20,000
 // attempts outlast a service that is down for a day.
 #[restate_sdk::workflow(

@@ -109,26 +109,28 @@ impl Classifier {
 }
 
 impl Shared {
-    /// The outcomes where no model has to be asked. For what a model may have been asked already, by a process with other
-    /// settings, only a journal can answer: a wrong question is left to [`Self::ask_once`] then.
+    /// The outcomes where no model has to be asked. Where this service must not answer, all of them are failures: "ask a model"
+    /// would be remembered, and paid for, long after the service was put right.
     fn by_rules(&self, request: &RulesRequest) -> Result<Vec<Option<Outcome>>, HandlerError> {
         let RulesRequest { terms, indicators } = request;
-        let alone = terms.method.provider == RULES;
-        if let Some(wrong) = self.mismatch(terms) {
-            return Ok(vec![alone.then_some(wrong); indicators.len()]);
-        }
-        let threshold = if alone { 0.0 } else { terms.method.threshold.unwrap_or_default() };
+        let wrong = self.mismatch(terms);
+        let threshold = match terms.method.provider.as_str() {
+            RULES => 0.0,
+            _ => terms.method.threshold.unwrap_or_default(),
+        };
         let outcome = |indicator: &Indicator| {
             let classifying = self.metrics.classifying();
-            let answer = self.rules.classify(indicator);
-            (answer.confidence >= threshold).then(|| {
-                let outcome = Outcome::Classified(Box::new(self.classified(terms, answer, None)));
-                classifying.answered(&outcome);
-                outcome
-            })
+            let outcome = wrong.clone().or_else(|| {
+                let answer = self.rules.classify(indicator);
+                let sure = answer.confidence >= threshold;
+                sure.then(|| Outcome::Classified(Box::new(self.classified(terms, answer, None))))
+            })?;
+            classifying.answered(&outcome);
+            Some(outcome)
         };
         let outcomes: Vec<Option<Outcome>> = indicators.iter().map(outcome).collect();
-        let answered = indicators.iter().zip(&outcomes).filter(|(_, outcome)| outcome.is_some());
+        let executed = |outcome: &Option<Outcome>| matches!(outcome, Some(Outcome::Classified(_)));
+        let answered = indicators.iter().zip(&outcomes).filter(|(_, outcome)| executed(outcome));
         self.record(terms, answered.map(|(indicator, _)| indicator))?;
         Ok(outcomes)
     }

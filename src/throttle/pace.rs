@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Most indicators in a batch of default size. Larger batches gain little (see `docs/architecture.md`) and make
+/// Most indicators in a batch of default size. Larger batches gain little (see `docs/performance.md`) and make
 /// coarser progress and coarser bursts.
 const LARGEST_DEFAULT_BATCH: u32 = 50;
 /// Fewest indicators in flight by default: enough to keep three nodes busy whatever the rate.
 const SMALLEST_DEFAULT_IN_FLIGHT: u32 = 500;
-/// Indicators in flight without a rate: measured, see `docs/architecture.md`.
+/// Indicators in flight without a rate: measured, see `docs/performance.md`.
 const UNLIMITED_IN_FLIGHT: u32 = 2_000;
 
 /// Presets of the whole cluster's rate.

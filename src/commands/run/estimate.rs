@@ -138,34 +138,33 @@ async fn known(
     nodes: &[Ingress],
 ) -> Result<Option<Vec<bool>>> {
     let Some(node) = nodes.first() else { return Ok(None) };
-    let (handler, size) = match options.method.provider.as_str() {
-        RULES => (CLASSIFIER_RULES, pace.batch_size.get() as usize),
-        _ => (CLASSIFIER_CLASSIFY, 1),
+    let by_batch = options.method.provider == RULES;
+    let (handler, size) =
+        if by_batch { (CLASSIFIER_RULES, pace.batch_size.get() as usize) } else { (CLASSIFIER_CLASSIFY, 1) };
+    let key = |batch: &[Indicator]| match batch {
+        [row] if !by_batch => fingerprint(row, options),
+        rows => joint_fingerprint(rows, options),
     };
-    let mut fingerprints = Vec::new();
-    let mut batch = Vec::new();
-    let mut rows = checked.rows().peekable();
-    while let Some(row) = rows.next() {
-        if let Row::Valid(indicator) = row? {
-            batch.push(indicator);
-        }
-        if batch.len() == size || (rows.peek().is_none() && !batch.is_empty()) {
-            let key = match handler {
-                CLASSIFIER_RULES => joint_fingerprint(&batch, options),
-                _ => fingerprint(&batch[0], options),
-            };
-            fingerprints.push((key, batch.len()));
+    let (mut keys, mut batch) = (Vec::new(), Vec::new());
+    for row in checked.rows() {
+        let Row::Valid(indicator) = row? else { continue };
+        batch.push(indicator);
+        if batch.len() == size {
+            keys.push((key(&batch), size));
             batch.clear();
         }
     }
-    let questions = fingerprints.into_iter().map(|(key, rows)| async move {
-        let known = node.has_answer(handler, &key, ASK).await?;
-        Ok::<_, crate::restate::Error>(vec![known; rows])
+    if !batch.is_empty() {
+        keys.push((key(&batch), batch.len()));
+    }
+    let questions = keys.into_iter().map(|(key, rows)| async move {
+        let known = node.has_answer(handler, &key, ASK).await.ok()?;
+        Some(std::iter::repeat_n(known, rows))
     });
     let answers: Vec<_> = stream::iter(questions).buffered(QUESTIONS).collect().await;
     // One question without an answer, and the number would be made up.
-    let answers: std::result::Result<Vec<Vec<bool>>, _> = answers.into_iter().collect();
-    Ok(answers.ok().map(|answers| answers.concat()))
+    let answers: Option<Vec<_>> = answers.into_iter().collect();
+    Ok(answers.map(|answers| answers.into_iter().flatten().collect()))
 }
 
 fn times(indicators: u64, chosen: &Pace) -> Vec<(&'static str, f64)> {
