@@ -6,13 +6,13 @@
 #   benches/paired.sh               # needs wrk, and a release build
 #   PUBLISH=1 benches/paired.sh     # and writes the table into docs/performance.md
 #
-# PAIRS (default 5), ROWS (default 20000) and CONNECTIONS (of wrk to each node, default 64) can be set.
+# PAIRS (default 5), ROWS (default 100000: shorter runs are at the mercy of what the nodes do in the background) and CONNECTIONS (of wrk to each node, default 64) can be set.
 set -euo pipefail
 cd "$(dirname "$0")"
 . support/cluster.sh
 command -v wrk >/dev/null || { echo "no wrk: apt-get install wrk" >&2; exit 1; }
 cargo build --quiet --locked --release --example bare_driver
-pairs=${PAIRS:-5} rows=${ROWS:-20000} connections=${CONNECTIONS:-64}
+pairs=${PAIRS:-5} rows=${ROWS:-100000} connections=${CONNECTIONS:-64}
 indicators "$rows" >"$work/input.jsonl"
 start
 mapfile -t nodes < <(ingress)
@@ -45,6 +45,7 @@ one_call_each() { # ROUND -> indicators/s of all nodes
   awk '/Requests\/sec/ { total += $2 } END { printf "%.0f\n", total }' "$work"/wrk.*
 }
 
+classify >/dev/null
 for ((round = 1; round <= pairs; round++)); do
   # Each goes first in turn: the cluster holds more with every run.
   if ((round % 2)); then

@@ -65,18 +65,19 @@ impl Pulse {
     }
 }
 
-/// A batch on its way, and the places it takes up until it is on disk.
+/// A batch on its way, and the places it takes up.
 #[derive(Debug)]
 pub(super) struct Parcel {
     pub(super) batch: Prepared,
     pub(super) places: Places,
 }
 
-/// What a batch in flight takes up: of the rows, and of the memory, that may be unfinished.
+/// What a batch takes up: of the rows that the cluster may have to work at, until it is done with them, and of the memory, until they are
+/// on disk. So the cluster need not wait for our disk.
 #[derive(Debug)]
 pub(super) struct Places {
-    pub(super) _rows: OwnedSemaphorePermit,
-    pub(super) _kib: OwnedSemaphorePermit,
+    pub(super) rows: OwnedSemaphorePermit,
+    pub(super) kib: OwnedSemaphorePermit,
 }
 
 impl Courier {
@@ -94,9 +95,10 @@ impl Courier {
     }
 
     async fn deliver(&self, parcel: Parcel, node: usize) {
-        let Parcel { batch, places } = parcel;
+        let Parcel { batch, places: Places { rows, kib } } = parcel;
         let sent = Instant::now();
         let Some((node, outcomes)) = self.outcomes(&batch, node).await else { return };
+        drop(rows);
         self.pulse.beat(self.clock.elapsed());
         let finished = FinishedBatch {
             index: batch.key.index,
@@ -108,7 +110,7 @@ impl Courier {
             took: sent.elapsed(),
         };
         // A closed channel means that results cannot be written any more; the run says so itself.
-        let _stopped = self.finished.send(Delivery::Batch { batch: finished, places }).await;
+        let _stopped = self.finished.send(Delivery::Batch { batch: finished, memory: kib }).await;
     }
 
     /// Node that gave the answer, and one outcome per indicator. `None` if the run drains before it is submitted.

@@ -223,7 +223,7 @@ impl Room {
         };
         // A row is held twice: as it was read, and in the body to send.
         let kib = u32::try_from(batch.body.len() * 2 / 1024 + 1).unwrap_or(u32::MAX);
-        Some(Places { _rows: take(&self.rows, batch.len().get()).await?, _kib: take(&self.kib, kib).await? })
+        Some(Places { rows: take(&self.rows, batch.len().get()).await?, kib: take(&self.kib, kib).await? })
     }
 }
 

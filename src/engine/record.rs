@@ -4,11 +4,9 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::clock::Clock;
-use super::courier::Places;
-
 use crate::domain::event::{Reception, RunEvent};
 use crate::input::InvalidRow;
 use crate::ledger::{Journal, Line};
@@ -25,8 +23,8 @@ const SYNC_PAUSE: Duration = Duration::from_millis(20);
 pub(super) enum Delivery {
     /// A batch that a node accepted.
     Sent { batch: u64, node: usize, reception: Reception, indicators: u64, at: Duration },
-    /// A finished batch, and the places in flight that it gives back once it is on disk.
-    Batch { batch: FinishedBatch, places: Places },
+    /// A finished batch, and the share of the memory that it gives back once it is on disk.
+    Batch { batch: FinishedBatch, memory: OwnedSemaphorePermit },
     /// A row that is no indicator.
     Rejected(InvalidRow),
 }
@@ -84,8 +82,8 @@ impl Book {
                     lines.push(Line::Sent { batch, node: name, indicators, t: seconds(at) });
                     happened.push(RunEvent::Submitted { node, reception, indicators, at });
                 }
-                Delivery::Batch { batch, places } => {
-                    occupied.push(places);
+                Delivery::Batch { batch, memory } => {
+                    occupied.push(memory);
                     any_rows = true;
                     let recorded = self.sink.write(&batch)?;
                     let node = batch.node_name.into();
@@ -112,7 +110,7 @@ impl Book {
         }
         self.journal.append(lines)?;
         self.sink.count()?;
-        // Only now do the places in flight become free.
+        // Only now does their memory become free.
         drop(occupied);
         for event in happened {
             // The owner of the counts outlives this thread, unless it is unwinding.
