@@ -6,13 +6,16 @@
 #   benches/paired.sh               # needs wrk, and a release build
 #   PUBLISH=1 benches/paired.sh     # and writes the table into docs/performance.md
 #
-# PAIRS (default 5), ROWS (default 100000: shorter runs are at the mercy of what the nodes do in the background) and CONNECTIONS (of wrk to each node, default 64) can be set.
+# A round is four runs: classify, the driver, the driver, classify. What a run leaves the nodes to do in the background slows down the next
+# one, whichever it is, and so both come first and last as often. The calls one by one come last.
+#
+# PAIRS (default 5), ROWS (default 40000) and CONNECTIONS (of wrk to each node, default 64) can be set.
 set -euo pipefail
 cd "$(dirname "$0")"
 . support/cluster.sh
 command -v wrk >/dev/null || { echo "no wrk: apt-get install wrk" >&2; exit 1; }
 cargo build --quiet --locked --release --example bare_driver
-pairs=${PAIRS:-5} rows=${ROWS:-100000} connections=${CONNECTIONS:-64}
+pairs=${PAIRS:-5} rows=${ROWS:-40000} connections=${CONNECTIONS:-64}
 indicators "$rows" >"$work/input.jsonl"
 start
 mapfile -t nodes < <(ingress)
@@ -47,20 +50,22 @@ one_call_each() { # ROUND -> indicators/s of all nodes
 
 classify >/dev/null
 for ((round = 1; round <= pairs; round++)); do
-  # Each goes first in turn: the cluster holds more with every run.
-  if ((round % 2)); then
-    a=$(classify)
-    b=$(bare)
-  else
-    b=$(bare)
-    a=$(classify)
-  fi
-  c=$(one_call_each "$round")
-  echo "$a $b $c" | tee -a "$work/results" >&2
+  first=$(classify)
+  second=$(bare)
+  third=$(bare)
+  fourth=$(classify)
+  echo "$first $fourth $second $third" | tee -a "$work/results" >&2
 done
-python3 - "$work/results" <<'PY' | publish benches/paired.sh
+for ((round = 1; round <= pairs; round++)); do
+  one_call_each "$round" | tee -a "$work/calls" >&2
+done
+python3 - "$work/results" "$work/calls" <<'PY' | publish benches/paired.sh
 import statistics, sys
-rows = [[float(cell) for cell in line.split()] for line in open(sys.argv[1])]
+rows = []
+for line, calls in zip(open(sys.argv[1]), open(sys.argv[2])):
+    speeds = [float(cell) for cell in line.split()]
+    # Of two runs over the same rows, the speed over both.
+    rows.append([statistics.harmonic_mean(speeds[:2]), statistics.harmonic_mean(speeds[2:]), float(calls)])
 print("| indicators/s | `classify --mode max` | bare driver | one call each | of the bare driver | of one call each |")
 print("|---|---|---|---|---|---|")
 for number, (a, b, c) in enumerate(rows, 1):
