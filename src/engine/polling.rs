@@ -72,7 +72,7 @@ mod tests {
             asked += 1;
         }
         polling.finished(age, asked == 1);
-        (asked, age - took)
+        (asked, age.saturating_sub(took))
     }
 
     #[test]

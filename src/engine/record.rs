@@ -52,7 +52,7 @@ pub(super) fn record(
     let mut synced: Option<Instant> = None;
     while deliveries.blocking_recv_many(&mut group, GROUP) > 0 {
         if let Some(left) = synced.and_then(|synced| SYNC_PAUSE.checked_sub(synced.elapsed())) {
-            std::thread::sleep(left);
+            pause(left);
             while group.len() < GROUP
                 && let Ok(delivery) = deliveries.try_recv()
             {
@@ -67,6 +67,11 @@ pub(super) fn record(
         }
     }
     (book, Ok(()))
+}
+
+#[expect(clippy::disallowed_methods, reason = "time is the condition, on a thread of our own that may block")]
+fn pause(time: Duration) {
+    std::thread::sleep(time);
 }
 
 impl Book {
