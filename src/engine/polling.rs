@@ -97,7 +97,7 @@ mod tests {
         for _ in 0..40 {
             questions(&polling, Duration::from_mins(1));
         }
-        assert_eq!(polling.first(), BOUNDS.1, "no question waits longer");
+        assert!(polling.first() <= BOUNDS.1, "no question waits longer");
         for _ in 0..60 {
             questions(&polling, Duration::from_millis(10));
         }
