@@ -15,6 +15,7 @@ use classify::domain::batch::{BatchRequest, BatchResponse, RunOptions};
 use classify::domain::indicator::Indicator;
 use classify::domain::method::Method;
 use classify::domain::outcome::Outcome;
+use classify::domain::payload;
 use classify::input::{self, Row, Source};
 use classify::restate::names::{BATCH_RUN, BATCH_WORKFLOW};
 use classify::taxonomy::Taxonomy;
@@ -80,7 +81,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
     for (index, chunk) in rows.chunks(args.batch_size).enumerate() {
         let place = Arc::clone(&room).acquire_owned().await?;
         let request = BatchRequest { options: options.clone(), indicators: chunk.to_vec() };
-        let body = serde_json::to_vec(&request)?;
+        let body = payload::encode(&request)?;
         let (client, url) = &nodes[index % nodes.len()];
         let batch = carry(client.clone(), (*url).to_owned(), format!("{run}.{index}"), body, args.poll_ms);
         batches.spawn(async move {
@@ -94,7 +95,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
 
     let mut classified = 0;
     for body in bodies {
-        let response: BatchResponse = serde_json::from_slice(&body)?;
+        let response: BatchResponse = payload::decode(&body)?;
         classified +=
             response.outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Classified(_))).count();
     }
@@ -111,7 +112,8 @@ fn client(http1: bool) -> reqwest::Result<Client> {
 /// Submits a batch and polls until its output is there.
 async fn carry(client: Client, url: String, key: String, body: Vec<u8>, poll_ms: u64) -> Outcomes {
     let submit = format!("{url}/restate/send/{BATCH_WORKFLOW}/{key}/{BATCH_RUN}");
-    let answer = client.post(submit).header("content-type", "application/json").body(body).send().await?;
+    let answer =
+        client.post(submit).header("content-type", "application/octet-stream").body(body).send().await?;
     let accepted: Value = answer.error_for_status()?.json().await?;
     let output = format!("{url}/restate/output/{}", accepted["invocationId"].as_str().unwrap_or_default());
     loop {

@@ -11,6 +11,7 @@ use classify::domain::fingerprint::fingerprint;
 use classify::domain::indicator::Indicator;
 use classify::domain::method::{Method, RULES};
 use classify::domain::outcome::{Classification, Outcome};
+use classify::domain::payload;
 use classify::engine::rehearse;
 use classify::input::{self, Row, Source};
 use classify::output::{Destination, FinishedBatch, Format, Sink};
@@ -64,7 +65,7 @@ pub(crate) fn run(name: &str, rows: usize) {
         }
         "service encode" => {
             for response in &responses(&all)[..rows / BATCH] {
-                black_box(serde_json::to_vec(response).unwrap());
+                black_box(payload::encode(response).unwrap());
             }
         }
         "decode" => decode(&all, rows),
@@ -149,18 +150,18 @@ fn service_decode(all: &[Indicator], rows: usize) {
     let request =
         |indicators: &[Indicator]| BatchRequest { options: options(), indicators: indicators.to_vec() };
     let bodies: Vec<Vec<u8>> =
-        all.chunks(BATCH).map(|chunk| serde_json::to_vec(&request(chunk)).unwrap()).collect();
+        all.chunks(BATCH).map(|chunk| payload::encode(&request(chunk)).unwrap()).collect();
     for body in &bodies[..rows / BATCH] {
-        black_box(serde_json::from_slice::<BatchRequest>(body).unwrap());
+        black_box(payload::decode::<BatchRequest>(body).unwrap());
     }
 }
 
 /// What the courier does with the output of a batch.
 fn decode(all: &[Indicator], rows: usize) {
     let bodies: Vec<Vec<u8>> =
-        responses(all).iter().map(|response| serde_json::to_vec(response).unwrap()).collect();
+        responses(all).iter().map(|response| payload::encode(response).unwrap()).collect();
     for body in &bodies[..rows / BATCH] {
-        black_box(serde_json::from_slice::<BatchResponse>(body).unwrap());
+        black_box(payload::decode::<BatchResponse>(body).unwrap());
     }
 }
 

@@ -12,5 +12,7 @@ pub mod max_failures;
 pub mod method;
 pub mod money;
 pub mod outcome;
+pub mod page;
+pub mod payload;
 pub mod stats;
 pub mod tally;

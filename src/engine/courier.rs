@@ -18,6 +18,7 @@ use super::record::Delivery;
 use crate::domain::batch::BatchResponse;
 use crate::domain::event::{Reception, RunEvent};
 use crate::domain::outcome::{Failed, FailureClass, Outcome};
+use crate::domain::payload;
 use crate::ledger::Past;
 use crate::output::FinishedBatch;
 use crate::restate::Error;
@@ -222,7 +223,7 @@ impl Courier {
 
 /// Reads a batch's output; one that does not fit the batch fails all of it, and says so.
 fn decode(batch: &Prepared, body: &Bytes) -> Vec<Outcome> {
-    match serde_json::from_slice::<BatchResponse>(body) {
+    match payload::decode::<BatchResponse>(body) {
         Ok(response) if response.outcomes.len() == batch.indicators.len() => response.outcomes,
         Ok(response) => {
             let (answers, rows) = (response.outcomes.len(), batch.indicators.len());
@@ -251,7 +252,7 @@ mod tests {
 
     fn batch(rows: usize) -> Prepared {
         let key = BatchKey { run_id: "R".into(), index: 0 };
-        Prepared { key, indicators: vec![Indicator::default(); rows], body: Bytes::new() }
+        Prepared { key, indicators: vec![Indicator::default(); rows], bytes: 0, body: Bytes::new() }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::domain::batch::{BatchKey, BatchRequest, RunOptions};
 use crate::domain::indicator::Indicator;
+use crate::domain::payload;
 use crate::error::{Failure, Result};
 use crate::input::{InvalidRow, Row};
 use crate::ledger::Past;
@@ -29,6 +30,8 @@ pub(super) enum Work {
 pub(super) struct Prepared {
     pub(super) key: BatchKey,
     pub(super) indicators: Vec<Indicator>,
+    /// Length of the request as plain JSON: about what the indicators take in memory.
+    pub(super) bytes: usize,
     pub(super) body: Bytes,
 }
 
@@ -72,17 +75,18 @@ impl<'a> Packer<'a> {
         }
         let indicators = std::mem::take(&mut self.rows);
         let request = BatchRequest { options: self.options.clone(), indicators };
-        let body = serde_json::to_vec(&request)
+        let json = serde_json::to_vec(&request)
             .map_err(|error| Failure::unexpected(format!("cannot encode the batch of {ends}: {error}")))?;
-        if body.len() > LARGEST_BODY {
-            let mib = body.len().div_ceil(1024 * 1024);
+        let bytes = json.len();
+        if bytes > LARGEST_BODY {
+            let mib = bytes.div_ceil(1024 * 1024);
             let rows = request.indicators.len();
             return Err(Failure::usage(format!("the batch of {rows} rows {ends} has {mib} MiB"))
                 .detail("the server takes at most 32 MiB in one request")
                 .hint(format!("use smaller batches: `--batch-size {}`", (rows / (mib / 16).max(2)).max(1))));
         }
         let key = BatchKey { run_id: self.run_id.to_owned(), index };
-        Ok(Some(Prepared { key, indicators: request.indicators, body: body.into() }))
+        Ok(Some(Prepared { key, indicators: request.indicators, bytes, body: payload::pack(json).into() }))
     }
 }
 
@@ -165,7 +169,7 @@ mod tests {
         drop(out);
         let mut seen = Vec::new();
         while let Some(Work::Batch(batch)) = work.blocking_recv() {
-            let request: BatchRequest = serde_json::from_slice(&batch.body).unwrap();
+            let request: BatchRequest = payload::decode(&batch.body).unwrap();
             assert_eq!(request.indicators, batch.indicators);
             let ids: Vec<String> = batch.indicators.iter().map(|row| row.id.clone()).collect();
             seen.push((batch.key.to_string(), ids.join(" ")));

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use bytes::{BufMut as _, BytesMut};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::mpsc;
@@ -17,6 +16,7 @@ use super::feed::{self, Prepared, Work};
 use super::turns::on_any;
 use crate::domain::batch::RunOptions;
 use crate::domain::detached::{PAGE, Plan, Progress};
+use crate::domain::page::PageWriter;
 use crate::error::{ExitStatus, Failure, Result};
 use crate::input::Row;
 use crate::ledger::Past;
@@ -139,7 +139,7 @@ impl Handover {
 struct Part {
     page: u64,
     indicators: u64,
-    body: BytesMut,
+    body: PageWriter,
 }
 
 impl Part {
@@ -151,16 +151,15 @@ impl Part {
         let before = full.then(|| std::mem::take(self));
         if self.indicators == 0 {
             self.page = page;
-            self.body.put_slice(batch.key.index.to_string().as_bytes());
+            self.body = PageWriter::new(batch.key.index);
         }
-        self.body.put_u8(b'\n');
-        self.body.put_slice(&batch.body);
+        self.body.push(&batch.body);
         self.indicators += u64::from(batch.len().get());
         before
     }
 
     async fn send(self, run_id: &str, nodes: &[Ingress], turn: usize) -> Result<u64> {
-        let (page, body) = (self.page, self.body.freeze());
+        let (page, body) = (self.page, self.body.finish());
         let put = async |node: &Ingress| node.put_batches(run_id, page, body.clone(), TIMEOUT).await;
         on_any(nodes, turn, PATIENCE, put).await.map_err(|error| refused(&error))?;
         Ok(self.indicators)
@@ -189,40 +188,35 @@ mod tests {
     use super::*;
     use crate::domain::batch::BatchKey;
     use crate::domain::indicator::Indicator;
+    use crate::domain::page::read_page;
 
     fn batch(index: u64, bytes: usize) -> Prepared {
         let key = BatchKey { run_id: "R".into(), index };
-        Prepared { key, indicators: vec![Indicator::default(); 2], body: vec![b'x'; bytes].into() }
+        Prepared { key, indicators: vec![Indicator::default(); 2], bytes, body: vec![b'x'; bytes].into() }
     }
 
-    /// Index of the first batch and number of batches of each request.
-    fn parts(batches: impl IntoIterator<Item = Prepared>) -> Vec<(String, usize)> {
+    /// Page, index of the first batch and number of batches of each request.
+    fn parts(batches: impl IntoIterator<Item = Prepared>) -> Vec<(u64, u64, usize)> {
         let mut part = Part::default();
         let mut sent: Vec<Part> = batches.into_iter().filter_map(|batch| part.add(&batch)).collect();
         sent.push(part);
-        let lines = |part: Part| {
-            let text = String::from_utf8(part.body.to_vec()).unwrap();
-            let lines: Vec<&str> = text.split('\n').collect();
-            assert_eq!(part.indicators, 2 * (lines.len() as u64 - 1));
-            (format!("{}: {}", part.page, lines[0]), lines.len() - 1)
+        let summary = |part: Part| {
+            let batches = read_page(part.body.finish()).unwrap();
+            assert_eq!(part.indicators, 2 * batches.len() as u64);
+            (part.page, batches[0].0, batches.len())
         };
-        sent.into_iter().map(lines).collect()
+        sent.into_iter().map(summary).collect()
     }
 
     #[test]
     fn a_request_brings_batches_of_one_page() {
-        let whole = |first: &str, number| (first.to_owned(), number);
-        assert_eq!(
-            parts((0..130).map(|index| batch(index, 10))),
-            [whole("0: 0", 64), whole("1: 64", 64), whole("2: 128", 2)]
-        );
+        assert_eq!(parts((0..130).map(|index| batch(index, 10))), [(0, 0, 64), (1, 64, 64), (2, 128, 2)]);
     }
 
     #[test]
     fn large_batches_take_several_requests() {
-        let whole = |first: &str, number| (first.to_owned(), number);
         let sizes = [REQUEST / 2, REQUEST / 3, REQUEST / 2, 3 * REQUEST, 10];
         let batches = sizes.iter().zip(0..).map(|(bytes, index)| batch(index, *bytes));
-        assert_eq!(parts(batches), [whole("0: 0", 2), whole("0: 2", 1), whole("0: 3", 1), whole("0: 4", 1)]);
+        assert_eq!(parts(batches), [(0, 0, 2), (0, 2, 1), (0, 3, 1), (0, 4, 1)]);
     }
 }

@@ -221,8 +221,8 @@ impl Room {
         let take = async |(places, all): &(Arc<Semaphore>, u32), number: u32| {
             Arc::clone(places).acquire_many_owned(number.min(*all)).await.ok()
         };
-        // A row is held twice: as it was read, and in the body to send.
-        let kib = u32::try_from(batch.body.len() * 2 / 1024 + 1).unwrap_or(u32::MAX);
+        // A row is held as it was read, and then its answer, which is about as long.
+        let kib = u32::try_from(batch.bytes * 2 / 1024 + 1).unwrap_or(u32::MAX);
         Some(Places { rows: take(&self.rows, batch.len().get()).await?, kib: take(&self.kib, kib).await? })
     }
 }

@@ -95,7 +95,7 @@ impl Ingress {
             status: String,
         }
         let url = format!("{}/restate/send/{BATCH_WORKFLOW}/{key}/{BATCH_RUN}", self.url);
-        let request = self.http.post(&url).header("content-type", "application/json").body(body);
+        let request = self.http.post(&url).header("content-type", "application/octet-stream").body(body);
         let response = exchange(&url, request, timeout).await?;
         if !response.status().is_success() {
             return Err(status_error(&url, response).await);

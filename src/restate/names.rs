@@ -28,7 +28,7 @@ pub const DETACHED_RUN_BEGIN: &str = "begin";
 pub const DETACHED_RUN_FINISHED: &str = "finished";
 /// The virtual object that keeps batches of a detached run until they are submitted; its key is `{run_id}.{page}`.
 pub const BATCH_PAGE: &str = "BatchPage";
-/// Keeps batches. The body is text: the index of the first, then each batch's request, a line each.
+/// Keeps batches. The body is as [`PageWriter`](crate::domain::page::PageWriter) makes it.
 pub const BATCH_PAGE_PUT: &str = "put";
 /// Gathers what the batches of a detached run report.
 pub const BATCH_REPORTS: &str = "BatchReports";

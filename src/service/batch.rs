@@ -8,6 +8,7 @@ use restate_sdk::prelude::*;
 
 use super::Metrics;
 use super::classifier::{ClassifierClient, ClassifyRequest, RulesRequest, Terms};
+use super::payload::Payload;
 use super::reports::{BatchReportsClient, GATHERERS};
 use crate::domain::batch::{BatchRequest, BatchResponse};
 use crate::domain::detached::Report;
@@ -46,27 +47,25 @@ impl ClassifyBatch {
     async fn run(
         &self,
         ctx: WorkflowContext<'_>,
-        Json(request): Json<BatchRequest>,
-    ) -> HandlerResult<Json<BatchResponse>> {
+        Payload(request): Payload<BatchRequest>,
+    ) -> HandlerResult<Payload<BatchResponse>> {
         let gathered = gather(&ctx, &request).await;
         if request.options.detached {
             report(&ctx, &request, &gathered);
         }
         let outcomes = gathered?;
         self.metrics.batch_finished();
-        Ok(Json(BatchResponse { outcomes }))
+        Ok(Payload(BatchResponse { outcomes }))
     }
 }
 
 /// One outcome per indicator, in order. The error is that of the whole batch: somebody cancelled it.
 async fn gather(ctx: &WorkflowContext<'_>, request: &BatchRequest) -> Result<Vec<Outcome>, TerminalError> {
-    // One clock reading per batch, journaled: a replay must send the very same calls. Nothing else here depends on
-    // the process; whether its taxonomy is the run's is for each call to say.
-    let at: String = ctx.run(|| async { Ok(format!("{:.3}", jiff::Timestamp::now())) }).name("clock").await?;
+    // Nothing here depends on the process or the time: a replay must send the very same calls. Whether the process's taxonomy is the
+    // run's, and what time it is, is for each call to say.
     let terms = Terms {
         method: request.options.method.clone(),
         taxonomy: request.options.taxonomy.clone(),
-        at,
         origin: ctx.key().to_owned(),
     };
     let mut outcomes = match terms.method.provider.as_str() {
@@ -85,7 +84,7 @@ async fn ask_rules(
 ) -> Result<Vec<Option<Outcome>>, TerminalError> {
     let ask = |key: String| {
         let call = RulesRequest { terms: terms.clone(), indicators: request.indicators.clone() };
-        ctx.service_client::<ClassifierClient>().rules(Json(call)).idempotency_key(key).call()
+        ctx.service_client::<ClassifierClient>().rules(Payload(call)).idempotency_key(key).call()
     };
     let key = joint_fingerprint(&request.indicators, &request.options);
     let mut calls: DurableFuturesUnordered<_> = std::iter::once(ask(key.clone())).collect();
@@ -93,7 +92,7 @@ async fn ask_rules(
     while let Some((index, answer)) = calls.next().await? {
         outcomes = answer.map_or_else(
             |error| vec![Some(Outcome::Failed(failed(&error))); request.indicators.len()],
-            |Json(outcomes)| outcomes,
+            |Payload(outcomes)| outcomes,
         );
         if index == 0 && outcomes.iter().flatten().any(|outcome| is_stale(outcome, &terms.origin)) {
             calls.push(ask(format!("{key}.{}", terms.origin)));
@@ -111,7 +110,7 @@ async fn ask_model(
 ) -> Result<(), TerminalError> {
     let ask = |row: usize, key: String| {
         let call = ClassifyRequest { terms: terms.clone(), indicator: request.indicators[row].clone() };
-        ctx.service_client::<ClassifierClient>().classify(Json(call)).idempotency_key(key).call()
+        ctx.service_client::<ClassifierClient>().classify(Payload(call)).idempotency_key(key).call()
     };
     // Each call has its row at its place; repeated calls are appended.
     let mut rows: Vec<usize> = (0..outcomes.len()).filter(|row| outcomes[*row].is_none()).collect();
@@ -122,7 +121,7 @@ async fn ask_model(
         rows.iter().zip(&fingerprints).map(|(row, key)| ask(*row, key.clone())).collect();
     while let Some((index, answer)) = calls.next().await? {
         let row = rows[index];
-        let outcome = answer.map_or_else(|error| Outcome::Failed(failed(&error)), |Json(outcome)| outcome);
+        let outcome = answer.map_or_else(|error| Outcome::Failed(failed(&error)), |Payload(outcome)| outcome);
         if index < first && is_stale(&outcome, &terms.origin) {
             rows.push(row);
             calls.push(ask(row, format!("{}.{}", fingerprints[index], terms.origin)));

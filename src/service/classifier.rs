@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Shared;
 use super::models::Priced;
+use super::payload::Payload;
 use crate::domain::indicator::Indicator;
 use crate::domain::method::{HYBRID, Method, RULES};
 use crate::domain::outcome::{Classification, Failed, FailureClass, Outcome, Usage};
@@ -21,8 +22,6 @@ pub(super) struct Terms {
     pub(super) method: Method,
     /// Digest of the taxonomy the run expects.
     pub(super) taxonomy: String,
-    /// When the batch arrived, RFC 3339; the handlers themselves read no clock, so that a replay says the same.
-    pub(super) at: String,
     /// Key of the batch that asks.
     pub(super) origin: String,
 }
@@ -76,9 +75,9 @@ impl Classifier {
     async fn rules(
         &self,
         _ctx: Context<'_>,
-        Json(request): Json<RulesRequest>,
-    ) -> HandlerResult<Json<Vec<Option<Outcome>>>> {
-        Ok(Json(self.shared.by_rules(&request)?))
+        Payload(request): Payload<RulesRequest>,
+    ) -> HandlerResult<Payload<Vec<Option<Outcome>>>> {
+        Ok(Payload(self.shared.by_rules(&request)?))
     }
 
     /// Asks a model about one indicator. Failures are outcomes: an error here would be retried.
@@ -86,18 +85,18 @@ impl Classifier {
     async fn classify(
         &self,
         ctx: Context<'_>,
-        Json(request): Json<ClassifyRequest>,
-    ) -> HandlerResult<Json<Outcome>> {
+        Payload(request): Payload<ClassifyRequest>,
+    ) -> HandlerResult<Payload<Outcome>> {
         let classifying = self.shared.metrics.classifying();
         // A model's answer is paid for: once it is in the journal, no replay asks again.
         let (shared, invocation) = (Arc::clone(&self.shared), ctx.invocation_id().to_owned());
-        let Json(outcome) = ctx
-            .run(|| async move { Ok(Json(shared.ask_once(invocation, request).await?)) })
+        let Payload(outcome) = ctx
+            .run(|| async move { Ok(Payload(shared.ask_once(invocation, request).await?)) })
             .name("ask")
             .await?;
         self.shared.ongoing.forget(ctx.invocation_id());
         classifying.answered(&outcome);
-        Ok(Json(outcome))
+        Ok(Payload(outcome))
     }
 
     /// What this service is; also the call that proves a node's way to it. Nothing to keep once it is answered.
@@ -114,6 +113,7 @@ impl Shared {
     fn by_rules(&self, request: &RulesRequest) -> Result<Vec<Option<Outcome>>, HandlerError> {
         let RulesRequest { terms, indicators } = request;
         let wrong = self.mismatch(terms);
+        let at = now();
         let threshold = match terms.method.provider.as_str() {
             RULES => 0.0,
             _ => terms.method.threshold.unwrap_or_default(),
@@ -123,7 +123,7 @@ impl Shared {
             let outcome = wrong.clone().or_else(|| {
                 let answer = self.rules.classify(indicator);
                 let sure = answer.confidence >= threshold;
-                sure.then(|| Outcome::Classified(Box::new(self.classified(terms, answer, None))))
+                sure.then(|| Outcome::Classified(Box::new(self.classified(terms, answer, None, &at))))
             })?;
             classifying.answered(&outcome);
             Some(outcome)
@@ -176,7 +176,7 @@ impl Shared {
             }
         };
         match asked.answer {
-            Ok(answer) => Outcome::Classified(Box::new(self.classified(&terms, answer, Some(usage)))),
+            Ok(answer) => Outcome::Classified(Box::new(self.classified(&terms, answer, Some(usage), &now()))),
             Err(error) => Outcome::Failed(Failed {
                 class: error.class,
                 message: error.message,
@@ -188,7 +188,7 @@ impl Shared {
         }
     }
 
-    fn classified(&self, terms: &Terms, answer: Answer, usage: Option<Usage>) -> Classification {
+    fn classified(&self, terms: &Terms, answer: Answer, usage: Option<Usage>, at: &str) -> Classification {
         let method = &terms.method;
         let spared = usage.is_none() && method.provider == HYBRID;
         // With `hybrid`, a row says who really answered.
@@ -205,7 +205,7 @@ impl Shared {
             taxonomy: self.info.taxonomy.clone(),
             usage,
             spared,
-            classified_at: terms.at.clone(),
+            classified_at: at.to_owned(),
             origin: terms.origin.clone(),
         }
     }
@@ -220,4 +220,9 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+/// The time, RFC 3339 in UTC. Only for what is journaled or remembered as a whole: a replay reads another one.
+fn now() -> String {
+    format!("{:.3}", jiff::Timestamp::now())
 }

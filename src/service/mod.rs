@@ -15,6 +15,7 @@ mod metrics;
 mod models;
 mod ongoing;
 mod pages;
+mod payload;
 mod reports;
 
 use std::future::Future;

@@ -8,6 +8,7 @@ use restate_sdk::context::RequestTarget;
 use restate_sdk::prelude::*;
 
 use crate::domain::detached::{PAGE, Release};
+use crate::domain::page::read_page;
 use crate::restate::names::{BATCH_RUN, BATCH_WORKFLOW};
 
 /// The request is not one that this object understands.
@@ -34,12 +35,10 @@ impl BatchPage {
     #[handler]
     #[expect(clippy::unused_async, reason = "handlers are async, whether they wait or not")]
     async fn put(&self, ctx: ObjectContext<'_>, body: Bytes) -> HandlerResult<()> {
-        let mut lines = body.split(|byte| *byte == b'\n');
-        let first: Option<u64> =
-            lines.next().and_then(|line| std::str::from_utf8(line).ok()).and_then(|line| line.parse().ok());
-        let first = first.ok_or_else(|| TerminalError::new_with_code(MALFORMED, "no index of a batch"))?;
-        for (index, batch) in (first..).zip(lines) {
-            ctx.set(&index.to_string(), body.slice_ref(batch));
+        let batches = read_page(body)
+            .ok_or_else(|| TerminalError::new_with_code(MALFORMED, "no batches behind an index"))?;
+        for (index, batch) in batches {
+            ctx.set(&index.to_string(), batch);
         }
         Ok(())
     }

@@ -51,4 +51,9 @@ pub(crate) fn twice_stops_at_once(world: &mut World) {
     let ran = run.finish().expect_code(130);
     assert!(ended.elapsed() < Duration::from_secs(5), "the second signal ends the run, not the grace time");
     reconciles(&ran.json());
+
+    // Nothing of it is lost, and nothing is left for the next test to meet.
+    world.start_service();
+    world.classify(&["runs", "resume", "--rpm", "60000"]).expect_code(0);
+    world.expect_each_once(&table, "twice.jsonl");
 }

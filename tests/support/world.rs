@@ -60,7 +60,8 @@ impl World {
         world
     }
 
-    /// Three nodes and the service, whatever an earlier test left behind.
+    /// Three nodes, the service and nothing to do, whatever an earlier test left behind: what that has running would count as the
+    /// next one's.
     pub(crate) fn make_whole(&mut self) {
         self.start_nodes();
         if self.special && self.service.is_some() {
@@ -69,6 +70,15 @@ impl World {
         if self.service_pid().is_none() {
             self.start_service();
         }
+        wait_for("what an earlier test submitted to end", Duration::from_mins(1), || self.is_idle());
+    }
+
+    /// Whether no batch and no call is unfinished.
+    fn is_idle(&self) -> bool {
+        let queue = self.classify(&["queue", "status", "--json"]).expect_code(0).json();
+        let services = queue["services"].as_array().expect("services");
+        let unfinished = ["waiting", "running", "suspended", "retrying"];
+        services.iter().all(|service| unfinished.iter().all(|state| service[state] == 0))
     }
 
     /// The service's process, while it runs.
