@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "the time it took is what it is for")]
 
 use std::error::Error;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use classify::domain::payload;
 use classify::input::{self, Row, Source};
 use classify::restate::names::{BATCH_RUN, BATCH_WORKFLOW};
 use classify::taxonomy::Taxonomy;
+use classify::throttle::{Answerer, Pace, Rate};
 use classify::tls;
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
@@ -32,10 +34,11 @@ struct Args {
     /// Ingress of each node.
     #[arg(long, required = true)]
     ingress: Vec<String>,
-    #[arg(long, default_value_t = 50)]
+    /// Indicators per batch, as many as `classify` takes by default.
+    #[arg(long, default_value_t = defaults().batch_size.get() as usize)]
     batch_size: usize,
-    /// Most unfinished indicators at once.
-    #[arg(long, default_value_t = 2_000)]
+    /// Most unfinished indicators at once, likewise.
+    #[arg(long, default_value_t = defaults().max_in_flight.get() as usize)]
     max_in_flight: usize,
     /// Pause between two polls of a batch.
     #[arg(long, default_value_t = 100)]
@@ -46,6 +49,10 @@ struct Args {
     /// HTTP/1.1, as many connections as it likes, instead of HTTP/2.
     #[arg(long)]
     http1: bool,
+}
+
+fn defaults() -> Pace {
+    Pace::new(Rate::Unlimited, NonZeroU32::MIN, Answerer::Rules, None, None)
 }
 
 type Outcomes = Result<Vec<u8>, Box<dyn Error + Send + Sync>>;

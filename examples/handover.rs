@@ -24,7 +24,7 @@ use classify::restate::ingress::Ingress;
 use classify::restate::names::Order;
 use classify::shutdown;
 use classify::taxonomy::Taxonomy;
-use classify::throttle::{Pace, Rate};
+use classify::throttle::{Answerer, Pace, Rate};
 use classify::tls;
 use futures_util::{TryStreamExt as _, stream};
 
@@ -55,7 +55,7 @@ async fn main() -> Result<()> {
 async fn hand_over(what: &str, run: &str, nodes: &[Ingress], rest: &[&str]) -> Result<()> {
     let [batches, rows, rpm, later @ ..] = rest else { bail!("see the top of this file") };
     let (batches, rows): (u32, NonZeroU32) = (batches.parse()?, rows.parse()?);
-    let pace = Pace::new(Rate::Total(rpm.parse()?), NonZeroU32::MIN, Some(rows), None);
+    let pace = Pace::new(Rate::Total(rpm.parse()?), NonZeroU32::MIN, Answerer::Rules, Some(rows), None);
     let options = RunOptions {
         method: Method::rules(),
         taxonomy: Taxonomy::economic().digest().to_owned(),

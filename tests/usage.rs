@@ -9,7 +9,7 @@ use std::path::Path;
 
 use clap::CommandFactory as _;
 use classify::cli::Cli;
-use classify::throttle::{Mode, Pace, Rate};
+use classify::throttle::{Answerer, Mode, Pace, Rate};
 use classify::{cluster, output};
 
 use support::{Folder, NO_NODE};
@@ -218,7 +218,9 @@ fn help(path: &[&str], id: &str) -> String {
 /// What clap fills in is true by construction; what is written by hand is held against the code here.
 #[test]
 fn the_defaults_that_the_help_tells_are_true() {
-    let pace = |rate: Rate| Pace::new(rate, NonZeroU32::new(3).unwrap(), None, None);
+    let by = |rate: Rate, answerer| Pace::new(rate, NonZeroU32::new(3).unwrap(), answerer, None, None);
+    let pace = |rate: Rate| by(rate, Answerer::Model);
+    let [rules, model] = [Answerer::Rules, Answerer::Model].map(|answerer| by(Rate::Unlimited, answerer));
     let rates = [("safe", Mode::Safe), ("fast", Mode::Fast), ("ultra", Mode::Ultra)].map(|(name, mode)| {
         let total = pace(mode.rate()).total.unwrap();
         format!("{name} {}/min", classify::text::grouped(format!("{total:.0}").parse().unwrap()))
@@ -226,13 +228,19 @@ fn the_defaults_that_the_help_tells_are_true() {
     assert_eq!(help(&["run"], "mode"), format!("How fast: {}, max without limit", rates.join(", ")));
     assert_eq!(pace(Mode::Max.rate()).total, None);
 
-    assert!(
-        help(&["run"], "batch_size").ends_with("[default: about one second's worth for a node, 1 to 50]")
-    );
+    assert!(help(&["run"], "batch_size").ends_with(&format!(
+        "[default: about one second's worth for a node, 1 to 50; {} for the rules without a rate]",
+        rules.batch_size
+    )));
     let batch = |rpm: f64| pace(Rate::PerNode(rpm)).batch_size.get();
     assert_eq!([1.0, 600.0, 1e6].map(batch), [1, 10, 50]);
 
-    assert!(help(&["run"], "max_in_flight").ends_with("[default: one minute's worth, at least 500]"));
+    let number = |size: NonZeroU32| classify::text::grouped(size.get().into());
+    assert!(help(&["run"], "max_in_flight").ends_with(&format!(
+        "[default: one minute's worth, at least 500; without a rate {}, for the rules {}]",
+        number(model.max_in_flight),
+        number(rules.max_in_flight)
+    )));
     let in_flight = |rpm: f64| pace(Rate::Total(rpm)).max_in_flight.get();
     assert_eq!([10.0, 5_000.0].map(in_flight), [500, 5_000]);
 

@@ -4,7 +4,7 @@
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
 /// A body in the making.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PageWriter(BytesMut);
 
 impl PageWriter {
@@ -22,7 +22,7 @@ impl PageWriter {
     }
 
     /// Bytes so far.
-    pub fn len(&self) -> usize {
+    pub fn size(&self) -> usize {
         self.0.len()
     }
 

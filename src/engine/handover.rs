@@ -100,7 +100,7 @@ impl Handover {
             spawn_blocking(move || feed::feed(rows, &run_id, options, size, &Past::default(), &work));
 
         let mut under_way = FuturesUnordered::new();
-        let (mut part, mut turn, mut more) = (Part::default(), 0, true);
+        let (mut part, mut turn, mut more) = (None, 0, true);
         let (mut uploaded, mut largest) = (0, 0);
         while more || !under_way.is_empty() {
             let full = tokio::select! {
@@ -113,13 +113,13 @@ impl Handover {
                 work = batches.recv(), if more && under_way.len() < AT_ONCE => match work {
                     Some(Work::Batch(batch)) => {
                         largest = largest.max(batch.body.len());
-                        part.add(&batch)
+                        Part::add(&mut part, &batch)
                     }
                     // Stays here: whoever collects the results reads the input again, and writes it down.
                     Some(Work::Rejected(_)) => None,
                     None => {
                         more = false;
-                        Some(std::mem::take(&mut part)).filter(|part| part.indicators > 0)
+                        part.take()
                     }
                 },
             };
@@ -135,7 +135,7 @@ impl Handover {
 }
 
 /// Consecutive batches of one page, as they are sent.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Part {
     page: u64,
     indicators: u64,
@@ -143,18 +143,19 @@ struct Part {
 }
 
 impl Part {
-    /// Adds a batch; returns what has to be sent before it, or with it.
-    fn add(&mut self, batch: &Prepared) -> Option<Self> {
-        let page = batch.key.index / PAGE;
-        let room = REQUEST.saturating_sub(self.body.len());
-        let full = (self.page != page || batch.body.len() > room) && self.indicators > 0;
-        let before = full.then(|| std::mem::take(self));
-        if self.indicators == 0 {
-            self.page = page;
-            self.body = PageWriter::new(batch.key.index);
-        }
-        self.body.push(&batch.body);
-        self.indicators += u64::from(batch.len().get());
+    /// The next part: nothing yet of what begins with batch `index`.
+    fn new(index: u64) -> Self {
+        Self { page: index / PAGE, indicators: 0, body: PageWriter::new(index) }
+    }
+
+    /// Adds a batch to `part`; returns the part before it, where the batch begins another.
+    fn add(part: &mut Option<Self>, batch: &Prepared) -> Option<Self> {
+        let index = batch.key.index;
+        let fits = |part: &Self| part.page == index / PAGE && part.body.size() + batch.body.len() <= REQUEST;
+        let before = part.take_if(|part| !fits(part));
+        let part = part.get_or_insert_with(|| Self::new(index));
+        part.body.push(&batch.body);
+        part.indicators += u64::from(batch.len().get());
         before
     }
 
@@ -197,9 +198,10 @@ mod tests {
 
     /// Page, index of the first batch and number of batches of each request.
     fn parts(batches: impl IntoIterator<Item = Prepared>) -> Vec<(u64, u64, usize)> {
-        let mut part = Part::default();
-        let mut sent: Vec<Part> = batches.into_iter().filter_map(|batch| part.add(&batch)).collect();
-        sent.push(part);
+        let mut part = None;
+        let mut sent: Vec<Part> =
+            batches.into_iter().filter_map(|batch| Part::add(&mut part, &batch)).collect();
+        sent.extend(part);
         let summary = |part: Part| {
             let batches = read_page(part.body.finish()).unwrap();
             assert_eq!(part.indicators, 2 * batches.len() as u64);

@@ -155,10 +155,10 @@ mod tests {
     use reqwest::StatusCode;
 
     use super::*;
-    use crate::throttle::Rate;
+    use crate::throttle::{Answerer, Rate};
 
     fn pool() -> Pool {
-        let pace = Pace::new(Rate::Unlimited, NonZeroU32::new(3).unwrap(), None, None);
+        let pace = Pace::new(Rate::Unlimited, NonZeroU32::new(3).unwrap(), Answerer::Rules, None, None);
         let node = |name: &str| (name.to_owned(), Ingress::new("http://127.0.0.1:1").unwrap());
         Pool::new(["a", "b", "c"].map(node), &pace)
     }

@@ -10,4 +10,4 @@ pub mod pace;
 pub mod schedule;
 
 pub use gate::Gate;
-pub use pace::{Mode, Pace, Rate};
+pub use pace::{Answerer, Mode, Pace, Rate};

@@ -5,13 +5,19 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Most indicators in a batch of default size. Larger batches gain little (see `docs/performance.md`) and make
-/// coarser progress and coarser bursts.
+use crate::domain::method::RULES;
+
+/// Most indicators in a batch of default size: larger ones make coarser bursts, and one that waits for a model shows no progress
+/// for minutes.
 const LARGEST_DEFAULT_BATCH: u32 = 50;
+/// Indicators in a batch where neither a rate nor a model has to be waited for: measured, see `docs/performance.md`.
+const UNLIMITED_BATCH: u32 = 400;
 /// Fewest indicators in flight by default: enough to keep three nodes busy whatever the rate.
 const SMALLEST_DEFAULT_IN_FLIGHT: u32 = 500;
-/// Indicators in flight without a rate: measured, see `docs/performance.md`.
+/// Indicators in flight without a rate, where a model is asked: as many as a fast one answers in some seconds.
 const UNLIMITED_IN_FLIGHT: u32 = 2_000;
+/// Batches in flight without a rate, where the rules answer: measured, see `docs/performance.md`.
+const UNLIMITED_BATCHES: u32 = 30;
 
 /// Presets of the whole cluster's rate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,7 +57,23 @@ pub enum Rate {
     PerNode(f64),
 }
 
-/// Everything that follows from a rate and a number of nodes.
+/// Who answers, as far as the pace is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answerer {
+    /// The built-in rules, at once.
+    Rules,
+    /// A model, for some or all indicators: in seconds, or in minutes.
+    Model,
+}
+
+impl Answerer {
+    /// Who answers with the provider of this name.
+    pub fn of(provider: &str) -> Self {
+        if provider == RULES { Self::Rules } else { Self::Model }
+    }
+}
+
+/// Everything that follows from a rate, a number of nodes and who answers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Pace {
     /// Indicators per minute and node; `None` without a limit.
@@ -65,10 +87,11 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Works out the pace for `nodes` nodes. `batch_size` and `max_in_flight` override what follows from the rate.
+    /// Works out the pace for `nodes` nodes. `batch_size` and `max_in_flight` override what follows from the rest.
     pub fn new(
         rate: Rate,
         nodes: NonZeroU32,
+        answerer: Answerer,
         batch_size: Option<NonZeroU32>,
         max_in_flight: Option<NonZeroU32>,
     ) -> Self {
@@ -79,13 +102,17 @@ impl Pace {
             Rate::PerNode(share) => Some(share),
         };
         let total = per_node.map(|share| share * count);
-        let default_batch = match per_node {
-            Some(share) => at_least_one(whole(share / 60.0).min(LARGEST_DEFAULT_BATCH)),
-            None => at_least_one(LARGEST_DEFAULT_BATCH),
+        let default_batch = match (per_node, answerer) {
+            (Some(share), _) => whole(share / 60.0).min(LARGEST_DEFAULT_BATCH),
+            (None, Answerer::Rules) => UNLIMITED_BATCH,
+            (None, Answerer::Model) => LARGEST_DEFAULT_BATCH,
         };
-        let batch_size = batch_size.unwrap_or(default_batch);
-        let default_in_flight =
-            total.map_or(UNLIMITED_IN_FLIGHT, |rate| whole(rate).max(SMALLEST_DEFAULT_IN_FLIGHT));
+        let batch_size = batch_size.unwrap_or_else(|| at_least_one(default_batch));
+        let default_in_flight = match (total, answerer) {
+            (Some(rate), _) => whole(rate).max(SMALLEST_DEFAULT_IN_FLIGHT),
+            (None, Answerer::Rules) => UNLIMITED_BATCHES * UNLIMITED_BATCH,
+            (None, Answerer::Model) => UNLIMITED_IN_FLIGHT,
+        };
         // Less than a batch per node in flight would leave nodes idle by construction.
         let floor = batch_size.saturating_mul(nodes);
         let max_in_flight = max_in_flight.unwrap_or_else(|| at_least_one(default_in_flight).max(floor));
@@ -121,7 +148,7 @@ mod tests {
     }
 
     fn pace(rate: Rate) -> Pace {
-        Pace::new(rate, number(3), None, None)
+        Pace::new(rate, number(3), Answerer::Model, None, None)
     }
 
     #[test]
@@ -138,6 +165,16 @@ mod tests {
     }
 
     #[test]
+    fn the_rules_alone_take_large_batches_where_there_is_no_rate() {
+        let sizes = |rate: Rate| {
+            let pace = Pace::new(rate, number(3), Answerer::Rules, None, None);
+            (pace.batch_size.get(), pace.max_in_flight.get())
+        };
+        assert_eq!(sizes(Rate::Unlimited), (400, 12_000));
+        assert_eq!(sizes(Rate::Total(900.0)), (5, 900));
+    }
+
+    #[test]
     fn batches_are_about_a_second_of_a_node_between_1_and_50() {
         let sizes = [1.0, 60.0, 3_000.0, 900_000.0].map(|rpm| pace(Rate::PerNode(rpm)).batch_size.get());
         assert_eq!(sizes, [1, 1, 50, 50]);
@@ -150,9 +187,9 @@ mod tests {
 
     #[test]
     fn fixed_sizes_win() {
-        let pace = Pace::new(Rate::Total(60.0), number(3), Some(number(400)), None);
+        let pace = Pace::new(Rate::Total(60.0), number(3), Answerer::Rules, Some(number(400)), None);
         assert_eq!((pace.batch_size.get(), pace.max_in_flight.get()), (400, 1_200));
-        let pace = Pace::new(Rate::Total(60.0), number(3), None, Some(number(7)));
+        let pace = Pace::new(Rate::Total(60.0), number(3), Answerer::Rules, None, Some(number(7)));
         assert_eq!(pace.max_in_flight.get(), 7);
     }
 }

@@ -18,7 +18,7 @@ use crate::restate::ingress::Ingress;
 use crate::restate::names::{CLASSIFIER_CLASSIFY, CLASSIFIER_RULES};
 use crate::taxonomy::{Rules, Taxonomy};
 use crate::text::{duration, grouped};
-use crate::throttle::{Mode, Pace};
+use crate::throttle::{Answerer, Mode, Pace};
 
 /// Questions under way at once about what is known already.
 const QUESTIONS: usize = 64;
@@ -138,7 +138,7 @@ async fn known(
     nodes: &[Ingress],
 ) -> Result<Option<Vec<bool>>> {
     let Some(node) = nodes.first() else { return Ok(None) };
-    let by_batch = options.method.provider == RULES;
+    let by_batch = Answerer::of(&options.method.provider) == Answerer::Rules;
     let (handler, size) =
         if by_batch { (CLASSIFIER_RULES, pace.batch_size.get() as usize) } else { (CLASSIFIER_CLASSIFY, 1) };
     let key = |batch: &[Indicator]| match batch {
@@ -169,7 +169,8 @@ async fn known(
 
 fn times(indicators: u64, chosen: &Pace) -> Vec<(&'static str, f64)> {
     let modes = [("safe", Mode::Safe), ("fast", Mode::Fast), ("ultra", Mode::Ultra)];
-    let of = |rate| Pace::new(rate, std::num::NonZeroU32::MIN, None, None).duration(indicators);
+    let of =
+        |rate| Pace::new(rate, std::num::NonZeroU32::MIN, Answerer::Model, None, None).duration(indicators);
     let presets = modes.into_iter().map(|(name, mode)| (name, of(mode.rate())));
     let chosen = std::iter::once(("as asked", chosen.duration(indicators)));
     presets.chain(chosen).filter_map(|(name, time)| Some((name, time?.as_secs_f64()))).collect()

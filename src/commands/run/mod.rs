@@ -24,7 +24,7 @@ use crate::output::{Destination, Sink};
 use crate::restate::ingress::Ingress;
 use crate::shutdown::Level;
 use crate::taxonomy::Taxonomy;
-use crate::throttle::Pace;
+use crate::throttle::{Answerer, Pace};
 use crate::ui::Ui;
 use places::Places;
 
@@ -201,7 +201,7 @@ fn pace(global: &Global, args: &RunArgs) -> Result<Pace> {
     };
     let nodes = u32::try_from(nodes).ok().and_then(NonZeroU32::new);
     let nodes = nodes.ok_or_else(|| Failure::usage("no node to submit to"))?;
-    Ok(Pace::new(args.rate(), nodes, args.batch_size, args.max_in_flight))
+    Ok(Pace::new(args.rate(), nodes, Answerer::of(&args.provider), args.batch_size, args.max_in_flight))
 }
 
 /// What an indicator is expected to cost, in US dollars.

@@ -12,7 +12,7 @@ use crate::cli::runs::{ChangeArgs, RunsCommand};
 use crate::error::{ExitStatus, Result};
 use crate::ledger::{Limits, Runs, Spec};
 use crate::restate::ingress::Ingress;
-use crate::throttle::{Pace, Rate};
+use crate::throttle::{Answerer, Pace, Rate};
 use crate::ui::Ui;
 
 pub(super) fn run(global: &Global, command: RunsCommand, ui: Ui) -> Result<ExitStatus> {
@@ -34,7 +34,9 @@ fn pace(spec: &Spec, nodes: &[(String, Ingress)], changes: &ChangeArgs) -> Pace 
     let count = u32::try_from(nodes.len()).ok().and_then(std::num::NonZeroU32::new);
     let rate = changes.rpm.map_or(spec.pace.rate, |total| Rate::Total(total.get().into()));
     let in_flight = spec.pace.max_in_flight;
-    Pace::new(rate, count.unwrap_or(std::num::NonZeroU32::MIN), Some(spec.pace.batch_size), Some(in_flight))
+    let count = count.unwrap_or(std::num::NonZeroU32::MIN);
+    let answerer = Answerer::of(&spec.options.method.provider);
+    Pace::new(rate, count, answerer, Some(spec.pace.batch_size), Some(in_flight))
 }
 
 /// Its limits, as far as they were not changed.
