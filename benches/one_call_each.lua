@@ -13,7 +13,7 @@ function init(args)
     rows[#rows + 1] = line
   end
   head = '{"terms":{"method":{"provider":"rules"},"taxonomy":"' .. args[2] ..
-    '","origin":"wrk"},"indicators":['
+    '","at":"2026-01-01T00:00:00Z","origin":"wrk"},"indicators":['
   key = args[3] .. "." .. number .. "."
   count = 0
 end

@@ -3,25 +3,25 @@
 # ratio to that of the first, from the medians of the rounds. The first is the one in use, but for `poll`: the product waits as long as
 # batches usually take.
 #
-#   benches/settings.sh                        # all of them: half an hour
+#   benches/settings.sh                        # all of them: a quarter of an hour
 #   benches/settings.sh batch in-flight        # some
 #   PUBLISH=1 benches/settings.sh              # and writes the table, of all or of some, into docs/performance.md
 #
 # Settings of the nodes (`partitions`, `rocksdb`, `compression` of what they send each other) get a fresh cluster each time, the others share one. What the product has no
-# setting for (`poll`, `connections`, `protocol`) is asked of the bare driver. ROUNDS (default 3) and ROWS (default 20000) can be set.
+# setting for (`poll`, `connections`, `protocol`) is asked of the bare driver. ROUNDS (default 3) and ROWS (default 60000) can be set.
 set -euo pipefail
 cd "$(dirname "$0")"
 . support/cluster.sh
 declare -A values=(
   [partitions]="6 3 12 24" [rocksdb]="512MiB 256MiB 1GiB" [compression]="off on"
-  [batch]="50 10 25 100 200" [in-flight]="2000 500 1000 4000 8000" [row-bytes]="500 100 2000" [journal]="0s 1d"
+  [batch]="400 25 50 100 200 1000" [in-flight]="12000 2000 6000 24000" [row-bytes]="500 100 2000" [journal]="0s 1d"
   [poll]="100 20 50 250" [connections]="1 2 4" [protocol]="h2c http1"
 )
 [ $# -gt 0 ] || set -- partitions rocksdb compression batch in-flight row-bytes journal poll connections protocol
 for what in "$@"; do
   [ -n "${values[$what]:-}" ] || { echo "no setting $what, but: ${!values[*]}" >&2; exit 2; }
 done
-rounds=${ROUNDS:-3} rows=${ROWS:-20000} server=$RESTATE_SERVER
+rounds=${ROUNDS:-3} rows=${ROWS:-60000} server=$RESTATE_SERVER
 cargo build --quiet --locked --release --example bare_driver
 indicators "$rows" >"$work/input.jsonl"
 

@@ -38,7 +38,7 @@ pub enum ClusterCommand {
 #[derive(Debug, Args)]
 pub struct Target {
     /// Name of the cluster
-    #[arg(long, value_name = "NAME", default_value = DEFAULT_NAME)]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_NAME, env = "CLASSIFY_CLUSTER")]
     pub name: String,
     /// What runs the nodes; `native` also keeps the command from looking for containers that others started
     #[arg(long, value_enum, default_value_t = Runtime::Auto, env = "CLASSIFY_RUNTIME")]

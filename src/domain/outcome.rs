@@ -36,7 +36,7 @@ pub struct Classification {
     /// The rules were sure enough that no model had to be asked (`hybrid`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub spared: bool,
-    /// When it was classified, RFC 3339 in UTC.
+    /// When its batch reached the classifier, RFC 3339 in UTC.
     pub classified_at: String,
     /// Key of the batch this was first classified for. Another batch that receives it has reused the answer.
     pub origin: String,

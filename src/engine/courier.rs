@@ -45,7 +45,8 @@ pub(super) struct Courier {
     pub(super) past: Arc<Past>,
 }
 
-/// Signs of life: whether something is under way, and when anything last moved.
+/// Signs of life: whether something is under way, and when anything last came of it. That a node accepts batches is none: the service
+/// may be dead meanwhile.
 #[derive(Debug, Default)]
 pub(super) struct Pulse {
     under_way: AtomicUsize,
@@ -58,7 +59,7 @@ impl Pulse {
         self.last_beat_ms.fetch_max(now, Ordering::Relaxed);
     }
 
-    /// How long nothing has moved although something is under way.
+    /// How long nothing has come although something is under way.
     pub(super) fn standstill(&self, since_start: Duration) -> Option<Duration> {
         (self.under_way.load(Ordering::Relaxed) > 0).then(|| {
             since_start.saturating_sub(Duration::from_millis(self.last_beat_ms.load(Ordering::Relaxed)))
@@ -155,7 +156,6 @@ impl Courier {
             let at = self.clock.elapsed();
             match self.pool.nodes()[*node].ingress.send(&batch.key, batch.body.clone(), timeout).await {
                 Ok(mut accepted) => {
-                    self.pulse.beat(self.clock.elapsed());
                     // An attempt without an answer may have got through: then it was this process that sent it.
                     accepted.new |= unsure;
                     return Some(Ok((at, accepted)));

@@ -61,11 +61,13 @@ impl ClassifyBatch {
 
 /// One outcome per indicator, in order. The error is that of the whole batch: somebody cancelled it.
 async fn gather(ctx: &WorkflowContext<'_>, request: &BatchRequest) -> Result<Vec<Outcome>, TerminalError> {
-    // Nothing here depends on the process or the time: a replay must send the very same calls. Whether the process's taxonomy is the
-    // run's, and what time it is, is for each call to say.
+    // One clock reading per batch, journaled: a replay must send the very same calls. Nothing else here depends on
+    // the process; whether its taxonomy is the run's is for each call to say.
+    let at: String = ctx.run(|| async { Ok(format!("{:.3}", jiff::Timestamp::now())) }).name("clock").await?;
     let terms = Terms {
         method: request.options.method.clone(),
         taxonomy: request.options.taxonomy.clone(),
+        at,
         origin: ctx.key().to_owned(),
     };
     let mut outcomes = match terms.method.provider.as_str() {

@@ -22,6 +22,9 @@ pub(super) struct Terms {
     pub(super) method: Method,
     /// Digest of the taxonomy the run expects.
     pub(super) taxonomy: String,
+    /// When the batch arrived, RFC 3339. `rules` reads no clock: its answer may stand in a journal that is replayed, and one with
+    /// another time in it would be refused for ever.
+    pub(super) at: String,
     /// Key of the batch that asks.
     pub(super) origin: String,
 }
@@ -113,7 +116,6 @@ impl Shared {
     fn by_rules(&self, request: &RulesRequest) -> Result<Vec<Option<Outcome>>, HandlerError> {
         let RulesRequest { terms, indicators } = request;
         let wrong = self.mismatch(terms);
-        let at = now();
         let threshold = match terms.method.provider.as_str() {
             RULES => 0.0,
             _ => terms.method.threshold.unwrap_or_default(),
@@ -123,7 +125,7 @@ impl Shared {
             let outcome = wrong.clone().or_else(|| {
                 let answer = self.rules.classify(indicator);
                 let sure = answer.confidence >= threshold;
-                sure.then(|| Outcome::Classified(Box::new(self.classified(terms, answer, None, &at))))
+                sure.then(|| Outcome::Classified(Box::new(self.classified(terms, answer, None))))
             })?;
             classifying.answered(&outcome);
             Some(outcome)
@@ -176,7 +178,7 @@ impl Shared {
             }
         };
         match asked.answer {
-            Ok(answer) => Outcome::Classified(Box::new(self.classified(&terms, answer, Some(usage), &now()))),
+            Ok(answer) => Outcome::Classified(Box::new(self.classified(&terms, answer, Some(usage)))),
             Err(error) => Outcome::Failed(Failed {
                 class: error.class,
                 message: error.message,
@@ -188,7 +190,7 @@ impl Shared {
         }
     }
 
-    fn classified(&self, terms: &Terms, answer: Answer, usage: Option<Usage>, at: &str) -> Classification {
+    fn classified(&self, terms: &Terms, answer: Answer, usage: Option<Usage>) -> Classification {
         let method = &terms.method;
         let spared = usage.is_none() && method.provider == HYBRID;
         // With `hybrid`, a row says who really answered.
@@ -205,7 +207,7 @@ impl Shared {
             taxonomy: self.info.taxonomy.clone(),
             usage,
             spared,
-            classified_at: at.to_owned(),
+            classified_at: terms.at.clone(),
             origin: terms.origin.clone(),
         }
     }
@@ -220,9 +222,4 @@ impl Shared {
         }
         Ok(())
     }
-}
-
-/// The time, RFC 3339 in UTC. Only for what is journaled or remembered as a whole: a replay reads another one.
-fn now() -> String {
-    format!("{:.3}", jiff::Timestamp::now())
 }

@@ -37,11 +37,11 @@ pub(crate) fn once_drains(world: &mut World) {
 }
 
 pub(crate) fn twice_stops_at_once(world: &mut World) {
-    let table = world.table(100);
+    let table = world.table(600);
     let before = world.executed().len();
     let mut run = world.begin(&["--rpm", "1200", "--json", "-o", "twice.jsonl", &table]);
     world.wait_executed(before, 30);
-    // Without the service nothing in flight can finish: the first signal waits. It is told when all has been submitted.
+    // Without the service nothing in flight can finish: the first signal waits. That the cluster goes on taking batches hides nothing.
     world.end_service(Signal::SIGKILL);
     run.wait_said("the service does not answer", Duration::from_secs(15));
     run.signal(Signal::SIGINT);

@@ -57,6 +57,7 @@ const TESTS: &[(&str, Test)] = &[
     ("service::says_when_its_port_is_taken", service::says_when_its_port_is_taken),
     ("service::says_when_no_node_can_keep_the_limits", service::says_when_no_node_can_keep_the_limits),
     ("service::drains_on_sigterm", service::drains_on_sigterm),
+    ("service::the_rules_say_the_same_when_asked_again", service::the_rules_say_the_same_when_asked_again),
     ("faults::a_killed_node_costs_nothing_but_time", faults::a_killed_node_costs_nothing_but_time),
     ("faults::a_killed_service_costs_nothing_but_time", faults::a_killed_service_costs_nothing_but_time),
     ("faults::lost_quorum_is_told_and_outlived", faults::lost_quorum_is_told_and_outlived),

@@ -4,8 +4,9 @@ use std::fs;
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
+use serde_json::json;
 
-use crate::world::{Guarded, World, wait_for};
+use crate::world::{Guarded, World, http, wait_for};
 
 pub(crate) fn says_when_its_port_is_taken(world: &mut World) {
     let bind = format!("127.0.0.1:{}", world.service_port());
@@ -30,6 +31,26 @@ pub(crate) fn drains_on_sigterm(world: &mut World) {
         let repeated = world.repeated_since(before);
         assert!(repeated <= 10, "{signal}: {repeated} calls were repeated");
     }
+}
+
+/// Restate compares what a replay answers with what its journal has: an answer with a time of its own in it would be refused, and asked
+/// for again, for ever.
+pub(crate) fn the_rules_say_the_same_when_asked_again(world: &mut World) {
+    let status = world.classify(&["cluster", "status", "--json"]).expect_code(0).json();
+    let node = &status["nodes"][0];
+    let url = format!("{}/Classifier/rules", node["ingress_url"].as_str().expect("a URL"));
+    let request = json!({
+        "terms": {
+            "method": { "provider": "rules" },
+            "taxonomy": node["service"]["taxonomy_digest"],
+            "at": "2026-01-02T03:04:05Z",
+            "origin": "RUN.0",
+        },
+        "indicators": [{ "id": "A", "name": "Exports of goods" }],
+    });
+    let answer = http("POST", &url, &request);
+    assert_eq!(answer[0]["classified"]["classified_at"], "2026-01-02T03:04:05Z", "{answer:#}");
+    assert_eq!(answer, http("POST", &url, &request));
 }
 
 pub(crate) fn says_when_no_node_can_keep_the_limits(world: &mut World) {
