@@ -4,14 +4,14 @@
 #
 #   benches/profile.sh               # PUBLISH=1 writes the tables into docs/performance.md
 #
-# ROWS (default 60000) can be set.
+# ROWS (default 120000) can be set.
 set -euo pipefail
 cd "$(dirname "$0")"
 . support/cluster.sh
 command -v perf >/dev/null || { echo "no perf: apt-get install linux-perf" >&2; exit 1; }
 CARGO_TARGET_DIR=target/profile cargo build --quiet --locked --release --bin classify --config profile.release.strip=false
 binary=$PWD/target/profile/release/classify
-indicators "${ROWS:-60000}" >"$work/input.jsonl"
+indicators "${ROWS:-120000}" >"$work/input.jsonl"
 start
 job -o "$work/out.jsonl" "$work/input.jsonl" >/dev/null
 # perf ends with the client, and sees everything there is on the machine meanwhile.
@@ -42,7 +42,7 @@ for program in ("nodes", "service", "client", "others"):
 kinds = [
     ("the kernel", r"^the kernel$"), ("allocating and copying memory", r"malloc|free|calloc|unlink_chunk|memmove|memcpy|memset|realloc|alloc::"),
     ("regular expressions", r"regex|aho_corasick|memchr"), ("the rest of the rules", r"taxonomy"), ("SHA-256", r"sha2|sha256"),
-    ("JSON", r"serde|indexmap|ryu|itoa|utf8"), ("checking the input", r"classify::input|sip"), ("spans and logs", r"tracing|sharded_slab"),
+    ("compression", r"ZSTD|HUF_|FSE_|HIST_|zstd"), ("JSON", r"serde|indexmap|ryu|itoa|utf8"), ("checking the input", r"classify::input|sip"), ("spans and logs", r"tracing|sharded_slab"),
     ("HTTP/2, runtime, SDK", r"h2::|hyper|tokio|http|restate_sdk|shared_core|prost|bytes|futures|std::|core::|parking"),
 ]
 for program in ("service", "client"):
