@@ -30,7 +30,7 @@ classify() { # -> indicators/s, from the start of the process to its end
   per_second "$(python3 -c 'import sys; print(float(sys.argv[2]) - float(sys.argv[1]))' "$begin" "$EPOCHREALTIME")"
 }
 
-bare() { # -> indicators/s, from the first batch to the last output
+bare() { # -> indicators/s, from the start of the process to the last output
   per_second "$("$examples/bare_driver" "${nodes[@]/#/--ingress=}" "$work/input.jsonl")"
 }
 

@@ -1,11 +1,12 @@
 //! The least that can drive the service: what `classify --mode max` is measured against (`benches/paired.sh`).
 //!
-//! It sends the same batches to the same service over the same nodes and polls for their output. While its clock runs it reads no
-//! input and no answer, writes nothing, keeps no count, and has no answer to any fault: it ends at the first one.
+//! It reads JSON Lines, sends the same batches to the same service over the same nodes and polls for their output. While its clock runs
+//! it checks nothing, reads no answer, writes nothing, keeps no count, and has no answer to any fault: it ends at the first one.
 
 #![expect(clippy::print_stdout, reason = "the time it took is what it is for")]
 
-use std::error::Error;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,7 +18,6 @@ use classify::domain::indicator::Indicator;
 use classify::domain::method::Method;
 use classify::domain::outcome::Outcome;
 use classify::domain::payload;
-use classify::input::{self, Row, Source};
 use classify::restate::names::{BATCH_RUN, BATCH_WORKFLOW};
 use classify::taxonomy::Taxonomy;
 use classify::throttle::{Answerer, Pace, Rate};
@@ -29,7 +29,7 @@ use tokio::task::JoinSet;
 
 #[derive(Parser)]
 struct Args {
-    /// A table, as for `classify`.
+    /// Indicators as JSON Lines.
     input: PathBuf,
     /// Ingress of each node.
     #[arg(long, required = true)]
@@ -55,10 +55,11 @@ fn defaults() -> Pace {
     Pace::new(Rate::Unlimited, NonZeroU32::MIN, Answerer::Rules, None, None)
 }
 
-type Outcomes = Result<Vec<u8>, Box<dyn Error + Send + Sync>>;
+type Outcomes = anyhow::Result<Vec<u8>>;
 
 #[tokio::main(worker_threads = 2)]
-async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
+async fn main() -> anyhow::Result<()> {
+    let start = Instant::now();
     let args = Args::parse();
     let run = ulid::Ulid::generate().to_string();
     let options = RunOptions {
@@ -72,22 +73,22 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         .flat_map(|_| &args.ingress)
         .map(|url| Ok((client(args.http1)?, url.as_str())))
         .collect::<Result<_, reqwest::Error>>()?;
-    let checked =
-        input::check(&[Source::from(args.input)], &input::Options::default(), input::Keys::random())?;
-    let rows: Vec<Indicator> = checked
-        .rows()
-        .filter_map(|row| match row {
-            Ok(Row::Valid(indicator)) => Some(indicator),
-            _ => None,
-        })
-        .collect();
-
-    let start = Instant::now();
+    let mut lines = BufReader::new(File::open(args.input)?).lines();
     let room = Arc::new(Semaphore::new(args.max_in_flight / args.batch_size));
     let mut batches: JoinSet<Outcomes> = JoinSet::new();
-    for (index, chunk) in rows.chunks(args.batch_size).enumerate() {
+    let mut rows = 0;
+    for index in 0.. {
+        let indicators: Vec<Indicator> = lines
+            .by_ref()
+            .take(args.batch_size)
+            .map(|line| Ok(serde_json::from_str(&line?)?))
+            .collect::<anyhow::Result<_>>()?;
+        if indicators.is_empty() {
+            break;
+        }
+        rows += indicators.len();
         let place = Arc::clone(&room).acquire_owned().await?;
-        let request = BatchRequest { options: options.clone(), indicators: chunk.to_vec() };
+        let request = BatchRequest { options: options.clone(), indicators };
         let body = payload::encode(&request)?;
         let (client, url) = &nodes[index % nodes.len()];
         let batch = carry(client.clone(), (*url).to_owned(), format!("{run}.{index}"), body, args.poll_ms);
@@ -106,7 +107,7 @@ async fn main() -> Result<(), Box<dyn Error + Send + Sync>> {
         classified +=
             response.outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Classified(_))).count();
     }
-    assert_eq!(classified, rows.len(), "not all were classified");
+    assert_eq!(classified, rows, "not all were classified");
     println!("{:.3}", elapsed.as_secs_f64());
     Ok(())
 }
@@ -129,7 +130,7 @@ async fn carry(client: Client, url: String, key: String, body: Vec<u8>, poll_ms:
         match response.status() {
             StatusCode::OK => return Ok(response.bytes().await?.to_vec()),
             status if status.as_u16() == 470 => {} // Not ready.
-            status => return Err(format!("{output}: {status}").into()),
+            status => anyhow::bail!("{output}: {status}"),
         }
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use classify::domain::batch::{BatchRequest, BatchResponse, RunOptions};
 use classify::domain::fingerprint::fingerprint;
 use classify::domain::indicator::Indicator;
+use classify::domain::labels::Labels;
 use classify::domain::method::{Method, RULES};
 use classify::domain::outcome::{Classification, Outcome};
 use classify::domain::payload;
@@ -196,7 +197,7 @@ fn responses(all: &[Indicator]) -> Vec<BatchResponse> {
     let outcome = |row: &Indicator| {
         let answer = rules.classify(row);
         Outcome::Classified(Box::new(Classification {
-            labels: answer.labels,
+            labels: Labels::new(&answer.labels),
             confidence: answer.confidence,
             reasoning: answer.reasoning,
             provider: RULES.to_owned(),

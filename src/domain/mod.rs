@@ -8,6 +8,7 @@ pub mod detached;
 pub mod event;
 pub mod fingerprint;
 pub mod indicator;
+pub mod labels;
 pub mod max_failures;
 pub mod method;
 pub mod money;

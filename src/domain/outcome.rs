@@ -1,7 +1,8 @@
 //! What became of one indicator: labels, or a failure with its class.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+
+use super::labels::Labels;
 
 /// The end of one indicator. There is no third state: what is neither is pending.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,8 +17,8 @@ pub enum Outcome {
 /// Labels of one indicator, and where they come from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Classification {
-    /// One value per field of the taxonomy, in the taxonomy's order.
-    pub labels: Map<String, Value>,
+    /// One value per field of the taxonomy.
+    pub labels: Labels,
     /// How sure the provider is, from 0 to 1.
     pub confidence: f64,
     /// Why, in the provider's words.

@@ -89,11 +89,12 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::labels::Labels;
     use crate::domain::outcome::{Classification, Failed};
 
     fn classified(origin: &str, requests: u64) -> Outcome {
         Outcome::Classified(Box::new(Classification {
-            labels: serde_json::Map::default(),
+            labels: Labels::new(&serde_json::Map::default()),
             confidence: 1.0,
             reasoning: None,
             provider: "openai".into(),

@@ -49,9 +49,11 @@ use purse::Purse;
 use record::{Book, Delivery};
 
 /// Batches read ahead: enough that the dispatcher never waits for a disk, few enough not to matter.
-const READ_AHEAD: usize = 8;
+const READ_AHEAD: usize = 4;
 /// Memory that batches in flight may take up, in KiB.
-const MEMORY_KIB: u32 = 64 * 1024;
+const MEMORY_KIB: u32 = 32 * 1024;
+/// Times of its JSON that a row takes up in memory: read, it takes twice as much, and so does its answer.
+const IN_MEMORY: usize = 4;
 /// Events and deliveries under way between tasks.
 const QUEUE: usize = 256;
 /// How long an order to stop waits for the last writes.
@@ -221,8 +223,7 @@ impl Room {
         let take = async |(places, all): &(Arc<Semaphore>, u32), number: u32| {
             Arc::clone(places).acquire_many_owned(number.min(*all)).await.ok()
         };
-        // A row is held as it was read, and then its answer, which is about as long.
-        let kib = u32::try_from(batch.bytes * 2 / 1024 + 1).unwrap_or(u32::MAX);
+        let kib = u32::try_from(batch.bytes * IN_MEMORY / 1024 + 1).unwrap_or(u32::MAX);
         Some(Places { rows: take(&self.rows, batch.len().get()).await?, kib: take(&self.kib, kib).await? })
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::Format;
 use crate::domain::indicator::Indicator;
+use crate::domain::labels::Labels;
 use crate::domain::outcome::{Classification, Failed, FailureClass, Usage};
 
 /// Columns of a CSV that are no labels.
@@ -27,7 +28,7 @@ pub(super) struct Provenance<'a> {
 struct ResultRow<'a> {
     id: &'a str,
     name: &'a str,
-    labels: &'a Map<String, Value>,
+    labels: &'a Labels,
     confidence: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning: Option<&'a str>,
@@ -131,9 +132,10 @@ fn csv_cells<'a>(
     let usage = classification.usage.as_ref();
     let number =
         |pick: fn(&Usage) -> u64| usage.map(|usage| pick(usage).to_string().into()).unwrap_or_default();
+    let mut labels = classification.labels.fields();
     let mut cells = Vec::with_capacity(fields.len() + AROUND_LABELS);
     cells.extend([tame(&indicator.id), tame(&indicator.name)]);
-    cells.extend(fields.iter().map(|field| match classification.labels.get(field) {
+    cells.extend(fields.iter().map(|field| match labels.get_mut(field).map(Value::take) {
         Some(Value::String(text)) => tame(text),
         Some(other) => other.to_string().into(),
         None => Cow::default(),
@@ -162,8 +164,9 @@ fn csv_cells<'a>(
 
 /// Keeps a spreadsheet from running a cell as a formula: text that begins like one gets an apostrophe in front
 /// (OWASP, "CSV Injection").
-fn tame(text: &str) -> Cow<'_, str> {
-    if text.starts_with(FORMULA) { format!("'{text}").into() } else { text.into() }
+fn tame<'a>(text: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
+    let text = text.into();
+    if text.starts_with(FORMULA) { format!("'{text}").into() } else { text }
 }
 
 /// How a formula begins.
@@ -208,7 +211,7 @@ mod tests {
     fn classification() -> Classification {
         let labels = json!({"family": "price-value", "is_cumulative": false});
         Classification {
-            labels: labels.as_object().unwrap().clone(),
+            labels: Labels::new(labels.as_object().unwrap()),
             confidence: 0.75,
             reasoning: Some("=cmd()".into()),
             provider: "rules".into(),

@@ -10,6 +10,7 @@ use super::Shared;
 use super::models::Priced;
 use super::payload::Payload;
 use crate::domain::indicator::Indicator;
+use crate::domain::labels::Labels;
 use crate::domain::method::{HYBRID, Method, RULES};
 use crate::domain::outcome::{Classification, Failed, FailureClass, Outcome, Usage};
 use crate::restate::names::ServiceInfo;
@@ -199,7 +200,7 @@ impl Shared {
             _ => (RULES.to_owned(), None),
         };
         Classification {
-            labels: answer.labels,
+            labels: Labels::new(&answer.labels),
             confidence: answer.confidence,
             reasoning: answer.reasoning,
             provider,

@@ -1,0 +1,83 @@
+//! The labels of one indicator as the text they are. Between the service that writes them and the file they end in they are copied, and
+//! looked into only where a column of its own is made of each.
+
+use std::fmt;
+
+use serde::de::{Error, Unexpected};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Map, Value};
+
+/// A JSON object, on one line, with one value per field of the taxonomy, in the taxonomy's order.
+#[derive(Clone, Serialize)]
+#[serde(transparent)]
+pub struct Labels(Box<RawValue>);
+
+impl Labels {
+    /// The labels in `fields`.
+    pub fn new(fields: &Map<String, Value>) -> Self {
+        let text = to_raw_value(fields);
+        Self(text.unwrap_or_else(|error| unreachable!("texts, numbers and maps of them are JSON: {error}")))
+    }
+
+    /// Each field with its label.
+    pub fn fields(&self) -> Map<String, Value> {
+        let fields = serde_json::from_str(self.0.get());
+        fields.unwrap_or_else(|error| unreachable!("it was an object when it was read: {error}"))
+    }
+}
+
+impl<'de> Deserialize<'de> for Labels {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        let text = raw.get();
+        if !text.starts_with('{') {
+            return Err(D::Error::invalid_type(Unexpected::Other("something else"), &"an object of labels"));
+        }
+        // Between its tokens JSON may have line breaks; a line of results may not.
+        if memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_some() {
+            let fields = serde_json::from_str(text).map_err(D::Error::custom)?;
+            return Ok(Self::new(&fields));
+        }
+        Ok(Self(raw))
+    }
+}
+
+impl PartialEq for Labels {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
+}
+
+impl fmt::Debug for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.get())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_is_written_byte_by_byte() {
+        let text = r#"{"scale":"units","cumulative":false,"note":"\n"}"#;
+        let labels: Labels = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&labels).unwrap(), text);
+        assert_eq!(labels.fields()["cumulative"], Value::Bool(false));
+        assert_eq!(Labels::new(&labels.fields()), labels);
+    }
+
+    #[test]
+    fn line_breaks_between_tokens_do_not_survive() {
+        let labels: Labels = serde_json::from_str("{\"a\" :\r\n 1}").unwrap();
+        assert_eq!(serde_json::to_string(&labels).unwrap(), r#"{"a":1}"#);
+    }
+
+    #[test]
+    fn only_an_object_has_labels() {
+        for other in ["[]", "\"a\"", "null", "{"] {
+            assert!(serde_json::from_str::<Labels>(other).is_err(), "{other}");
+        }
+    }
+}
