@@ -21,9 +21,11 @@ impl Labels {
     }
 
     /// Each field with its label.
-    pub fn fields(&self) -> Map<String, Value> {
-        let fields = serde_json::from_str(self.0.get());
-        fields.unwrap_or_else(|error| unreachable!("it was an object when it was read: {error}"))
+    ///
+    /// # Errors
+    /// When values lie in each other more deeply than can be read, which no label of a taxonomy does.
+    pub fn fields(&self) -> serde_json::Result<Map<String, Value>> {
+        serde_json::from_str(self.0.get())
     }
 }
 
@@ -64,14 +66,21 @@ mod tests {
         let text = r#"{"scale":"units","cumulative":false,"note":"\n"}"#;
         let labels: Labels = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&labels).unwrap(), text);
-        assert_eq!(labels.fields()["cumulative"], Value::Bool(false));
-        assert_eq!(Labels::new(&labels.fields()), labels);
+        assert_eq!(labels.fields().unwrap()["cumulative"], Value::Bool(false));
+        assert_eq!(Labels::new(&labels.fields().unwrap()), labels);
     }
 
     #[test]
     fn line_breaks_between_tokens_do_not_survive() {
         let labels: Labels = serde_json::from_str("{\"a\" :\r\n 1}").unwrap();
         assert_eq!(serde_json::to_string(&labels).unwrap(), r#"{"a":1}"#);
+    }
+
+    #[test]
+    fn a_tower_of_values_is_an_error_where_it_is_looked_into() {
+        let tower = format!("{{\"a\":{}{}}}", "[".repeat(1_000), "]".repeat(1_000));
+        let labels: Labels = serde_json::from_str(&tower).unwrap();
+        assert!(labels.fields().is_err());
     }
 
     #[test]

@@ -67,7 +67,7 @@ pub(super) fn result(
     match format {
         Format::Jsonl => jsonl(out, from, indicator, classification),
         Format::Csv => {
-            csv_line(out, csv_cells(fields, from, indicator, classification));
+            csv_line(out, csv_cells(fields, from, indicator, classification)?);
             Ok(())
         }
     }
@@ -127,12 +127,12 @@ fn csv_cells<'a>(
     from: Provenance<'a>,
     indicator: &'a Indicator,
     classification: &'a Classification,
-) -> Vec<Cow<'a, str>> {
+) -> Result<Vec<Cow<'a, str>>, serde_json::Error> {
     let text = |text: &'a Option<String>| text.as_deref().map(tame).unwrap_or_default();
     let usage = classification.usage.as_ref();
     let number =
         |pick: fn(&Usage) -> u64| usage.map(|usage| pick(usage).to_string().into()).unwrap_or_default();
-    let mut labels = classification.labels.fields();
+    let mut labels = classification.labels.fields()?;
     let mut cells = Vec::with_capacity(fields.len() + AROUND_LABELS);
     cells.extend([tame(&indicator.id), tame(&indicator.name)]);
     cells.extend(fields.iter().map(|field| match labels.get_mut(field).map(Value::take) {
@@ -159,7 +159,7 @@ fn csv_cells<'a>(
             extra => serde_json::to_string(extra).unwrap_or_default().into(),
         },
     ]);
-    cells
+    Ok(cells)
 }
 
 /// Keeps a spreadsheet from running a cell as a formula: text that begins like one gets an apostrophe in front
