@@ -87,7 +87,9 @@ fn known_snapshots(world: &World) -> usize {
 
 pub(crate) fn a_wiped_node_comes_back(world: &mut World) {
     let table = world.table(300);
-    world.classify(&["--mode", "max", "--batch-size", "5", &table]).expect_code(0);
+    // The rules' answers are remembered by batch, so both runs take batches of the same size; many of them, so that each partition has some.
+    let run = ["--mode", "max", "--batch-size", "5", &table];
+    world.classify(&run).expect_code(0);
     let before = world.executed().len();
     wait_for("a snapshot of each partition", Duration::from_mins(2), || partitions_in_bucket(world) == 6);
     wait_for("`cluster status` to know of them", Duration::from_mins(1), || known_snapshots(world) == 6);
@@ -119,7 +121,7 @@ pub(crate) fn a_wiped_node_comes_back(world: &mut World) {
     wait_for("restate-2 to restore a snapshot", Duration::from_mins(2), restored);
     let leads = || world.status()["nodes"][1]["partitions_led"].as_u64() > Some(0);
     wait_for("restate-2 to lead partitions again", Duration::from_mins(2), leads);
-    let again = world.classify(&["--mode", "max", "--json", "-o", "wiped.jsonl", &table]).expect_code(0);
+    let again = world.classify(&[&run[..], &["--json", "-o", "wiped.jsonl"]].concat()).expect_code(0);
     assert_eq!(again.json()["totals"]["reused"], 300);
     assert_eq!(world.executed().len(), before, "nothing was lost with the volume");
     world.expect_each_once(&table, "wiped.jsonl");
