@@ -1,7 +1,7 @@
 //! How batches and their answers travel and are kept in journals: as JSON, compressed (Zstandard, RFC 8878) where it is long.
 //!
 //! Whatever enters a cluster is copied a dozen times: into logs, journals and stores, each on two nodes, and merged again and again
-//! there. Fifty indicators and their answers have much in common, so a batch shrinks to a tenth, and a batch of three stays what a
+//! there. Fifty indicators and their answers have much in common, so a batch shrinks to a fraction, and a batch of three stays what a
 //! person can read in Restate's own tools. A reader need not be told which it is: no JSON begins with the frame's magic number.
 
 use std::borrow::Cow;
@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// Bytes from which on JSON is compressed. A single indicator has fewer.
 const LONG: usize = 4 * 1024;
-/// The fastest ordinary level: higher ones take twice the time for a few percent.
+/// The fastest ordinary level.
 const LEVEL: i32 = 1;
 /// Most bytes that a body may unfold to, whatever it says of itself: twice the largest request there is.
 const LARGEST: usize = 64 * 1024 * 1024;

@@ -30,7 +30,7 @@ pub(super) enum Work {
 pub(super) struct Prepared {
     pub(super) key: BatchKey,
     pub(super) indicators: Vec<Indicator>,
-    /// Length of the request as plain JSON: about what the indicators take in memory.
+    /// Length of the request as plain JSON.
     pub(super) bytes: usize,
     pub(super) body: Bytes,
 }
