@@ -16,8 +16,9 @@ use crate::throttle::{Gate, Pace};
 
 /// Patience with a node that is asked whether it is back.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
-/// First and longest pause between such questions. Short: a returned quorum shall be noticed at once.
-const PROBE_PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(2));
+/// First and longest pause between such questions. Short: a returned quorum shall be noticed at once, and without one each question
+/// takes all the patience there is anyway.
+const PROBE_PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_millis(500));
 
 /// One node as the run sees it.
 #[derive(Debug)]

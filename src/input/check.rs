@@ -105,7 +105,7 @@ impl Checked {
     pub fn keep_copies(&self, place: impl Fn(usize, Format) -> PathBuf) -> io::Result<()> {
         for (number, source) in self.sources.iter().enumerate().filter(|(_, source)| source.spooled) {
             let mut copy = File::create(place(number, source.format))?;
-            io::copy(&mut source.rewound()?.as_ref(), &mut copy)?;
+            io::copy(&mut source.reader(), &mut copy)?;
             copy.sync_all()?;
         }
         Ok(())
@@ -117,8 +117,7 @@ impl Checked {
     }
 
     /// The second pass: the same rows again, duplicates left out, bad ones as [`super::Row::Invalid`]. Holds one
-    /// row at a time. Its last item is a failure if the content is not what was checked. The files are shared: only
-    /// one pass may be under way at a time.
+    /// row at a time. Its last item is a failure if the content is not what was checked.
     pub fn rows(&self) -> Rows {
         let walk = Walk::new(self.sources.clone(), Some(self.prefixes.clone()));
         Rows::new(walk, self.repeats.clone(), self.skip_invalid)

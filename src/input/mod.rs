@@ -6,8 +6,9 @@
 //! duplicates are looked for, and a number for each duplicate after that.
 //!
 //! Does not know about batches, results or the failures file, prints nothing, and is synchronous: it belongs on a
-//! blocking thread.
+//! blocking thread, and reads ahead on another.
 
+mod ahead;
 mod array;
 mod broken;
 mod check;

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::column::Column;
 use super::row::{BadRow, MAX_RAW, RowBuilder, raw_text, row_too_long, too_long};
@@ -73,8 +74,8 @@ impl<'de> Visitor<'de> for Object<'_> {
                 Key::Known(column) => {
                     self.builder.begin(column);
                     if column == Column::SampleValues {
-                        let value = map.next_value()?;
-                        if self.fits(column.name(), &value) {
+                        let value: &RawValue = map.next_value()?;
+                        if self.is_short(column.name(), value.get().len()) {
                             self.builder.samples(value);
                         }
                     } else {
@@ -101,6 +102,10 @@ impl Object<'_> {
             Value::String(text) => text.len(),
             other => other.to_string().len(),
         };
+        self.is_short(name, length)
+    }
+
+    fn is_short(&mut self, name: &str, length: usize) -> bool {
         if length > MAX_CELL {
             self.builder.problem(|| too_long(name, length));
         }

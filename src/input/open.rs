@@ -1,9 +1,10 @@
-//! Opening sources, so that each can be read twice: a handle that is kept and rewound. What cannot be rewound
+//! Opening sources, so that each can be read twice: a handle that is kept, read at any place. What has no places
 //! (standard input, pipes) is copied to an unlinked temporary file first.
 
 use std::ffi::OsStr;
 use std::fs::{File, FileType};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,10 +23,23 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    /// The file, at its beginning. Every handle shares one position: only one reader at a time.
-    pub(super) fn rewound(&self) -> io::Result<Arc<File>> {
-        self.file.as_ref().seek(SeekFrom::Start(0))?;
-        Ok(Arc::clone(&self.file))
+    /// A reader from its beginning; any number of them do not disturb each other.
+    pub(super) fn reader(&self) -> impl Read + Send + use<> {
+        FromStart { file: Arc::clone(&self.file), offset: 0 }
+    }
+}
+
+/// A reader with a position of its own, which handles of one file otherwise share.
+struct FromStart {
+    file: Arc<File>,
+    offset: u64,
+}
+
+impl Read for FromStart {
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        let length = self.file.read_at(target, self.offset)?;
+        self.offset += length as u64;
+        Ok(length)
     }
 }
 

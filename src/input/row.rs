@@ -1,6 +1,7 @@
 //! One row on its way from cells to an [`Indicator`]: what each column may hold, and the message when it does not.
 //! Knows no format; the three readers feed it.
 
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::column::Column;
@@ -92,8 +93,8 @@ impl RowBuilder {
     }
 
     /// The observations, as JSON.
-    pub(super) fn samples(&mut self, value: Value) {
-        match samples::from_value(value) {
+    pub(super) fn samples(&mut self, value: &RawValue) {
+        match samples::from_raw(value) {
             Ok(values) => self.indicator.sample_values = values,
             Err(message) => self.problem(|| message),
         }

@@ -1,17 +1,37 @@
 //! Reads `sample_values`: a JSON array of `{date, value}`, tolerant of the ways tables spell numbers and dates.
 
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::row::excerpt;
 use crate::domain::indicator::Sample;
 
+/// From a value within a row of JSON.
+pub(super) fn from_raw(raw: &RawValue) -> Result<Vec<Sample>, String> {
+    plain(raw.get()).map_or_else(|| parsed(raw.get()).and_then(from_value), Ok)
+}
+
 /// From a cell that holds JSON text.
 pub(super) fn from_text(text: &str) -> Result<Vec<Sample>, String> {
-    match serde_json::from_str(text) {
-        Ok(Value::String(_)) => Err("column `sample_values` must be an array, found text".to_owned()),
-        Ok(value) => from_value(value),
-        Err(error) => Err(format!("column `sample_values` holds no valid JSON: {error}")),
+    plain(text).map_or_else(|| tolerantly(text), Ok)
+}
+
+/// Observations that need no tolerance, as nearly all: without a tree of values in between.
+fn plain(text: &str) -> Option<Vec<Sample>> {
+    let samples: Vec<Sample> = serde_json::from_str(text).ok()?;
+    let is_plain = |sample: &Sample| !sample.date.is_empty() && sample.date.trim().len() == sample.date.len();
+    samples.iter().all(is_plain).then_some(samples)
+}
+
+fn tolerantly(text: &str) -> Result<Vec<Sample>, String> {
+    match parsed(text)? {
+        Value::String(_) => Err("column `sample_values` must be an array, found text".to_owned()),
+        value => from_value(value),
     }
+}
+
+fn parsed(text: &str) -> Result<Value, String> {
+    serde_json::from_str(text).map_err(|error| format!("column `sample_values` holds no valid JSON: {error}"))
 }
 
 /// From a JSON value; text is taken for JSON text, as tables converted from CSV have it.

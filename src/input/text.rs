@@ -1,10 +1,9 @@
-//! Bytes of one source as checked UTF-8: digest, byte order mark and position in one place, so that the three
-//! formats need not care. Knows nothing of rows.
+//! Bytes of one source as checked UTF-8: byte order mark and position in one place, so that the three formats need not
+//! care. Knows nothing of rows.
 
 use std::io::{self, BufRead, Read};
 
 use memchr::{memchr_iter, memrchr};
-use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 const BUFFER: usize = 128 * 1024;
@@ -37,7 +36,6 @@ impl NotUtf8 {
 #[derive(Debug)]
 pub(super) struct Text<R> {
     source: R,
-    hasher: Sha256,
     buffer: Box<[u8]>,
     /// `buffer[start..valid]` may be handed out; `buffer[valid..filled]` is the beginning of a character.
     start: usize,
@@ -52,11 +50,10 @@ pub(super) struct Text<R> {
 }
 
 impl<R: Read> Text<R> {
-    /// Reads `source` from here on and adds its bytes to `hasher`.
-    pub(super) fn new(source: R, hasher: Sha256) -> Self {
+    /// Reads `source` from here on.
+    pub(super) fn new(source: R) -> Self {
         Self {
             source,
-            hasher,
             buffer: vec![0; BUFFER].into_boxed_slice(),
             start: 0,
             valid: 0,
@@ -79,9 +76,9 @@ impl<R: Read> Text<R> {
         (self.line, self.offset - self.line_offset + 1)
     }
 
-    /// The digest so far; of everything, once the end has been seen.
-    pub(super) fn into_hasher(self) -> Sha256 {
-        self.hasher
+    /// Where the bytes came from.
+    pub(super) fn into_source(self) -> R {
+        self.source
     }
 
     /// Skips white space as JSON defines it; the byte after it, not consumed.
@@ -110,7 +107,6 @@ impl<R: Read> Text<R> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            self.hasher.update(&self.buffer[self.filled..self.filled + read]);
             self.filled += read;
             self.ended = read == 0;
             if self.offset == 0 {
@@ -203,10 +199,8 @@ mod tests {
     }
 
     fn read(bytes: &[u8]) -> io::Result<Vec<u8>> {
-        let mut text = Text::new(Trickle(bytes), Sha256::new());
         let mut all = Vec::new();
-        text.read_to_end(&mut all)?;
-        assert_eq!(text.into_hasher().finalize(), Sha256::digest(bytes));
+        Text::new(Trickle(bytes)).read_to_end(&mut all)?;
         Ok(all)
     }
 
@@ -233,7 +227,7 @@ mod tests {
 
     #[test]
     fn the_position_counts_physical_lines() {
-        let mut text = Text::new("\u{feff}ab\n\ncd".as_bytes(), Sha256::new());
+        let mut text = Text::new("\u{feff}ab\n\ncd".as_bytes());
         text.fill_buf().unwrap();
         assert_eq!(text.position(), (1, 1));
         text.consume(5);

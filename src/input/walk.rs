@@ -1,12 +1,12 @@
 //! All rows of all sources in order, with the digest of the bytes they came from. Both passes walk; what they do
 //! with a row is theirs.
 
-use std::fs::File;
-use std::sync::Arc;
+use std::io;
 
 use sha2::{Digest, Sha256};
 
 use super::Format;
+use super::ahead::Ahead;
 use super::array::Array;
 use super::broken::Broken;
 use super::csv::Csv;
@@ -36,7 +36,7 @@ pub(super) struct Walk {
 
 #[derive(Debug)]
 struct Table {
-    text: Text<Arc<File>>,
+    text: Text<Ahead>,
     reader: Reader,
 }
 
@@ -78,10 +78,9 @@ impl Walk {
             let table = match &mut self.table {
                 Some(table) => table,
                 none => {
-                    let file =
-                        source.rewound().map_err(|error| Broken::from(error).into_failure(&source.label))?;
                     self.starts.push(self.rows);
-                    none.insert(Table::new(source.format, Text::new(file, std::mem::take(&mut self.hasher))))
+                    let table = Table::new(source, std::mem::take(&mut self.hasher));
+                    none.insert(table.map_err(|error| Broken::from(error).into_failure(&source.label))?)
                 }
             };
             match table.next() {
@@ -101,7 +100,7 @@ impl Walk {
         let Some(table) = self.table.take() else { return Ok(()) };
         let empty = self.starts.last() == Some(&self.rows);
         let reason = table.empty_reason();
-        self.hasher = table.text.into_hasher();
+        self.hasher = table.text.into_source().into_hasher();
         let prefix: Prefix = self.hasher.clone().finalize().into();
         if self.expected.as_ref().is_some_and(|expected| expected.get(self.current) != Some(&prefix)) {
             return Err(self.changed());
@@ -154,13 +153,14 @@ impl Walk {
 }
 
 impl Table {
-    fn new(format: Format, text: Text<Arc<File>>) -> Self {
-        let reader = match format {
+    fn new(source: &Opened, hasher: Sha256) -> io::Result<Self> {
+        let text = Text::new(Ahead::new(source.reader(), hasher)?);
+        let reader = match source.format {
             Format::Csv => Reader::Csv(Box::new(Csv::new())),
             Format::Json => Reader::Array(Array::default()),
             Format::Jsonl => Reader::Lines(Lines::default()),
         };
-        Self { text, reader }
+        Ok(Self { text, reader })
     }
 
     fn next(&mut self) -> std::result::Result<Option<Parsed>, Broken> {

@@ -98,7 +98,7 @@ impl Classifier {
             .run(|| async move { Ok(Payload(shared.ask_once(invocation, request).await?)) })
             .name("ask")
             .await?;
-        self.shared.ongoing.forget(ctx.invocation_id());
+        self.shared.ongoing.journaled(ctx.invocation_id());
         classifying.answered(&outcome);
         Ok(Payload(outcome))
     }

@@ -24,9 +24,11 @@ const TTL: Duration = Duration::from_millis(250);
 const PAUSE: Duration = Duration::from_millis(100);
 /// A process with calls under way says so this often, or its share of the calls at once goes to others.
 const HEARTBEAT: Duration = Duration::from_secs(3);
+/// Longest pause after a question without an answer, in pauses: whoever waits shall go on soon after a quorum is back.
+const LONGEST_PAUSE: u32 = 5;
 /// An answer later than this is of no use.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// After this many failures in a row it is worth a warning: about every ten seconds.
+/// After this many failures in a row it is worth a warning: every five seconds where nobody is there, every 25 where nobody answers.
 const WARN_EVERY: u32 = 10;
 /// Waiting requests of which the sizes are sent along: as many as leave between two leases at 120,000 a minute.
 const SIZES_SENT: usize = 200;
@@ -236,7 +238,7 @@ impl Lessee {
                     if failures % WARN_EVERY == 0 {
                         tracing::warn!(model = self.model, %error, "no lease of the model's limits: requests wait");
                     }
-                    sleep(PAUSE * failures.min(20)).await;
+                    sleep(PAUSE * failures.min(LONGEST_PAUSE)).await;
                 }
             }
             if shared.lock().waiting.is_empty() {

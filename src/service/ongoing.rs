@@ -1,10 +1,11 @@
-//! Calls of models whose outcome is not yet in a journal, by invocation.
+//! Calls of models that are under way or have just ended, by invocation.
 //!
 //! Restate starts an invocation anew when its partition gets another leader: when a node dies, and again when it is back. The
-//! attempt before is cut off, its call of the model is not: the new attempt joins it. So only this process's own end can
-//! make a call be paid for twice.
+//! attempt before is cut off, its call of the model is not: the new attempt joins it. And a leader may be one no more without knowing
+//! it yet: it starts invocations that its successor has brought to their end meanwhile, so an outcome outlives the moment in which it
+//! is safe in a journal. Only this process's own end can make a call be paid for twice.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,6 +22,8 @@ use crate::domain::outcome::Outcome;
 const KEPT: Duration = Duration::from_hours(1);
 /// How often those are looked for.
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
+/// So many outcomes are kept after they came into a journal, about 1 kB each: those of two minutes at 5,000 a minute.
+const JOURNALED: usize = 10_000;
 
 /// What is under way in this process.
 #[derive(Debug, Default)]
@@ -31,6 +34,8 @@ pub(super) struct Ongoing {
 #[derive(Debug, Default)]
 struct Calls {
     by_invocation: HashMap<String, Call>,
+    /// Invocations whose outcome is in a journal, in that order.
+    journaled: VecDeque<String>,
     swept: Option<Instant>,
 }
 
@@ -38,6 +43,7 @@ struct Calls {
 struct Call {
     outcome: watch::Receiver<Option<Outcome>>,
     since: Instant,
+    journaled: bool,
 }
 
 impl Ongoing {
@@ -56,7 +62,7 @@ impl Ongoing {
         let mut outcome = self.join(invocation, begin)?;
         let known = outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone());
         known.ok_or_else(|| {
-            self.forget(invocation);
+            self.lock().by_invocation.remove(invocation);
             io::Error::other("the call of the model broke off").into()
         })
     }
@@ -79,13 +85,14 @@ impl Ongoing {
         tokio::spawn(async move { tell.send_replace(Some(call.await)) });
         let since = Instant::now();
         calls.sweep(since);
-        calls.by_invocation.insert(invocation.to_owned(), Call { outcome: outcome.clone(), since });
+        let call = Call { outcome: outcome.clone(), since, journaled: false };
+        calls.by_invocation.insert(invocation.to_owned(), call);
         Ok(outcome)
     }
 
-    /// The outcome is in the journal: no attempt will ask for it again.
-    pub(super) fn forget(&self, invocation: &str) {
-        self.lock().by_invocation.remove(invocation);
+    /// The outcome is in the journal: only an attempt of a leader that is none any more can still ask for it.
+    pub(super) fn journaled(&self, invocation: &str) {
+        self.lock().journaled(invocation);
     }
 
     fn lock(&self) -> MutexGuard<'_, Calls> {
@@ -94,6 +101,19 @@ impl Ongoing {
 }
 
 impl Calls {
+    fn journaled(&mut self, invocation: &str) {
+        let Some(call) = self.by_invocation.get_mut(invocation) else { return };
+        if std::mem::replace(&mut call.journaled, true) {
+            return;
+        }
+        self.journaled.push_back(invocation.to_owned());
+        if self.journaled.len() > JOURNALED
+            && let Some(oldest) = self.journaled.pop_front()
+        {
+            self.by_invocation.remove(&oldest);
+        }
+    }
+
     fn sweep(&mut self, now: Instant) {
         if self.swept.is_none_or(|swept| now - swept >= SWEEP_EVERY) {
             self.swept = Some(now);
@@ -146,8 +166,29 @@ mod tests {
         assert_eq!([number(second), number(third), number(other)], ["1", "1", "2"]);
         // Answered, and cut off before that was in the journal.
         assert_eq!(number(ongoing.outcome("inv_1", call(&made)).await), "1");
-        ongoing.forget("inv_1");
-        assert_eq!(number(ongoing.outcome("inv_1", call(&made)).await), "3");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_of_a_leader_that_is_none_any_more_asks_nobody() {
+        let (ongoing, made) = (Ongoing::default(), Arc::default());
+        assert_eq!(number(ongoing.outcome("inv_1", call(&made)).await), "1");
+        for _ in 0..2 {
+            ongoing.journaled("inv_1");
+            assert_eq!(number(ongoing.outcome("inv_1", call(&made)).await), "1");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_what_is_in_a_journal_only_the_latest_is_kept() {
+        let (ongoing, made) = (Ongoing::default(), Arc::default());
+        for number in 0..=JOURNALED {
+            let invocation = format!("inv_{number}");
+            ongoing.outcome(&invocation, call(&made)).await.unwrap();
+            ongoing.journaled(&invocation);
+        }
+        let calls = ongoing.lock();
+        assert_eq!((calls.by_invocation.len(), calls.journaled.len()), (JOURNALED, JOURNALED));
+        assert!(!calls.by_invocation.contains_key("inv_0"));
     }
 
     #[tokio::test(start_paused = true)]
