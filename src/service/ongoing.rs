@@ -117,7 +117,9 @@ impl Calls {
     fn sweep(&mut self, now: Instant) {
         if self.swept.is_none_or(|swept| now - swept >= SWEEP_EVERY) {
             self.swept = Some(now);
-            self.by_invocation.retain(|_, call| call.outcome.borrow().is_none() || now - call.since < KEPT);
+            self.by_invocation.retain(|_, call| {
+                call.journaled || call.outcome.borrow().is_none() || now - call.since < KEPT
+            });
         }
     }
 }
