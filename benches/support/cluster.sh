@@ -19,8 +19,9 @@ finish() {
 }
 trap finish EXIT
 
+cluster=() # options of `cluster start`
 start() { # [option of `serve`]... -> the cluster is up and serves
-  "$binary" -q cluster start --ports auto --name bench
+  "$binary" -q cluster start --ports auto --name bench "${cluster[@]}"
   "$binary" -q serve --bind "127.0.0.1:$port" --register "$@" &
   echo $! >"$work/service.pid"
   for ((try = 0; ; try++)); do

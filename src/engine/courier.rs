@@ -25,9 +25,13 @@ use crate::restate::Error;
 use crate::restate::ingress::{Accepted, Output};
 use crate::shutdown::{Level, Shutdown};
 
-/// Patience with one exchange. Both take milliseconds when all is well; without quorum they never end.
+/// Patience with a submission. It takes milliseconds when all is well; without quorum it never ends.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Slowest link on which a large batch shall still get through.
+/// Patience with a poll. One that is on its way to a partition's leader when that is replaced gets no answer, the next one does.
+const POLL_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// So many polls of a batch in a row may get no answer before the node is at fault.
+const SILENT_POLLS: u32 = 3;
+/// Slowest link on which a large batch and its answer, which is no larger, shall still get through.
 const BYTES_PER_SECOND: usize = 1024 * 1024;
 /// Status of an invocation that was cancelled or killed.
 const ABORTED: u16 = 409;
@@ -151,7 +155,7 @@ impl Courier {
         node: &mut usize,
     ) -> Option<Result<(Duration, Accepted), Error>> {
         let mut unsure = false;
-        let timeout = TIMEOUT + Duration::from_secs((batch.body.len() / BYTES_PER_SECOND) as u64);
+        let timeout = TIMEOUT + crossing(batch);
         loop {
             let at = self.clock.elapsed();
             match self.pool.nodes()[*node].ingress.send(&batch.key, batch.body.clone(), timeout).await {
@@ -177,12 +181,13 @@ impl Courier {
     /// Polls until the batch has ended. `None` if no node knows it.
     async fn collect(&self, batch: &Prepared, id: &str, node: &mut usize) -> Option<Vec<Outcome>> {
         let accepted = Instant::now();
-        let (mut pause, mut by_first) = (self.polling.first(), true);
+        let timeout = POLL_TIMEOUT + crossing(batch);
+        let (mut pause, mut by_first, mut silent) = (self.polling.first(), true, 0);
         loop {
             sleep(pause).await;
             pause = Polling::next(accepted.elapsed());
-            match self.pool.nodes()[*node].ingress.output(id, TIMEOUT).await {
-                Ok(Output::Pending) => {}
+            match self.pool.nodes()[*node].ingress.output(id, timeout).await {
+                Ok(Output::Pending) => silent = 0,
                 Ok(Output::Ready(body)) => {
                     self.polling.finished(accepted.elapsed(), by_first);
                     return Some(decode(batch, &body));
@@ -196,8 +201,14 @@ impl Courier {
                 Err(error) if verdict(&error) == Verdict::Hopeless => {
                     return Some(fail_all(batch, FailureClass::Provider, &error.to_string()));
                 }
+                Err(Error::Timeout { .. }) if silent + 1 < SILENT_POLLS => {
+                    silent += 1;
+                    *node = self.pool.any_up().await;
+                    pause = Duration::ZERO;
+                }
                 Err(error) => {
                     self.fault(*node, &error).await;
+                    silent = 0;
                     *node = self.pool.any_up().await;
                     pause = self.polling.first();
                 }
@@ -219,6 +230,11 @@ impl Courier {
         // The owner of the counts outlives every courier, unless it is unwinding.
         let _unwinding = self.events.send(event).await;
     }
+}
+
+/// How long a batch may be on a slow link.
+fn crossing(batch: &Prepared) -> Duration {
+    Duration::from_secs((batch.body.len() / BYTES_PER_SECOND) as u64)
 }
 
 /// Reads a batch's output; one that does not fit the batch fails all of it, and says so.
