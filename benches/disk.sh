@@ -43,30 +43,24 @@ cluster=(--snapshots s3://bench/snapshots --snapshots-endpoint "http://127.0.0.1
 start --llm-concurrency 256
 fabric=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["nodes"][0]["ports"]["fabric"])' "$CLASSIFY_HOME/cluster/bench/cluster.json")
 
-disk() { du -sk "$CLASSIFY_HOME/cluster/bench" | cut -f1; }
+tool() { "$restatectl" --address "http://127.0.0.1:$fabric" "$@" >>"$work/tool" 2>&1 || { cat "$work/tool" >&2; exit 1; }; }
 # A segment of a log is dropped with the second snapshot after it only.
-trim() { for _ in 1 2; do "$restatectl" --address "http://127.0.0.1:$fabric" snapshots create --trim-log >>"$work/trim" 2>&1 || { cat "$work/trim" >&2; exit 1; }; done; }
-settled() { # -> KiB, once the nodes' background work changes less than a hundredth of it in ten seconds
-  local now before=0
-  for ((try = 0; try < 60; try++)); do
-    now=$(disk)
-    [ $((now > before ? now - before : before - now)) -ge $((now / 100)) ] || break
-    before=$now
-    sleep 10
-  done
-  echo "$now"
+trim() { for _ in 1 2; do tool snapshots create --trim-log; done; }
+disk() { # -> KiB, without what RocksDB has thrown away and not cleared away yet
+  tool storage compact
+  du -sk "$CLASSIFY_HOME/cluster/bench" | cut -f1
 }
 
 measure() { # WHAT ROWS [argument of the run]...
   local what=$1 rows=$2 before full
   shift 2
   trim
-  before=$(settled)
+  before=$(disk)
   indicators "$rows" >"$work/input.jsonl"
   job "$@" -o "$work/out.jsonl" "$work/input.jsonl" >/dev/null
-  full=$(settled)
+  full=$(disk)
   trim
-  echo "$rows $((full - before)) $(($(settled) - before)) $what" | tee -a "$work/results" >&2
+  echo "$rows $((full - before)) $(($(disk) - before)) $what" | tee -a "$work/results" >&2
 }
 
 # What a cluster lays out once, whatever it holds, is there after this.
