@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::docker::ServicePlace;
 use super::state::Node;
@@ -22,6 +22,9 @@ const PROBES: u8 = 48;
 const KNOCK_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long after the nodes serve their leaders may still move.
 const SETTLING: Duration = Duration::from_secs(1);
+/// A node that was just started is trusted by the others after 2 s (`gossip-suspect-interval` in `restate.toml`) and a glance at it. Then it
+/// gets leaders.
+const TRUSTED: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Clients for one node.
@@ -152,13 +155,15 @@ pub(super) async fn wait_until_ready(
     }
 }
 
-/// Waits until all nodes serve, and still do a moment later: leaders move once more when the last node has joined.
+/// Waits until all nodes, some of which were started just now, serve, and still do a moment later: leaders move once more when the
+/// last of them is trusted.
 pub(super) async fn wait_until_settled(
     clients: &[Clients],
     deadline: Instant,
 ) -> std::result::Result<String, Vec<NotReady>> {
+    let trusted = Instant::now() + TRUSTED;
     wait_until_ready(clients, deadline).await?;
-    sleep(SETTLING).await;
+    sleep_until(trusted.max(Instant::now() + SETTLING)).await;
     wait_until_ready(clients, deadline).await
 }
 
