@@ -97,6 +97,9 @@ impl Read for Ahead {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc::RecvTimeoutError;
+    use std::time::Duration;
+
     use super::*;
 
     /// Hands out so many bytes, then fails or ends.
@@ -158,11 +161,11 @@ mod tests {
                 Ok(target.len())
             }
         }
-        let (open, closed) = sync_channel(0);
+        let (open, closed) = sync_channel::<()>(0);
         let mut reader = Ahead::new(Watched { _open: open }, Sha256::new()).unwrap();
         reader.read_exact(&mut [0; 10]).unwrap();
         drop(reader);
         // The source was dropped with the thread.
-        assert!(closed.recv().is_err());
+        assert_eq!(closed.recv_timeout(Duration::from_secs(10)), Err(RecvTimeoutError::Disconnected));
     }
 }

@@ -75,7 +75,11 @@ impl<'de> Visitor<'de> for Object<'_> {
                     self.builder.begin(column);
                     if column == Column::SampleValues {
                         let value: &RawValue = map.next_value()?;
-                        if self.is_short(column.name(), value.get().len()) {
+                        // Only a long text is worth a tree to be measured; one that cannot be read is not too long but wrong.
+                        let measured = || serde_json::from_str::<Value>(value.get());
+                        if value.get().len() <= MAX_CELL
+                            || measured().map_or(true, |value| self.fits(column.name(), &value))
+                        {
                             self.builder.samples(value);
                         }
                     } else {
@@ -102,10 +106,6 @@ impl Object<'_> {
             Value::String(text) => text.len(),
             other => other.to_string().len(),
         };
-        self.is_short(name, length)
-    }
-
-    fn is_short(&mut self, name: &str, length: usize) -> bool {
         if length > MAX_CELL {
             self.builder.problem(|| too_long(name, length));
         }

@@ -1,5 +1,6 @@
 //! Reads `sample_values`: a JSON array of `{date, value}`, tolerant of the ways tables spell numbers and dates.
 
+use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -16,11 +17,23 @@ pub(super) fn from_text(text: &str) -> Result<Vec<Sample>, String> {
     plain(text).map_or_else(|| tolerantly(text), Ok)
 }
 
-/// Observations that need no tolerance, as nearly all: without a tree of values in between.
+/// Observations that need no tolerance, as nearly all: without a tree of values in between. `None` says nothing of what is wrong, or whether
+/// anything is.
 fn plain(text: &str) -> Option<Vec<Sample>> {
-    let samples: Vec<Sample> = serde_json::from_str(text).ok()?;
-    let is_plain = |sample: &Sample| !sample.date.is_empty() && sample.date.trim().len() == sample.date.len();
-    samples.iter().all(is_plain).then_some(samples)
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Plain {
+        date: String,
+        value: Option<f64>,
+    }
+    // serde would take an array for an object, value by value.
+    if text.trim_start().rfind('[') != Some(0) {
+        return None;
+    }
+    let samples: Vec<Plain> = serde_json::from_str(text).ok()?;
+    let is_plain = |sample: &Plain| !sample.date.is_empty() && sample.date.trim().len() == sample.date.len();
+    let sample = |Plain { date, value }| Sample { date, value };
+    samples.iter().all(is_plain).then(|| samples.into_iter().map(sample).collect())
 }
 
 fn tolerantly(text: &str) -> Result<Vec<Sample>, String> {
@@ -118,8 +131,26 @@ mod tests {
     }
 
     #[test]
+    fn what_needs_no_tolerance_means_the_same_with_it() {
+        for text in [
+            r#"[]"#,
+            r#" [ {"date":"2024","value":1.5} , {"value":null,"date":"Q1"}, {"date":"Q2"} ]"#,
+            r#"[{"date":"a","value":-0.0},{"date":"a[1]","value":1e308}]"#,
+            r#"[{"date":"a","value":123456789012345678901234567890}]"#,
+        ] {
+            assert_eq!(from_text(text), tolerantly(text), "{text}");
+        }
+        for text in [r#"[["a",1]]"#, r#"[{"date":"a","Date":"b"}]"#, r#"[{"date":" a"}]"#, r#""[]""#, "null"]
+        {
+            assert_eq!(plain(text), None, "{text}");
+        }
+        assert_eq!(one(r#"[{"date":"a","Date":"b"}]"#), ("b".to_owned(), None));
+    }
+
+    #[test]
     fn what_is_no_observation_is_refused_with_its_place() {
         for (text, message) in [
+            (r#"[["a",7]]"#, "item 1: must be an object with `date` and `value`, found an array"),
             (r#"[{"date":"a"},7]"#, "item 2: must be an object with `date` and `value`, found the number 7"),
             (r#"[{"value":7}]"#, "item 1: `date` is missing"),
             (r#"[{"date":" ","value":7}]"#, "item 1: `date` is missing"),

@@ -3,7 +3,7 @@
 //! Restate starts an invocation anew when its partition gets another leader: when a node dies, and again when it is back. The
 //! attempt before is cut off, its call of the model is not: the new attempt joins it. And a leader may be one no more without knowing
 //! it yet: it starts invocations that its successor has brought to their end meanwhile, so an outcome outlives the moment in which it
-//! is safe in a journal. Only this process's own end can make a call be paid for twice.
+//! is safe in a journal. What is left to make a call be paid for twice is this process's own end, and a leader that lags behind 10,000 outcomes.
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;

@@ -111,6 +111,11 @@ fn long_cells_are_refused_and_long_rows_are_not_held() {
         jsonl(&json!({"id": "a", "name": "n", "note": [long]})).starts_with("a.jsonl:1: column `note` holds")
     );
     assert!(bad("a.csv", format!("id,name\na,{long}\n")).contains(&limit));
+    let samples = |blank: &str, date: &str| {
+        format!(r#"{{"id":"a","name":"n","sample_values":[{blank}{{"date":"{date}"}}]}}"#)
+    };
+    assert!(bad("a.jsonl", samples("", &long)).contains("column `sample_values` holds"));
+    assert_eq!(good("a.jsonl", samples(&" ".repeat(MAX_CELL), "d")).len(), 1, "blanks hold nothing");
     assert_eq!(good("a.csv", format!("id,name\na,{}\n", &long[1..])).len(), 1);
 
     let giant = "x".repeat(MAX_ROW + MAX_ROW / 2);
