@@ -124,11 +124,15 @@ fn two_clients_share_what_was_bought() {
 }
 
 #[test]
-fn a_call_is_repeated_only_if_it_was_in_flight_when_something_died() {
-    let risk = |from, until| Risk { from: Duration::from_secs(from), until: Duration::from_secs(until) };
+fn a_call_is_repeated_only_if_it_was_in_flight_when_the_service_died() {
+    let risk = |from, until| Risk {
+        from: Duration::from_secs(from),
+        until: Duration::from_secs(until),
+        by_service: true,
+    };
     let needless = after(|found| found.calls.push(call("r3", 20)));
     assert_eq!(needless.repeated, 1);
-    finds(&needless, "rows called again, and no call of it was in flight when something died: 1 (r3)");
+    finds(&needless, "rows called again, and no call of it was in flight when the service died: 1 (r3)");
 
     let cut_off = after(|found| {
         found.calls.push(call("r3", 20));
@@ -137,11 +141,21 @@ fn a_call_is_repeated_only_if_it_was_in_flight_when_something_died() {
     assert_eq!(cut_off.violations, [""; 0]);
     assert_eq!((cut_off.repeated, cut_off.at_risk), (1, 3));
 
+    let of_a_node = after(|found| {
+        found.calls.push(call("r3", 20));
+        found.risks.push(Risk { by_service: false, ..risk(2, 4) });
+    });
+    finds(&of_a_node, "rows called again, and no call of it was in flight when the service died: 1 (r3)");
+    assert_eq!(of_a_node.at_risk, 3);
+
     let of_another_time = after(|found| {
         found.calls.push(call("r3", 20));
         found.risks.push(risk(4, 6));
     });
-    finds(&of_another_time, "rows called again, and no call of it was in flight when something died: 1 (r3)");
+    finds(
+        &of_another_time,
+        "rows called again, and no call of it was in flight when the service died: 1 (r3)",
+    );
 
     let once_too_often = |risks: &[Risk]| {
         after(|found| {
@@ -151,7 +165,7 @@ fn a_call_is_repeated_only_if_it_was_in_flight_when_something_died() {
     };
     finds(
         &once_too_often(&[risk(2, 4)]),
-        "rows called again, and no call of it was in flight when something died: 1 (r3)",
+        "rows called again, and no call of it was in flight when the service died: 1 (r3)",
     );
     assert_eq!(once_too_often(&[risk(2, 4), risk(19, 21)]).violations, [""; 0], "it was cut off twice");
 }

@@ -15,7 +15,7 @@ pub(crate) struct Found {
     pub(crate) answers: Vec<Answers>,
     /// Requests that reached the provider, in order of arrival.
     pub(crate) calls: Vec<Call>,
-    /// When calls could be cut off and so had to be repeated.
+    /// When calls were cut off from whoever waited for them.
     pub(crate) risks: Vec<Risk>,
     /// Work, processes, locks and files that should be gone.
     pub(crate) left: Vec<String>,
@@ -54,11 +54,13 @@ pub(crate) struct Call {
     pub(crate) served: bool,
 }
 
-/// Times of arrival of calls that were, or may have been, without a stored answer when something died.
+/// Times of arrival of calls that were, or may have been, without a stored answer when something died or was cut off.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Risk {
     pub(crate) from: Duration,
     pub(crate) until: Duration,
+    /// Whether it was the service that died: nobody else knows of them, so they must be repeated. Nothing else is a reason to.
+    pub(crate) by_service: bool,
 }
 
 /// What became of a round.
@@ -70,7 +72,7 @@ pub(crate) struct Verdict {
     pub(crate) duplicated: usize,
     /// Calls beyond a row's first.
     pub(crate) repeated: usize,
-    /// Calls in flight when something died: what may be repeated.
+    /// Calls in flight when something died.
     pub(crate) at_risk: usize,
     /// Everything that must not be, in words.
     pub(crate) violations: Vec<String>,
@@ -126,7 +128,7 @@ fn counts(found: &Found, answers: &Answers, verdict: &mut Verdict) {
     }
 }
 
-/// No call without need: one a row, and another one only for a row whose call was in flight when something died.
+/// No call without need: one a row, and another one only for a row whose call was in flight when the service died.
 fn calls(found: &Found, verdict: &mut Verdict) {
     let at_risk = |call: &Call, risk: &Risk| (risk.from..=risk.until).contains(&call.at);
     let mut by_id: BTreeMap<&str, Vec<&Call>> = BTreeMap::new();
@@ -134,7 +136,8 @@ fn calls(found: &Found, verdict: &mut Verdict) {
         by_id.entry(&call.id).or_default().push(call);
     }
     let allowed = |calls: &[&Call]| {
-        1 + found.risks.iter().filter(|risk| calls.iter().any(|call| at_risk(call, risk))).count()
+        let deaths = found.risks.iter().filter(|risk| risk.by_service);
+        1 + deaths.filter(|risk| calls.iter().any(|call| at_risk(call, risk))).count()
     };
     let needless: Vec<&str> =
         by_id.iter().filter(|(_, calls)| calls.len() > allowed(calls)).map(|(id, _)| *id).collect();
@@ -144,7 +147,7 @@ fn calls(found: &Found, verdict: &mut Verdict) {
     verdict.repeated = found.calls.len() - by_id.len();
     verdict.at_risk =
         found.calls.iter().filter(|call| found.risks.iter().any(|risk| at_risk(call, risk))).count();
-    complain("called again, and no call of it was in flight when something died", &needless, verdict);
+    complain("called again, and no call of it was in flight when the service died", &needless, verdict);
     complain("called and never asked for", &foreign, verdict);
     complain("not served by the provider", &refused, verdict);
 

@@ -115,10 +115,19 @@ impl<'a> Scene<'a> {
         wait_for("time to pass", time + PATIENCE, || until.elapsed() >= time);
     }
 
-    /// Notes that something died at `at`: what was in flight then may have to be asked again.
+    /// Notes that nodes died, stood still or were cut off at `at`: what was in flight then must not be asked again.
     pub(super) fn cut_off(&mut self, at: Instant) {
+        self.note(at, false);
+    }
+
+    /// Notes that the service died at `at`: what was in flight then has to be asked again.
+    pub(super) fn service_died(&mut self, at: Instant) {
+        self.note(at, true);
+    }
+
+    fn note(&mut self, at: Instant, by_service: bool) {
         let at = self.arena.at(at);
-        self.risks.push(Risk { from: at.saturating_sub(LATENCY + STORED), until: at });
+        self.risks.push(Risk { from: at.saturating_sub(LATENCY + STORED), until: at, by_service });
     }
 
     /// Waits for all clients and looks at everything they left.

@@ -10,7 +10,7 @@ pub(super) fn strike(scene: &mut Scene<'_>) {
     scene.begin();
     scene.wait_share(5..80);
     scene.arena.world.end_service(Signal::SIGKILL);
-    scene.cut_off(Instant::now());
+    scene.service_died(Instant::now());
     scene.hold(0..3_000);
     scene.returned = Some(Instant::now());
     scene.arena.start_service();
