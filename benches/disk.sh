@@ -52,7 +52,7 @@ disk() { # -> KiB, without what RocksDB has thrown away and not cleared away yet
 }
 
 measure() { # WHAT ROWS [argument of the run]...
-  local what=$1 rows=$2 before full
+  local what=$1 rows=$2 before full trimmed
   shift 2
   trim
   before=$(disk)
@@ -60,7 +60,8 @@ measure() { # WHAT ROWS [argument of the run]...
   job "$@" -o "$work/out.jsonl" "$work/input.jsonl" >/dev/null
   full=$(disk)
   trim
-  echo "$rows $((full - before)) $(($(disk) - before)) $what" | tee -a "$work/results" >&2
+  trimmed=$(disk)
+  echo "$rows $((full - before)) $((trimmed - before)) $what" | tee -a "$work/results" >&2
 }
 
 # What a cluster lays out once, whatever it holds, is there after this.

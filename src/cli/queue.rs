@@ -212,6 +212,7 @@ fn run_id(text: &str) -> Result<Ulid, String> {
 }
 
 fn age(text: &str) -> Result<Duration, String> {
+    // What jiff would say is about calendars and ISO 8601, of which nobody who types an age has thought.
     let span = text.parse::<jiff::Span>().ok();
     let length = span.and_then(|span| span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).ok());
     let length = length.and_then(|length| Duration::try_from(length).ok());

@@ -228,6 +228,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_start_outlasts_the_distrust_of_a_returned_node() {
+        let config: toml::Table = include_str!("../../restate.toml").parse().unwrap();
+        let suspect: jiff::Span = config["gossip-suspect-interval"].as_str().unwrap().parse().unwrap();
+        assert!(Duration::try_from(suspect).unwrap() < TRUSTED);
+    }
+
+    #[test]
     fn only_endpoints_on_this_machine_are_knocked_at() {
         let here = |uri| address_here(uri, [172, 17, 0, 1].into());
         assert_eq!(here("http://127.0.0.1:9080/"), Some("127.0.0.1:9080".into()));

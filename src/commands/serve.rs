@@ -75,6 +75,7 @@ fn models(global: &Global, args: &ServeArgs) -> Result<ModelSettings> {
         clippy::disallowed_methods,
         reason = "keys are nobody's flag: a command line can be seen by everybody"
     )]
+    // A key that is no text could not be sent: it is as good as none, and is asked for by name.
     let variable = |name: &str| std::env::var(name).ok();
     let configured = Provider::ALL.into_iter().filter(|provider| Access::is_configured(*provider, variable));
     let access =

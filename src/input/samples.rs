@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn what_needs_no_tolerance_means_the_same_with_it() {
         for text in [
-            r#"[]"#,
+            "[]",
             r#" [ {"date":"2024","value":1.5} , {"value":null,"date":"Q1"}, {"date":"Q2"} ]"#,
             r#"[{"date":"a","value":-0.0},{"date":"a[1]","value":1e308}]"#,
             r#"[{"date":"a","value":123456789012345678901234567890}]"#,

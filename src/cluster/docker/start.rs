@@ -133,7 +133,8 @@ async fn check_ports(state: &State, dead: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// A variable as compose will see it: from the environment, else from `.env`.
+/// A variable as compose will see it: from the environment, else from `.env`. One that is no text is no setting, and a file that cannot be
+/// read has none: compose itself says what is wrong with them.
 fn setting(name: &str) -> Option<String> {
     if let Some(value) = std::env::var_os(name) {
         return value.into_string().ok();
