@@ -71,7 +71,7 @@ async fn main() -> anyhow::Result<()> {
     // Each batch takes the next one: all nodes in turn, and the connections of each.
     let nodes: Vec<(Client, &str)> = (0..args.connections)
         .flat_map(|_| &args.ingress)
-        .map(|url| Ok((client(args.http1)?, url.as_str())))
+        .map(|url| Ok((client(url, args.http1)?, url.as_str())))
         .collect::<Result<_, reqwest::Error>>()?;
     let mut lines = BufReader::new(File::open(args.input)?).lines();
     let room = Arc::new(Semaphore::new(args.max_in_flight / args.batch_size));
@@ -112,8 +112,8 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn client(http1: bool) -> reqwest::Result<Client> {
-    let client = tls::client().tcp_nodelay(true).no_proxy();
+fn client(url: &str, http1: bool) -> reqwest::Result<Client> {
+    let client = tls::client(url).tcp_nodelay(true).no_proxy();
     if http1 { client.http1_only().build() } else { client.http2_prior_knowledge().build() }
 }
 

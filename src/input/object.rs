@@ -15,12 +15,14 @@ use crate::domain::indicator::Indicator;
 /// Reads one row. The outer error is broken JSON, with line and column counted from the start of `json`.
 pub(super) fn parse(json: &[u8]) -> Result<Result<Indicator, Box<BadRow>>, serde_json::Error> {
     let mut builder = RowBuilder::default();
-    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    // Checked as a whole, not text by text. Never an error: what rows are cut from is UTF-8.
+    let text = std::str::from_utf8(json).map_err(Error::custom)?;
+    let mut deserializer = serde_json::Deserializer::from_str(text);
     if json.first() == Some(&b'{') {
         Object { builder: &mut builder, large: json.len() > MAX_CELL }.deserialize(&mut deserializer)?;
         deserializer.end()?;
     } else {
-        let value: Value = serde_json::from_slice(json)?;
+        let value: Value = serde_json::from_str(text)?;
         builder.problem(|| format!("expected an object, found {}", samples::describe(&value)));
     }
     Ok(builder.finish(|| raw(json)))

@@ -85,7 +85,7 @@ impl Admin {
     /// When the HTTP client cannot be built.
     pub fn new(url: &str) -> Result<Self, Error> {
         let url = url.trim_end_matches('/').to_owned();
-        let http = tls::client()
+        let http = tls::client(&url)
             .connect_timeout(CONNECT_TIMEOUT)
             .no_proxy()
             .build()

@@ -64,7 +64,7 @@ impl Ingress {
     pub fn new(url: &str) -> Result<Self, Error> {
         let url = url.trim_end_matches('/').to_owned();
         // Prior-knowledge HTTP/2: one connection carries all polls; the ingress has no upgrade.
-        let http = tls::client()
+        let http = tls::client(&url)
             .http2_prior_knowledge()
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
