@@ -113,7 +113,7 @@ async fn main() -> anyhow::Result<()> {
 }
 
 fn client(url: &str, http1: bool) -> reqwest::Result<Client> {
-    let client = tls::client(url).tcp_nodelay(true).no_proxy();
+    let client = tls::node_client(url).tcp_nodelay(true);
     if http1 { client.http1_only().build() } else { client.http2_prior_knowledge().build() }
 }
 

@@ -76,7 +76,7 @@ async fn hand_over(what: &str, run: &str, nodes: &[Ingress], rest: &[&str]) -> R
         "delayed" => {
             let later = if later.is_empty() { Duration::ZERO } else { LATER };
             let each = Duration::from_secs_f64(f64::from(rows.get()) * 60.0 / rpm.parse::<f64>()?);
-            let http = tls::client(nodes[0].url()).http2_prior_knowledge().no_proxy().build()?;
+            let http = tls::node_client(nodes[0].url()).http2_prior_knowledge().build()?;
             stream::iter((0..batches).map(Ok))
                 .try_for_each_concurrent(AT_ONCE, |batch| {
                     let node = nodes[batch as usize % nodes.len()].url();

@@ -90,7 +90,7 @@ impl Client {
     /// # Errors
     /// When it cannot be built, for instance without any trusted certificates on this machine.
     pub fn new(access: Access, timeouts: Timeouts) -> Result<Self, Failure> {
-        let mut builder = tls::client(access.url().as_str())
+        let mut builder = tls::client()
             .connect_timeout(timeouts.connect)
             .read_timeout(timeouts.read)
             .timeout(timeouts.total)

@@ -85,9 +85,8 @@ impl Admin {
     /// When the HTTP client cannot be built.
     pub fn new(url: &str) -> Result<Self, Error> {
         let url = url.trim_end_matches('/').to_owned();
-        let http = tls::client(&url)
+        let http = tls::node_client(&url)
             .connect_timeout(CONNECT_TIMEOUT)
-            .no_proxy()
             .build()
             .map_err(|source| transport(&url, CONNECT_TIMEOUT, source))?;
         Ok(Self { url, http })

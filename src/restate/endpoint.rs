@@ -14,7 +14,7 @@ use crate::tls;
 pub async fn health(uri: &str, timeout: Duration) -> Result<(), Error> {
     let url = format!("{}/health", uri.trim_end_matches('/'));
     let failed = |source| transport(&url, timeout, source);
-    let http = tls::client(&url).http2_prior_knowledge().no_proxy().build().map_err(failed)?;
+    let http = tls::node_client(&url).http2_prior_knowledge().build().map_err(failed)?;
     let response = http.get(&url).timeout(timeout).send().await.map_err(failed)?;
     let status = response.status();
     if status.is_success() || status == StatusCode::UNAUTHORIZED {

@@ -64,14 +64,13 @@ impl Ingress {
     pub fn new(url: &str) -> Result<Self, Error> {
         let url = url.trim_end_matches('/').to_owned();
         // Prior-knowledge HTTP/2: one connection carries all polls; the ingress has no upgrade.
-        let http = tls::client(&url)
+        let http = tls::node_client(&url)
             .http2_prior_knowledge()
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             // A peer that vanished without a word must not keep the one connection.
             .http2_keep_alive_interval(KEEP_ALIVE)
             .http2_keep_alive_timeout(KEEP_ALIVE)
-            .no_proxy()
             .build()
             .map_err(|source| transport(&url, CONNECT_TIMEOUT, source))?;
         Ok(Self { url, http })

@@ -35,7 +35,7 @@ fn oldest_snapshot(text: &str) -> Option<u64> {
 async fn scrape(fabric_url: &str, timeout: Duration) -> Result<String, Error> {
     let url = format!("{}/metrics", fabric_url.trim_end_matches('/'));
     let failed = |source| transport(&url, timeout, source);
-    let http = tls::client(&url).no_proxy().build().map_err(failed)?;
+    let http = tls::node_client(&url).build().map_err(failed)?;
     let response = http.get(&url).timeout(timeout).send().await.map_err(failed)?;
     if !response.status().is_success() {
         return Err(status_error(&url, response).await);

@@ -225,7 +225,7 @@ impl Drop for World {
 pub(crate) fn http(method: &str, url: &str, body: &Value) -> Value {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let request = classify::tls::client(url)
+        let request = classify::tls::client()
             .build()
             .expect("a client")
             .request(method.parse().expect("a method"), url)
