@@ -98,7 +98,7 @@ impl Checked {
     }
 
     /// Copies each source that has no path of its own (standard input, a pipe) to where `place` says, given its place
-    /// among the sources and its format.
+    /// among the sources and its format. Syncing the copies is the caller's.
     ///
     /// # Errors
     /// When the disk fails.
@@ -106,7 +106,6 @@ impl Checked {
         for (number, source) in self.sources.iter().enumerate().filter(|(_, source)| source.spooled) {
             let mut copy = File::create(place(number, source.format))?;
             io::copy(&mut source.reader(), &mut copy)?;
-            copy.sync_all()?;
         }
         Ok(())
     }

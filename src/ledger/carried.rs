@@ -53,8 +53,8 @@ pub fn split_failures(
             *failures.kept.entry(line.class).or_default() += 1;
         }
     }
-    for file in [retry, keep] {
-        file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+    for mut file in [retry, keep] {
+        file.flush()?;
     }
     Ok(failures)
 }

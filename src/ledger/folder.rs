@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Serialize;
+use tempfile::NamedTempFile;
 use ulid::Ulid;
 
 use super::journal::{self, Journal, Line};
@@ -75,7 +76,8 @@ impl Runs {
         self.root.join(run_id)
     }
 
-    /// Makes a run and claims it. `fill` puts what belongs to it into its folder; the run exists when that is done.
+    /// Makes a run and claims it. `fill` puts what belongs to it into its folder, which need not be synced; the run exists when all of it is
+    /// on disk.
     ///
     /// # Errors
     /// When the disk fails. Nothing is left then that would be taken for a run.
@@ -90,7 +92,10 @@ impl Runs {
         let make = || -> io::Result<Option<Lock>> {
             let lock = Lock::try_take(&path.join("lock"))?;
             fill(&path)?;
-            write_whole(&path.join("run.json"), &spec)?;
+            let run = draft(&path, &spec)?;
+            // All at once: what is written by then shares one commit of the file system.
+            sync_files(&path)?;
+            put(run, &path.join("run.json"))?;
             Ok(lock)
         };
         match make() {
@@ -157,6 +162,14 @@ impl Runs {
         let mut ids: Vec<String> = names.filter(is_run).collect();
         ids.sort_unstable();
         Ok(ids)
+    }
+}
+
+impl Opened {
+    /// Takes back a run of which nothing was submitted.
+    pub fn discard(self) {
+        // One that stays is a run that can be resumed or cancelled.
+        let _harmless = fs::remove_dir_all(&self.folder.path);
     }
 }
 
@@ -331,15 +344,30 @@ pub fn input_file(folder: &Path, number: usize, format: Format) -> PathBuf {
     folder.join(format!("input-{number}.{format}"))
 }
 
+/// Syncs every file in `folder`.
+fn sync_files(folder: &Path) -> io::Result<()> {
+    fs::read_dir(folder)?.try_for_each(|entry| File::open(entry?.path())?.sync_all())
+}
+
 /// Writes a file that appears whole or not at all.
 fn write_whole(path: &Path, content: &impl Serialize) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(path);
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    let file = draft(path.parent().unwrap_or(path), content)?;
+    file.as_file().sync_all()?;
+    put(file, path)
+}
+
+/// A file without its name yet.
+fn draft(folder: &Path, content: &impl Serialize) -> io::Result<NamedTempFile> {
+    let mut file = NamedTempFile::new_in(folder)?;
     serde_json::to_writer_pretty(&mut file, content)?;
     file.write_all(b"\n")?;
-    file.as_file().sync_all()?;
+    Ok(file)
+}
+
+/// Gives a synced file its name, for good.
+fn put(file: NamedTempFile, path: &Path) -> io::Result<()> {
     file.persist(path)?;
-    File::open(folder)?.sync_all()
+    File::open(path.parent().unwrap_or(path))?.sync_all()
 }
 
 fn cannot(what: &str, path: &Path, error: &io::Error) -> Failure {

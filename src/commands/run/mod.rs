@@ -22,11 +22,12 @@ use crate::input::{self, Checked, Keys, Source};
 use crate::ledger::{self, Labels, Limits, Output, Runs, Spec, Speed, Tables, Target};
 use crate::output::{Destination, Sink};
 use crate::restate::ingress::Ingress;
-use crate::shutdown::Level;
+use crate::shutdown::{Level, Shutdown};
 use crate::taxonomy::Taxonomy;
 use crate::throttle::{Answerer, Pace};
 use crate::ui::Ui;
 use places::Places;
+use tokio::task::spawn_blocking;
 
 /// How much longer text can get in a request: every character escaped as `\u001f`.
 const LARGEST_GROWTH: usize = 6;
@@ -49,13 +50,12 @@ pub(super) fn run(global: &Global, args: &RunArgs, ui: Ui) -> Result<ExitStatus>
     let draft = plan(global, args, &taxonomy, ui)?;
     block_on(async {
         let stop = signals::listen()?;
-        let ready = prepare(global, args, &draft.spec, ui);
-        let (nodes, stop_command) = tokio::select! {
-            ready = ready => ready?,
-            () = stop.at_least(Level::Drain) => return Err(interrupted_early()),
-        };
-        describe::plan(&draft.pace, &args.provider, draft.checked.summary().distinct_rows(), ui);
-        let job = draft.begin(&Runs::new(&home::folder(global)?), nodes)?;
+        let runs = Runs::new(&home::folder(global)?);
+        let stop_command = unless(&stop, bring_up(global, args, ui)).await?;
+        let nodes = target::ingress(global, &args.cluster, &args.ingress)?;
+        let (pace, rows) = (draft.pace, draft.checked.summary().distinct_rows());
+        let job = begin(draft, runs, nodes, &stop, ui).await?;
+        describe::plan(&pace, &args.provider, rows, ui);
         let status = if args.detach {
             handover::hand_over(job, &stop, ui).await?;
             ExitStatus::Success
@@ -216,17 +216,45 @@ fn expected_cost(
     estimate::expected_cost(&estimate, &options.method)
 }
 
-/// Nodes that serve what the run wants; with `--up` made to, and then the command that undoes it.
-async fn prepare(
-    global: &Global,
-    args: &RunArgs,
-    spec: &Spec,
+/// Makes the run while the nodes are asked whether they serve it: disk and network take their time at once. What the nodes say decides
+/// whether the run stays.
+async fn begin(
+    draft: Draft,
+    runs: Runs,
+    nodes: Vec<(String, Ingress)>,
+    stop: &Shutdown,
     ui: Ui,
-) -> Result<(Vec<(String, Ingress)>, Option<String>)> {
-    let stop_command = if args.up { up(global, args, ui).await? } else { None };
-    let nodes = target::ingress(global, &args.cluster, &args.ingress)?;
-    preflight::check(&nodes, &Wanted { options: &spec.options, taxonomy: &spec.taxonomy.id }, ui).await?;
-    Ok((nodes, stop_command))
+) -> Result<Job> {
+    let (options, taxonomy) = (draft.spec.options.clone(), draft.spec.taxonomy.id.clone());
+    let making = spawn_blocking({
+        let nodes = nodes.clone();
+        move || draft.begin(&runs, nodes)
+    });
+    let wanted = Wanted { options: &options, taxonomy: &taxonomy };
+    let (served, made) = tokio::join!(unless(stop, preflight::check(&nodes, &wanted, ui)), making);
+    let made = made.map_err(anyhow::Error::from)?;
+    match (served, made) {
+        (Ok(()), made) => made,
+        (Err(refused), made) => {
+            if let Ok(job) = made {
+                job.opened.discard();
+            }
+            Err(refused)
+        }
+    }
+}
+
+/// With `--up` whatever is missing is started; the command that undoes it, if anything was.
+async fn bring_up(global: &Global, args: &RunArgs, ui: Ui) -> Result<Option<String>> {
+    if args.up { up(global, args, ui).await } else { Ok(None) }
+}
+
+/// Does `work` unless it is interrupted: nothing was submitted yet.
+async fn unless<T>(stop: &Shutdown, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        done = work => done,
+        () = stop.at_least(Level::Drain) => Err(interrupted_early()),
+    }
 }
 
 fn interrupted_early() -> Failure {
