@@ -310,6 +310,8 @@ fn without_a_cluster_each_node_is_named() {
     ]);
     assert_eq!(folder.names(), ["a.classified.jsonl", "a.csv"]);
     assert_eq!(read(&folder, "a.classified.jsonl"), "earlier results");
+    // The run was made while the nodes were asked, and is gone again.
+    assert_eq!(std::fs::read_dir(folder.path("home/runs")).unwrap().count(), 0);
     // With the header of a CSV waiting for its first row.
     folder.classify(&[&["a.csv", "-o", "-", "--output-format", "csv"], &NO_NODE[..]].concat()).failed(4);
 }

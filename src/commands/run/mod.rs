@@ -7,6 +7,8 @@ mod places;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
+use tokio::task::spawn_blocking;
+
 use super::handover;
 use super::job::{self, Job};
 use super::preflight::{self, Wanted};
@@ -27,7 +29,6 @@ use crate::taxonomy::Taxonomy;
 use crate::throttle::{Answerer, Pace};
 use crate::ui::Ui;
 use places::Places;
-use tokio::task::spawn_blocking;
 
 /// How much longer text can get in a request: every character escaped as `\u001f`.
 const LARGEST_GROWTH: usize = 6;
