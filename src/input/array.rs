@@ -5,17 +5,17 @@ use std::io::{BufRead, Read};
 
 use memchr::memchr2;
 
+use super::MAX_ROW;
 use super::broken::Broken;
+use super::cut::{Cut, Kind, Piece};
 use super::object;
 use super::row::Parsed;
 use super::text::Text;
-use super::{MAX_CELL, MAX_ROW};
 
 /// Reader of a JSON array.
 #[derive(Debug, Default)]
 pub(super) struct Array {
     state: State,
-    element: Vec<u8>,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
@@ -36,21 +36,22 @@ struct Scan {
 }
 
 impl Array {
-    /// The next row; `None` at the end.
-    pub(super) fn next<R: Read>(&mut self, text: &mut Text<R>) -> Result<Option<Parsed>, Broken> {
+    /// The next row, its JSON appended to `rows`; `None` at the end.
+    pub(super) fn next<R: Read>(
+        &mut self,
+        text: &mut Text<R>,
+        rows: &mut Vec<u8>,
+    ) -> Result<Option<Cut>, Broken> {
         if !self.advance(text)? {
             return Ok(None);
         }
-        let (line, column) = text.position();
-        if !self.read_element(text)? {
-            return Ok(Some(Parsed { line, row: Err(object::oversized(&self.element)) }));
+        let (start, position) = (rows.len(), text.position());
+        if self.read_element(text, rows)? {
+            return Ok(Some(Cut::Piece(Piece { position, range: start..rows.len(), kind: Kind::Element })));
         }
-        let row = object::parse(&self.element).map_err(|error| {
-            let below = (error.line() as u64).saturating_sub(1);
-            let indent = if below == 0 { column - 1 } else { 0 };
-            Broken::at((line + below, indent + error.column() as u64), object::reason(&error))
-        })?;
-        Ok(Some(Parsed { line, row }))
+        let row = Err(object::oversized(&rows[start..]));
+        rows.truncate(start);
+        Ok(Some(Cut::Parsed(Parsed { line: position.0, row })))
     }
 
     /// Whether the array has been opened.
@@ -99,14 +100,10 @@ impl Array {
         Err(Broken::at(text.position(), "the array is never closed: the file seems to be cut off"))
     }
 
-    /// Reads one element into `self.element`; false when it is too long, and then it is skipped.
-    fn read_element<R: Read>(&mut self, text: &mut Text<R>) -> Result<bool, Broken> {
+    /// Appends one element to `rows`; false when it is too long, and then the rest of it is skipped.
+    fn read_element<R: Read>(&mut self, text: &mut Text<R>, rows: &mut Vec<u8>) -> Result<bool, Broken> {
         self.state = State::AfterElement;
-        self.element.clear();
-        // A buffer that once held a giant must not keep its size for the rest of the run.
-        self.element.shrink_to(MAX_CELL);
-        let mut scan = Scan::default();
-        let mut fits = true;
+        let (start, mut scan, mut fits) = (rows.len(), Scan::default(), true);
         loop {
             let chunk = text.fill_buf()?;
             if chunk.is_empty() {
@@ -114,9 +111,9 @@ impl Array {
             }
             let end = scan.end(chunk);
             let taken = end.unwrap_or(chunk.len());
-            fits &= self.element.len() + taken <= MAX_ROW;
+            fits &= rows.len() - start + taken <= MAX_ROW;
             if fits {
-                self.element.extend_from_slice(&chunk[..taken]);
+                rows.extend_from_slice(&chunk[..taken]);
             }
             text.consume(taken);
             if end.is_some() {

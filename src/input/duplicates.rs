@@ -7,6 +7,7 @@
 //! both hashes at once: n²/2¹²⁹, and with keys nobody knows no input can be made for it.
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::mem;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -99,6 +100,16 @@ impl Seen {
             line: u32::try_from(line).unwrap_or(u32::MAX),
         });
         true
+    }
+
+    /// Adds rows that were seen elsewhere, under the same keys.
+    pub(super) fn merge(&mut self, mut other: Self) {
+        // The order is restored when they are looked at: what is moved is the shorter of the two.
+        if self.rows.len() < other.rows.len() {
+            mem::swap(&mut self.rows, &mut other.rows);
+        }
+        self.rows.append(&mut other.rows);
+        self.largest = self.largest.max(other.largest);
     }
 
     /// Bytes of content in the largest row.

@@ -4,34 +4,40 @@ use std::io::{BufRead, Read};
 
 use super::MAX_ROW;
 use super::broken::Broken;
+use super::cut::{Cut, Kind, Piece};
 use super::object;
-use super::row::{BadRow, Parsed};
+use super::row::Parsed;
 use super::text::Text;
 
 /// Reader of JSON Lines.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
-    line: Vec<u8>,
     begun: bool,
 }
 
 impl Lines {
-    /// The next row; `None` at the end.
-    pub(super) fn next<R: Read>(&mut self, text: &mut Text<R>) -> Result<Option<Parsed>, Broken> {
+    /// The next row, its JSON appended to `rows`; `None` at the end.
+    pub(super) fn next<R: Read>(
+        &mut self,
+        text: &mut Text<R>,
+        rows: &mut Vec<u8>,
+    ) -> Result<Option<Cut>, Broken> {
+        let start = rows.len();
         loop {
+            rows.truncate(start);
             let number = text.line();
-            self.line.clear();
-            // A buffer that once held a giant must not keep its size for the rest of the run.
-            self.line.shrink_to(super::MAX_CELL);
             let limit = MAX_ROW + 1;
-            if text.by_ref().take(limit as u64).read_until(b'\n', &mut self.line)? == 0 {
+            if text.by_ref().take(limit as u64).read_until(b'\n', rows)? == 0 {
                 return Ok(None);
             }
-            if self.line.len() == limit && self.line.last() != Some(&b'\n') {
+            let whole = &rows[start..];
+            if whole.len() == limit && whole.last() != Some(&b'\n') {
+                let row = Err(object::oversized(whole));
+                rows.truncate(start);
                 text.skip_until(b'\n')?;
-                return Ok(Some(Parsed { line: number, row: Err(object::oversized(&self.line)) }));
+                return Ok(Some(Cut::Parsed(Parsed { line: number, row })));
             }
-            let line = self.line.trim_ascii();
+            let line = whole.trim_ascii();
             if line.is_empty() {
                 continue;
             }
@@ -40,11 +46,11 @@ impl Lines {
                     .hint("name the format: `--input-format json`"));
             }
             self.begun = true;
-            let row = match object::parse(line) {
-                Ok(row) => row,
-                Err(error) => Err(Box::new(broken_line(&self.line, line, &error))),
-            };
-            return Ok(Some(Parsed { line: number, row }));
+            let indent = whole.len() - whole.trim_ascii_start().len();
+            let begin = start + indent;
+            let range = begin..begin + line.len();
+            let position = (number, indent as u64 + 1);
+            return Ok(Some(Cut::Piece(Piece { position, range, kind: Kind::Line })));
         }
     }
 }
@@ -52,14 +58,4 @@ impl Lines {
 /// Whether a first line is the beginning of the other JSON format, rather than one bad row.
 fn is_array_of_objects(line: &[u8]) -> bool {
     line.strip_prefix(b"[").is_some_and(|rest| matches!(rest.trim_ascii_start().first(), None | Some(b'{')))
-}
-
-/// Broken JSON is one bad row here: the next line begins afresh.
-fn broken_line(whole: &[u8], line: &[u8], error: &serde_json::Error) -> BadRow {
-    let indent = whole.len() - whole.trim_ascii_start().len();
-    let mut message = object::reason(error);
-    if error.is_eof() && matches!(line, b"{" | b"[") {
-        message.push_str(" (an object must stand on one line)");
-    }
-    BadRow { message, column: Some((indent + error.column()) as u64), id: None, raw: object::raw(line) }
 }

@@ -10,10 +10,12 @@
 
 mod ahead;
 mod array;
+mod bad;
 mod broken;
 mod check;
 mod column;
 mod csv;
+mod cut;
 mod duplicates;
 mod format;
 mod lines;
@@ -22,6 +24,7 @@ mod open;
 mod row;
 mod rows;
 mod samples;
+mod survey;
 mod text;
 mod walk;
 

@@ -5,21 +5,22 @@ use std::io;
 
 use sha2::{Digest, Sha256};
 
-use super::Format;
 use super::ahead::Ahead;
 use super::array::Array;
 use super::broken::Broken;
 use super::csv::Csv;
+use super::cut::Cut;
 use super::lines::Lines;
 use super::open::Opened;
 use super::row::Parsed;
 use super::text::Text;
+use super::{Format, MAX_CELL};
 use crate::error::{Failure, Result};
 
 /// SHA-256 over the sources up to and including one of them.
 pub(super) type Prefix = [u8; 32];
 
-/// A place in the sources. Ends after the last row or the first failure.
+/// A place in the sources. Nobody walks on after a failure.
 #[derive(Debug)]
 pub(super) struct Walk {
     sources: Vec<Opened>,
@@ -31,7 +32,8 @@ pub(super) struct Walk {
     /// Ordinal of the first row of each source begun.
     starts: Vec<u64>,
     rows: u64,
-    failed: bool,
+    /// The text of the row that is read.
+    row: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -59,21 +61,29 @@ impl Walk {
             prefixes: Vec::new(),
             starts: Vec::new(),
             rows: 0,
-            failed: false,
+            row: Vec::new(),
         }
     }
 
     /// The next row with its ordinal, from 0.
     pub(super) fn next(&mut self) -> Result<Option<(u64, Parsed)>> {
-        if self.failed {
-            return Ok(None);
-        }
-        let step = self.step();
-        self.failed = step.is_err();
-        step
+        let mut row = std::mem::take(&mut self.row);
+        row.clear();
+        // A buffer that once held a giant must not keep its size for the rest of the run.
+        row.shrink_to(MAX_CELL);
+        let next = match self.cut(&mut row)? {
+            Some((ordinal, cut)) => match cut.read(&row) {
+                Ok(parsed) => Some((ordinal, parsed)),
+                Err(broken) => return Err(self.failure(ordinal, broken)),
+            },
+            None => None,
+        };
+        self.row = row;
+        Ok(next)
     }
 
-    fn step(&mut self) -> Result<Option<(u64, Parsed)>> {
+    /// The next row with its ordinal, not read yet: its text, if it has any, is appended to `rows`.
+    pub(super) fn cut(&mut self, rows: &mut Vec<u8>) -> Result<Option<(u64, Cut)>> {
         while let Some(source) = self.sources.get(self.current) {
             let table = match &mut self.table {
                 Some(table) => table,
@@ -83,17 +93,24 @@ impl Walk {
                     none.insert(table.map_err(|error| Broken::from(error).into_failure(&source.label))?)
                 }
             };
-            match table.next() {
-                Ok(Some(parsed)) => {
+            match table.next(rows) {
+                Ok(Some(cut)) => {
                     self.rows += 1;
-                    return Ok(Some((self.rows - 1, parsed)));
+                    return Ok(Some((self.rows - 1, cut)));
                 }
                 Ok(None) => self.end_source()?,
-                Err(broken) if self.expected.is_some() && broken.is_content() => return Err(self.changed()),
-                Err(broken) => return Err(broken.into_failure(&source.label)),
+                Err(broken) => return Err(self.failure(self.rows, broken)),
             }
         }
         Ok(None)
+    }
+
+    /// The failure when a source breaks at a row.
+    pub(super) fn failure(&self, ordinal: u64, broken: Broken) -> Failure {
+        if self.expected.is_some() && broken.is_content() {
+            return self.changed();
+        }
+        broken.into_failure(self.label(self.source_of(ordinal)))
     }
 
     fn end_source(&mut self) -> Result<()> {
@@ -163,11 +180,11 @@ impl Table {
         Ok(Self { text, reader })
     }
 
-    fn next(&mut self) -> std::result::Result<Option<Parsed>, Broken> {
+    fn next(&mut self, rows: &mut Vec<u8>) -> std::result::Result<Option<Cut>, Broken> {
         match &mut self.reader {
-            Reader::Csv(csv) => csv.next(&mut self.text),
-            Reader::Array(array) => array.next(&mut self.text),
-            Reader::Lines(lines) => lines.next(&mut self.text),
+            Reader::Csv(csv) => Ok(csv.next(&mut self.text)?.map(Cut::Parsed)),
+            Reader::Array(array) => array.next(&mut self.text, rows),
+            Reader::Lines(lines) => lines.next(&mut self.text, rows),
         }
     }
 

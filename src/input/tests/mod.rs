@@ -4,6 +4,7 @@ mod duplicates;
 mod files;
 mod properties;
 mod rows;
+mod threads;
 
 use std::path::Path;
 
