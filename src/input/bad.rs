@@ -30,7 +30,7 @@ struct Shown {
 
 impl BadRows {
     /// Counts a row, in any order.
-    pub(super) fn add(&mut self, ordinal: u64, line: u64, row: BadRow) {
+    pub(super) fn add(&mut self, ordinal: u64, line: u64, row: &BadRow) {
         self.total += 1;
         self.show(ordinal, || {
             let column = row.column.map_or(String::new(), |column| format!("{column}:"));

@@ -9,6 +9,10 @@ use super::row::{BadRow, Parsed};
 
 /// A row that was found.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "every row of a CSV is read on the way: a box would cost an allocation for each"
+)]
 pub(super) enum Cut {
     /// JSON, to be read.
     Piece(Piece),

@@ -6,7 +6,7 @@
 //! duplicates are looked for, and a number for each duplicate after that.
 //!
 //! Does not know about batches, results or the failures file, prints nothing, and is synchronous: it belongs on a
-//! blocking thread, and reads ahead on another.
+//! blocking thread. It has threads of its own, to read ahead and for the rows of a long first pass.
 
 mod ahead;
 mod array;

@@ -56,13 +56,18 @@ pub(super) fn survey(walk: &mut Walk, keys: Keys) -> Result<Findings> {
                 Ok(None) => break Ok(()),
                 Err(failure) => break Err(failure),
             }
+            if own.broken.is_some() {
+                break Ok(());
+            }
             if chunk.text.len() < TEXT {
                 continue;
             }
             // A table that is no longer than that is not worth a thread.
             if mem::take(&mut alone) {
                 for _ in 1..threads() {
-                    scope.spawn(|| take_and_read(&queue, &all, keys));
+                    let reader = thread::Builder::new().name("rows".to_owned());
+                    // Without a thread there is only less help.
+                    let _help = reader.spawn_scoped(scope, || take_and_read(&queue, &all, keys));
                 }
             }
             let full = mem::replace(&mut chunk, Chunk { text: Vec::with_capacity(TEXT), rows: Vec::new() });
@@ -70,7 +75,7 @@ pub(super) fn survey(walk: &mut Walk, keys: Keys) -> Result<Findings> {
                 let found = full.read(keys);
                 lock(&all).merge(found);
             }
-            if own.broken.is_some() || lock(&all).broken.is_some() {
+            if lock(&all).broken.is_some() {
                 break Ok(());
             }
         };
@@ -134,7 +139,7 @@ impl Findings {
                 }
                 Broken::whole(format!("the input has more than {} rows", u32::MAX))
             }
-            Ok(Parsed { line, row: Err(row) }) => return self.bad.add(ordinal, line, *row),
+            Ok(Parsed { line, row: Err(row) }) => return self.bad.add(ordinal, line, &row),
             Err(broken) => broken,
         };
         self.broken = Some((ordinal, broken));
