@@ -150,7 +150,6 @@ impl Seen {
     }
 }
 
-/// Every field by name: one that is added to [`Indicator`] must not be forgotten here.
 /// Counts what it hashes: the size of a row for free.
 struct Measuring<H> {
     inner: H,
@@ -168,6 +167,7 @@ impl<H: Hasher> Hasher for Measuring<H> {
     }
 }
 
+/// Every field by name: one that is added to [`Indicator`] must not be forgotten here.
 fn hash_indicator(indicator: &Indicator, hasher: &mut impl Hasher) {
     let Indicator {
         id,
