@@ -4,25 +4,25 @@ use std::fs;
 use std::hint::black_box;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use classify::domain::batch::{BatchRequest, BatchResponse, RunOptions};
+use classify::domain::answer::Answers;
+use classify::domain::batch::{BatchKey, BatchRequest, BatchResponse, RunOptions};
 use classify::domain::fingerprint::fingerprint;
-use classify::domain::indicator::Indicator;
+use classify::domain::indicator::{Heading, Indicator};
 use classify::domain::labels::Labels;
 use classify::domain::method::{Method, RULES};
 use classify::domain::outcome::{Classification, Outcome};
 use classify::domain::payload;
 use classify::engine::rehearse;
 use classify::input::{self, Row, Source};
-use classify::output::{Destination, FinishedBatch, Format, Sink};
+use classify::output::{Destination, Format, Sink};
 use classify::taxonomy::{Rules, Taxonomy};
 
 use crate::generator::indicator;
 
 /// Batches as `run` makes them by default.
 const BATCH: usize = 50;
-const BATCH_KEY: &str = "01JA0000000000000000000000.7";
+const RUN: &str = "01JA0000000000000000000000";
 
 /// Every stage, in the order of a run.
 pub(crate) const NAMES: [&str; 11] = [
@@ -157,12 +157,13 @@ fn service_decode(all: &[Indicator], rows: usize) {
     }
 }
 
-/// What the courier does with the output of a batch.
+/// How the courier reads the output of a batch.
 fn decode(all: &[Indicator], rows: usize) {
     let bodies: Vec<Vec<u8>> =
         responses(all).iter().map(|response| payload::encode(response).unwrap()).collect();
     for body in &bodies[..rows / BATCH] {
-        black_box(payload::decode::<BatchResponse>(body).unwrap());
+        let json = payload::text(body).unwrap();
+        black_box(serde_json::from_str::<Answers<'_>>(&json).unwrap());
     }
 }
 
@@ -170,24 +171,17 @@ fn write(folder: &Path, format: Format, all: &[Indicator], rows: usize) {
     let fields = Taxonomy::economic().fields().iter().map(|field| field.name.clone()).collect();
     let results = Destination::File(folder.join("results"));
     let mut sink = Sink::create(&results, format, fields, &folder.join("failures")).unwrap();
-    let finished: Vec<FinishedBatch> =
-        all.chunks(BATCH).zip(responses(all)).enumerate().map(batch_of).collect();
-    for batch in &finished[..rows / BATCH] {
-        assert_eq!(sink.write(batch).unwrap().succeeded, BATCH as u64);
+    let headings: Vec<Heading> = all.iter().cloned().map(Heading::from).collect();
+    let answers: Vec<String> =
+        responses(all).iter().map(|response| serde_json::to_string(response).unwrap()).collect();
+    let answers: Vec<Answers<'_>> = answers.iter().map(|json| serde_json::from_str(json).unwrap()).collect();
+    let key = BatchKey { run_id: RUN.to_owned(), index: 7 };
+    for (rows, answers) in headings.chunks(BATCH).zip(&answers).take(rows / BATCH) {
+        let entries = sink.layout().entries(&key, "restate-2", rows, &answers.outcomes, &[]).unwrap();
+        assert_eq!(entries.tally.succeeded, BATCH as u64);
+        sink.write(&entries).unwrap();
     }
     sink.sync().unwrap();
-}
-
-fn batch_of((index, (chunk, response)): (usize, (&[Indicator], BatchResponse))) -> FinishedBatch {
-    FinishedBatch {
-        index: index as u64,
-        key: BATCH_KEY.to_owned(),
-        indicators: chunk.to_vec(),
-        outcomes: response.outcomes,
-        node: 1,
-        node_name: "restate-2".to_owned(),
-        took: Duration::from_millis(70),
-    }
 }
 
 /// What the service answers by its rules.
@@ -206,7 +200,7 @@ fn responses(all: &[Indicator]) -> Vec<BatchResponse> {
             usage: None,
             spared: false,
             classified_at: "2026-11-22T10:11:12.345Z".to_owned(),
-            origin: BATCH_KEY.to_owned(),
+            origin: format!("{RUN}.7"),
         }))
     };
     all.chunks(BATCH).map(|chunk| BatchResponse { outcomes: chunk.iter().map(outcome).collect() }).collect()

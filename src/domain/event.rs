@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::outcome::{FailureClass, Usage};
+use super::tally::Tally;
 
 /// One thing that happened. `node` is the node's place in the list of nodes; times are since the run's start.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,6 +83,14 @@ pub struct Recorded {
     /// From submission to the output in hand.
     #[serde(rename = "took_ms", with = "millis")]
     pub took: Duration,
+}
+
+impl Recorded {
+    /// What a batch that counts as `tally` adds.
+    pub fn new(node: usize, tally: Tally, took: Duration) -> Self {
+        let Tally { succeeded, reused, failed, usage, spared, hopeless } = tally;
+        Self { node, succeeded, reused, failed, usage, spared, hopeless, took }
+    }
 }
 
 /// A duration as whole milliseconds.

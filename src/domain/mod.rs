@@ -3,6 +3,7 @@
 //! Owns the shapes that travel between client and service (they are journaled by Restate, so a change here is
 //! a protocol change) and the arithmetic on them. Does no IO and starts nothing; everything else may use it.
 
+pub mod answer;
 pub mod batch;
 pub mod detached;
 pub mod event;

@@ -32,9 +32,21 @@ pub fn encode(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
 /// # Errors
 /// When it is neither, or unfolds to more than 64 MiB.
 pub fn decode<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
-    let json = unpack(body).map_err(serde_json::Error::io)?;
-    // Checked as a whole: text by text takes longer.
-    serde_json::from_str(std::str::from_utf8(&json).map_err(serde_json::Error::custom)?)
+    serde_json::from_str(&text(body)?)
+}
+
+/// The JSON itself, for a reader that borrows from it.
+///
+/// # Errors
+/// As [`decode`], before any JSON is looked at.
+pub fn text(body: &[u8]) -> serde_json::Result<Cow<'_, str>> {
+    // UTF-8 is checked as a whole: text by text takes longer.
+    match unpack(body).map_err(serde_json::Error::io)? {
+        Cow::Borrowed(json) => {
+            std::str::from_utf8(json).map(Cow::Borrowed).map_err(serde_json::Error::custom)
+        }
+        Cow::Owned(json) => String::from_utf8(json).map(Cow::Owned).map_err(serde_json::Error::custom),
+    }
 }
 
 /// Compresses a text where it is long.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::outcome::{FailureClass, Outcome, Usage};
+use super::outcome::{Classification, Failed, FailureClass, Outcome, Usage};
 
 /// Counts of outcomes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -29,37 +29,42 @@ pub struct Tally {
 }
 
 impl Tally {
-    /// Counts the outcomes of the batch `key`, which tells answers of its own from reused ones.
+    /// Counts the outcomes of the batch `key`.
     pub fn of<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>, key: &str) -> Self {
         let mut tally = Self::default();
         for outcome in outcomes {
-            tally.count(outcome, key);
+            match outcome {
+                Outcome::Classified(classification) => {
+                    let Classification { origin, usage, spared, .. } = &**classification;
+                    tally.add_labels(origin == key, usage.as_ref(), *spared);
+                }
+                Outcome::Failed(failed) => tally.add_failure(failed, key),
+            }
         }
         tally
     }
 
-    fn count(&mut self, outcome: &Outcome, key: &str) {
-        match outcome {
-            Outcome::Classified(classification) => {
-                self.succeeded += 1;
-                if classification.origin != key {
-                    self.reused += 1;
-                } else if let Some(usage) = &classification.usage {
-                    self.usage.add(usage);
-                }
-                self.spared += u64::from(classification.spared);
-            }
-            Outcome::Failed(failed) => {
-                *self.failed.entry(failed.class).or_default() += 1;
-                if failed.origin == key
-                    && let Some(usage) = &failed.usage
-                {
-                    self.usage.add(usage);
-                }
-                if failed.hopeless && self.hopeless.is_none() {
-                    self.hopeless = Some(failed.message.clone());
-                }
-            }
+    /// Counts one with labels; whether they are its batch's `own` tells them from a reused answer.
+    pub fn add_labels(&mut self, own: bool, usage: Option<&Usage>, spared: bool) {
+        self.succeeded += 1;
+        if !own {
+            self.reused += 1;
+        } else if let Some(usage) = usage {
+            self.usage.add(usage);
+        }
+        self.spared += u64::from(spared);
+    }
+
+    /// Counts one without, in the batch `key`.
+    pub fn add_failure(&mut self, failed: &Failed, key: &str) {
+        *self.failed.entry(failed.class).or_default() += 1;
+        if failed.origin == key
+            && let Some(usage) = &failed.usage
+        {
+            self.usage.add(usage);
+        }
+        if failed.hopeless && self.hopeless.is_none() {
+            self.hopeless = Some(failed.message.clone());
         }
     }
 
@@ -90,7 +95,6 @@ impl Tally {
 mod tests {
     use super::*;
     use crate::domain::labels::Labels;
-    use crate::domain::outcome::{Classification, Failed};
 
     fn classified(origin: &str, requests: u64) -> Outcome {
         Outcome::Classified(Box::new(Classification {

@@ -15,12 +15,12 @@ use super::feed::Prepared;
 use super::polling::Polling;
 use super::pool::{Pool, Verdict, verdict};
 use super::record::Delivery;
-use crate::domain::batch::BatchResponse;
+use crate::domain::answer::{Answer, Answers};
 use crate::domain::event::{Reception, RunEvent};
-use crate::domain::outcome::{Failed, FailureClass, Outcome};
+use crate::domain::outcome::{Failed, FailureClass};
 use crate::domain::payload;
 use crate::ledger::Past;
-use crate::output::FinishedBatch;
+use crate::output::{Entries, Layout};
 use crate::restate::Error;
 use crate::restate::ingress::{Accepted, Output};
 use crate::shutdown::{Level, Shutdown};
@@ -47,6 +47,7 @@ pub(super) struct Courier {
     pub(super) shutdown: Shutdown,
     pub(super) clock: Clock,
     pub(super) past: Arc<Past>,
+    pub(super) layout: Layout,
 }
 
 /// Signs of life: whether something is under way, and when anything last came of it. That a node accepts batches is none: the service
@@ -103,30 +104,24 @@ impl Courier {
     async fn deliver(&self, parcel: Parcel, node: usize) {
         let Parcel { batch, places: Places { rows, kib } } = parcel;
         let sent = Instant::now();
-        let Some((node, outcomes)) = self.outcomes(&batch, node).await else { return };
+        let Some((node, end)) = self.end(&batch, node).await else { return };
         drop(rows);
         self.pulse.beat(self.clock.elapsed());
-        let finished = FinishedBatch {
-            index: batch.key.index,
-            key: batch.key.to_string(),
-            indicators: batch.indicators,
-            outcomes,
-            node,
-            node_name: self.pool.nodes()[node].name.clone(),
-            took: sent.elapsed(),
-        };
+        let took = sent.elapsed();
+        let entries = entries(&self.layout, &batch, &self.pool.nodes()[node].name, end);
+        let finished = Delivery::Batch { batch: batch.key.index, node, entries, took, memory: kib };
         // A closed channel means that results cannot be written any more; the run says so itself.
-        let _stopped = self.finished.send(Delivery::Batch { batch: finished, memory: kib }).await;
+        let _stopped = self.finished.send(finished).await;
     }
 
-    /// Node that gave the answer, and one outcome per indicator. `None` if the run drains before it is submitted.
-    async fn outcomes(&self, batch: &Prepared, mut node: usize) -> Option<(usize, Vec<Outcome>)> {
+    /// How the batch ended, and at which node. `None` if the run drains before it is submitted.
+    async fn end(&self, batch: &Prepared, mut node: usize) -> Option<(usize, End)> {
         let mut counted = false;
         loop {
             let (at, accepted) = match self.submit(batch, &mut node).await? {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    return Some((node, fail_all(batch, FailureClass::Provider, &error.to_string())));
+                    return Some((node, End::failed(batch, FailureClass::Provider, &error.to_string())));
                 }
             };
             if !counted {
@@ -141,8 +136,8 @@ impl Courier {
                 // A closed channel means that nothing can be written any more; the run says so itself.
                 let _stopped = self.finished.send(sent).await;
             }
-            if let Some(outcomes) = self.collect(batch, &accepted.invocation_id, &mut node).await {
-                return Some((node, outcomes));
+            if let Some(end) = self.collect(batch, &accepted.invocation_id, &mut node).await {
+                return Some((node, end));
             }
             // Restate has no such invocation any more (its state was deleted); sending again is safe.
         }
@@ -179,7 +174,7 @@ impl Courier {
     }
 
     /// Polls until the batch has ended. `None` if no node knows it.
-    async fn collect(&self, batch: &Prepared, id: &str, node: &mut usize) -> Option<Vec<Outcome>> {
+    async fn collect(&self, batch: &Prepared, id: &str, node: &mut usize) -> Option<End> {
         let accepted = Instant::now();
         let timeout = POLL_TIMEOUT + crossing(batch);
         let (mut pause, mut by_first, mut silent) = (self.polling.first(), true, 0);
@@ -190,16 +185,16 @@ impl Courier {
                 Ok(Output::Pending) => silent = 0,
                 Ok(Output::Ready(body)) => {
                     self.polling.finished(accepted.elapsed(), by_first);
-                    return Some(decode(batch, &body));
+                    return Some(End::Output(body));
                 }
                 Ok(Output::Ended { code, message }) => {
                     let class =
                         if code == ABORTED { FailureClass::Cancelled } else { FailureClass::Provider };
-                    return Some(fail_all(batch, class, &message));
+                    return Some(End::failed(batch, class, &message));
                 }
                 Ok(Output::Unknown) => return None,
                 Err(error) if verdict(&error) == Verdict::Hopeless => {
-                    return Some(fail_all(batch, FailureClass::Provider, &error.to_string()));
+                    return Some(End::failed(batch, FailureClass::Provider, &error.to_string()));
                 }
                 Err(Error::Timeout { .. }) if silent + 1 < SILENT_POLLS => {
                     silent += 1;
@@ -237,46 +232,80 @@ fn crossing(batch: &Prepared) -> Duration {
     Duration::from_secs((batch.body.len() / BYTES_PER_SECOND) as u64)
 }
 
-/// Reads a batch's output; one that does not fit the batch fails all of it, and says so.
-fn decode(batch: &Prepared, body: &Bytes) -> Vec<Outcome> {
-    match payload::decode::<BatchResponse>(body) {
-        Ok(response) if response.outcomes.len() == batch.indicators.len() => response.outcomes,
-        Ok(response) => {
-            let (answers, rows) = (response.outcomes.len(), batch.indicators.len());
-            fail_all(
-                batch,
-                FailureClass::Provider,
-                &format!("the service gave {answers} answers to {rows} rows"),
-            )
-        }
-        Err(error) => {
-            fail_all(batch, FailureClass::Provider, &format!("the service's answer cannot be read: {error}"))
-        }
+/// How a batch ended.
+enum End {
+    /// With an output.
+    Output(Bytes),
+    /// Without one: all its rows share the failure.
+    Failed(Failed),
+}
+
+impl End {
+    fn failed(batch: &Prepared, class: FailureClass, message: &str) -> Self {
+        Self::Failed(Failed::new(class, message, 1, batch.key.to_string()))
     }
 }
 
-fn fail_all(batch: &Prepared, class: FailureClass, message: &str) -> Vec<Outcome> {
-    let failed = Failed::new(class, message, 1, batch.key.to_string());
-    vec![Outcome::Failed(failed); batch.indicators.len()]
+/// What goes into the files. An output that does not fit the batch fails all of it, and says so.
+fn entries(layout: &Layout, batch: &Prepared, node: &str, end: End) -> Entries {
+    let make = |answers: &[Answer<'_>]| layout.entries(&batch.key, node, &batch.rows, answers, &batch.body);
+    let failed = match end {
+        End::Failed(failed) => failed,
+        End::Output(body) => match read(batch, &body, make) {
+            Ok(entries) => return entries,
+            Err(message) => Failed::new(FailureClass::Provider, message, 1, batch.key.to_string()),
+        },
+    };
+    make(&vec![Answer::Failed(failed); batch.rows.len()])
+        .unwrap_or_else(|error| unreachable!("a request that was written can be read: {error}"))
+}
+
+fn read(
+    batch: &Prepared,
+    body: &[u8],
+    make: impl FnOnce(&[Answer<'_>]) -> serde_json::Result<Entries>,
+) -> Result<Entries, String> {
+    let unreadable = |error| format!("the service's answer cannot be read: {error}");
+    let json = payload::text(body).map_err(unreadable)?;
+    let Answers { outcomes } = serde_json::from_str(&json).map_err(unreadable)?;
+    let (answers, rows) = (outcomes.len(), batch.rows.len());
+    if answers != rows {
+        return Err(format!("the service gave {answers} answers to {rows} rows"));
+    }
+    make(&outcomes).map_err(unreadable)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::domain::batch::BatchKey;
-    use crate::domain::indicator::Indicator;
+    use std::collections::BTreeMap;
 
-    fn batch(rows: usize) -> Prepared {
-        let key = BatchKey { run_id: "R".into(), index: 0 };
-        Prepared { key, indicators: vec![Indicator::default(); rows], bytes: 0, body: Bytes::new() }
+    use super::*;
+    use crate::domain::batch::{BatchKey, BatchRequest, RunOptions};
+    use crate::domain::indicator::{Heading, Indicator};
+    use crate::domain::method::Method;
+    use crate::domain::tally::Tally;
+    use crate::output::Format;
+
+    /// The entries of a batch of so many rows that was answered with `body`.
+    fn answered(rows: usize, body: &'static str) -> Entries {
+        let options =
+            RunOptions { method: Method::rules(), taxonomy: "d".into(), nonce: None, detached: false };
+        let indicators = vec![Indicator { id: "A".into(), ..Indicator::default() }; rows];
+        let batch = Prepared {
+            key: BatchKey { run_id: "R".into(), index: 0 },
+            rows: indicators.iter().cloned().map(Heading::from).collect(),
+            bytes: 0,
+            body: payload::encode(&BatchRequest { options, indicators }).unwrap().into(),
+        };
+        let layout = Layout::new(Format::Jsonl, Vec::new());
+        entries(&layout, &batch, "restate-1", End::Output(Bytes::from_static(body.as_bytes())))
     }
 
     #[test]
     fn an_answer_of_the_wrong_shape_fails_every_row_of_the_batch_and_no_more() {
         for body in ["{\"outcomes\":[]}", "nonsense"] {
-            let outcomes = decode(&batch(3), &Bytes::from_static(body.as_bytes()));
-            assert_eq!(outcomes.len(), 3);
-            assert!(outcomes.iter().all(|outcome| matches!(outcome, Outcome::Failed(_))), "{body}");
+            let Tally { succeeded, failed, .. } = answered(3, body).tally;
+            assert_eq!((succeeded, failed), (0, BTreeMap::from([(FailureClass::Provider, 3)])), "{body}");
         }
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::domain::batch::{BatchKey, BatchRequest, RunOptions};
-use crate::domain::indicator::Indicator;
+use crate::domain::indicator::{Heading, Indicator};
 use crate::domain::payload;
 use crate::error::{Failure, Result};
 use crate::input::{InvalidRow, Row};
@@ -29,7 +29,7 @@ pub(super) enum Work {
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) key: BatchKey,
-    pub(super) indicators: Vec<Indicator>,
+    pub(super) rows: Vec<Heading>,
     /// Length of the request as plain JSON.
     pub(super) bytes: usize,
     pub(super) body: Bytes,
@@ -37,7 +37,7 @@ pub(super) struct Prepared {
 
 impl Prepared {
     pub(super) fn len(&self) -> NonZeroU32 {
-        u32::try_from(self.indicators.len()).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
+        u32::try_from(self.rows.len()).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MIN)
     }
 }
 
@@ -86,7 +86,8 @@ impl<'a> Packer<'a> {
                 .hint(format!("use smaller batches: `--batch-size {}`", (rows / (mib / 16).max(2)).max(1))));
         }
         let key = BatchKey { run_id: self.run_id.to_owned(), index };
-        Ok(Some(Prepared { key, indicators: request.indicators, bytes, body: payload::pack(json).into() }))
+        let rows = request.indicators.into_iter().map(Heading::from).collect();
+        Ok(Some(Prepared { key, rows, bytes, body: payload::pack(json).into() }))
     }
 }
 
@@ -170,8 +171,9 @@ mod tests {
         let mut seen = Vec::new();
         while let Some(Work::Batch(batch)) = work.blocking_recv() {
             let request: BatchRequest = payload::decode(&batch.body).unwrap();
-            assert_eq!(request.indicators, batch.indicators);
-            let ids: Vec<String> = batch.indicators.iter().map(|row| row.id.clone()).collect();
+            let asked: Vec<Heading> = request.indicators.into_iter().map(Heading::from).collect();
+            assert_eq!(asked, batch.rows);
+            let ids: Vec<String> = batch.rows.iter().map(|row| row.id.clone()).collect();
             seen.push((batch.key.to_string(), ids.join(" ")));
         }
         let expected = [("R.0", "0 1 2"), ("R.1", "3 4 5"), ("R.2", "6")];

@@ -180,6 +180,7 @@ impl Engine {
 
         let (finished, deliveries) = mpsc::channel(QUEUE);
         let recorder_events = events.clone();
+        let layout = sink.layout().clone();
         let names = pool.nodes().iter().map(|node| node.name.clone()).collect();
         let book = Book { sink, journal, nodes: names, rejected: past.rejected, clock };
         let recorder = spawn_blocking(move || record::record(book, deliveries, &recorder_events));
@@ -193,6 +194,7 @@ impl Engine {
             shutdown,
             clock,
             past,
+            layout,
         });
         background.spawn(dispatch(to_dispatch, courier, Room::new(self.pace.max_in_flight.get()), money));
         Tasks { feeder: Some(feeder), recorder, _background: background }

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::clock::Clock;
-use crate::domain::event::{Reception, RunEvent};
+use crate::domain::event::{Reception, Recorded, RunEvent};
 use crate::input::InvalidRow;
 use crate::ledger::{Journal, Line};
-use crate::output::{FinishedBatch, Sink};
+use crate::output::{Entries, Sink};
 
 /// Most deliveries that share one sync. Bounds how much a crash can make us fetch again.
 const GROUP: usize = 64;
@@ -24,7 +24,7 @@ pub(super) enum Delivery {
     /// A batch that a node accepted.
     Sent { batch: u64, node: usize, reception: Reception, indicators: u64, at: Duration },
     /// A finished batch, and the share of the memory that it gives back once it is on disk.
-    Batch { batch: FinishedBatch, memory: OwnedSemaphorePermit },
+    Batch { batch: u64, node: usize, entries: Entries, took: Duration, memory: OwnedSemaphorePermit },
     /// A row that is no indicator.
     Rejected(InvalidRow),
 }
@@ -87,17 +87,14 @@ impl Book {
                     lines.push(Line::Sent { batch, node: name, indicators, t: seconds(at) });
                     happened.push(RunEvent::Submitted { node, reception, indicators, at });
                 }
-                Delivery::Batch { batch, memory } => {
+                Delivery::Batch { batch, node, entries, took, memory } => {
                     occupied.push(memory);
                     any_rows = true;
-                    let recorded = self.sink.write(&batch)?;
-                    let node = batch.node_name.into();
-                    lines.push(Line::Done {
-                        batch: batch.index,
-                        node,
-                        recorded: recorded.clone(),
-                        t: seconds(now),
-                    });
+                    self.sink.write(&entries)?;
+                    let recorded = Recorded::new(node, entries.tally, took);
+                    let name = self.nodes[node].clone().into();
+                    let t = seconds(now);
+                    lines.push(Line::Done { batch, node: name, recorded: recorded.clone(), t });
                     happened.push(RunEvent::Recorded(recorded));
                 }
                 Delivery::Rejected(row) => {

@@ -27,7 +27,7 @@ const LONGEST: usize = 18;
 impl Column {
     /// The column of this name, trimmed and whatever its case.
     pub(super) fn of(name: &str) -> Option<Self> {
-        let name = name.trim();
+        let name = trimmed(name);
         let mut lower = [0; LONGEST];
         let lower = lower.get_mut(..name.len())?;
         lower.copy_from_slice(name.as_bytes());
@@ -72,6 +72,13 @@ impl Column {
     }
 }
 
+/// As `str::trim`, which is slow to find that nothing is to be trimmed.
+pub(super) fn trimmed(text: &str) -> &str {
+    let stays = |end: Option<&u8>| end.is_some_and(u8::is_ascii_graphic);
+    let bytes = text.as_bytes();
+    if stays(bytes.first()) && stays(bytes.last()) { text } else { text.trim() }
+}
+
 /// The name among `found` that was probably meant to be `wanted`.
 pub(super) fn nearest<'a>(wanted: &str, found: &[&'a str]) -> Option<&'a str> {
     // `indicator_id`, `Series Name`, `ID#`: the wanted word is one of the words.
@@ -106,6 +113,21 @@ mod tests {
         assert_eq!(Column::of("ids"), None);
         assert_eq!(Column::of(""), None);
         assert_eq!(Column::of("a name longer than any of ours"), None);
+    }
+
+    #[test]
+    fn white_space_of_any_kind_is_trimmed() {
+        for (text, expected) in [
+            ("", ""),
+            (" ", ""),
+            ("a b", "a b"),
+            ("\u{a0}a", "a"),
+            ("a\u{2003}", "a"),
+            ("é\n", "é"),
+            ("\0", "\0"),
+        ] {
+            assert_eq!(trimmed(text), expected);
+        }
     }
 
     #[test]

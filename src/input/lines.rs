@@ -27,7 +27,7 @@ impl Lines {
             rows.truncate(start);
             let number = text.line();
             let limit = MAX_ROW + 1;
-            if text.by_ref().take(limit as u64).read_until(b'\n', rows)? == 0 {
+            if text.read_line(rows, limit)? == 0 {
                 return Ok(None);
             }
             let whole = &rows[start..];

@@ -7,7 +7,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::column::Column;
+use super::column::{Column, trimmed};
 use super::row::{BadRow, MAX_RAW, RowBuilder, raw_text, row_too_long, too_long};
 use super::{MAX_CELL, samples};
 use crate::domain::indicator::Indicator;
@@ -138,7 +138,7 @@ impl Visitor<'_> for KeySeed {
     }
 
     fn visit_str<E: Error>(self, name: &str) -> Result<Key, E> {
-        Ok(Column::of(name).map_or_else(|| Key::Extra(name.trim().to_owned()), Key::Known))
+        Ok(Column::of(name).map_or_else(|| Key::Extra(trimmed(name).to_owned()), Key::Known))
     }
 }
 

@@ -4,7 +4,7 @@
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::column::Column;
+use super::column::{Column, trimmed};
 use super::{MAX_CELL, MAX_ID, MAX_ROW, samples};
 use crate::domain::indicator::Indicator;
 
@@ -51,7 +51,7 @@ impl RowBuilder {
         if text.len() > MAX_CELL {
             return self.problem(|| too_long(column.name(), text.len()));
         }
-        let text = text.trim();
+        let text = trimmed(text);
         if text.is_empty() {
             return;
         }
@@ -106,11 +106,11 @@ impl RowBuilder {
             Value::Null => {}
             Value::String(text) if text.len() > MAX_CELL => self.problem(|| too_long(&name, text.len())),
             Value::String(text) => {
-                let trimmed = text.trim();
-                if trimmed.len() == text.len() && !text.is_empty() {
+                let kept = trimmed(&text);
+                if kept.len() == text.len() && !text.is_empty() {
                     self.indicator.extra.insert(name, Value::String(text));
-                } else if !trimmed.is_empty() {
-                    self.indicator.extra.insert(name, Value::String(trimmed.to_owned()));
+                } else if !kept.is_empty() {
+                    self.indicator.extra.insert(name, Value::String(kept.to_owned()));
                 }
             }
             value => {

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::column::trimmed;
 use super::row::excerpt;
 use crate::domain::indicator::Sample;
 
@@ -31,7 +32,8 @@ fn plain(text: &str) -> Option<Vec<Sample>> {
         return None;
     }
     let samples: Vec<Plain> = serde_json::from_str(text).ok()?;
-    let is_plain = |sample: &Plain| !sample.date.is_empty() && sample.date.trim().len() == sample.date.len();
+    let is_plain =
+        |sample: &Plain| !sample.date.is_empty() && trimmed(&sample.date).len() == sample.date.len();
     let sample = |Plain { date, value }| Sample { date, value };
     samples.iter().all(is_plain).then(|| samples.into_iter().map(sample).collect())
 }

@@ -3,7 +3,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use memchr::{memchr_iter, memrchr};
+use memchr::{memchr, memchr_iter, memrchr};
 use thiserror::Error;
 
 const BUFFER: usize = 128 * 1024;
@@ -95,6 +95,34 @@ impl<R: Read> Text<R> {
         }
     }
 
+    /// Appends what is left of the line to `line`, its end included, but `limit` bytes at most. How many it were; none at the end.
+    pub(super) fn read_line(&mut self, line: &mut Vec<u8>, limit: usize) -> io::Result<usize> {
+        let mut length = 0;
+        loop {
+            let chunk = self.fill_buf()?;
+            let chunk = &chunk[..chunk.len().min(limit - length)];
+            let end = memchr(b'\n', chunk);
+            let part = &chunk[..end.map_or(chunk.len(), |end| end + 1)];
+            line.extend_from_slice(part);
+            let amount = part.len();
+            length += amount;
+            self.pass(amount);
+            if end.is_some() {
+                self.line += 1;
+                self.line_offset = self.offset;
+                return Ok(length);
+            }
+            if amount == 0 {
+                return Ok(length);
+            }
+        }
+    }
+
+    fn pass(&mut self, amount: usize) {
+        self.offset += amount as u64;
+        self.start += amount;
+    }
+
     fn refill(&mut self) -> io::Result<()> {
         self.buffer.copy_within(self.valid..self.filled, 0);
         self.filled -= self.valid;
@@ -163,8 +191,7 @@ impl<R: Read> BufRead for Text<R> {
             self.line += lines;
             self.line_offset = self.offset + last as u64 + 1;
         }
-        self.offset += eaten.len() as u64;
-        self.start = end;
+        self.pass(end - self.start);
     }
 }
 
@@ -232,5 +259,24 @@ mod tests {
         assert_eq!(text.position(), (1, 1));
         text.consume(5);
         assert_eq!(text.position(), (3, 2));
+    }
+
+    #[test]
+    fn a_line_is_read_with_its_end_and_up_to_a_limit() {
+        let long = "x".repeat(BUFFER + 10);
+        let input = format!("ab\n\n{long}\nend");
+        let mut text = Text::new(input.as_bytes());
+        let mut line = |limit: usize| {
+            let mut line = Vec::new();
+            let length = text.read_line(&mut line, limit).unwrap();
+            assert_eq!(length, line.len());
+            (String::from_utf8(line).unwrap(), text.position())
+        };
+        assert_eq!(line(100), ("ab\n".into(), (2, 1)));
+        assert_eq!(line(100), ("\n".into(), (3, 1)));
+        assert_eq!(line(4), ("xxxx".into(), (3, 5)));
+        assert_eq!(line(usize::MAX), (format!("{}\n", &long[4..]), (4, 1)));
+        assert_eq!(line(3), ("end".into(), (4, 4)));
+        assert_eq!(line(100), (String::new(), (4, 4)));
     }
 }

@@ -2,6 +2,7 @@
 //! the new file is complete and synced: rows land in `PATH.partial`, which takes the place of `PATH` at the end.
 
 mod file;
+mod layout;
 mod order;
 mod row;
 mod sink;
@@ -12,7 +13,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use file::{Extent, partial_path};
-pub use sink::{FinishedBatch, FinishedFiles, Mark, SealedSink, Sink, settle};
+pub use layout::{Entries, Layout};
+pub use sink::{FinishedFiles, Mark, SealedSink, Sink, settle};
 
 /// Format of the results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,9 +6,11 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::Format;
-use crate::domain::indicator::Indicator;
-use crate::domain::labels::Labels;
-use crate::domain::outcome::{Classification, Failed, FailureClass, Usage};
+use super::layout::Layout;
+use crate::domain::answer::{Classified, Text};
+use crate::domain::indicator::Heading;
+use crate::domain::labels::LabelsText;
+use crate::domain::outcome::{Failed, FailureClass, Usage};
 
 /// Columns of a CSV that are no labels.
 const AROUND_LABELS: usize = 16;
@@ -28,7 +30,7 @@ pub(super) struct Provenance<'a> {
 struct ResultRow<'a> {
     id: &'a str,
     name: &'a str,
-    labels: &'a Labels,
+    labels: &'a LabelsText<'a>,
     confidence: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning: Option<&'a str>,
@@ -58,16 +60,15 @@ struct FailureRow<'a, T> {
 /// Appends one result to `out`.
 pub(super) fn result(
     out: &mut Vec<u8>,
-    format: Format,
-    fields: &[String],
+    layout: &Layout,
     from: Provenance<'_>,
-    indicator: &Indicator,
-    classification: &Classification,
+    heading: &Heading,
+    classified: &Classified<'_>,
 ) -> Result<(), serde_json::Error> {
-    match format {
-        Format::Jsonl => jsonl(out, from, indicator, classification),
+    match layout.format {
+        Format::Jsonl => jsonl(out, from, heading, classified),
         Format::Csv => {
-            csv_line(out, csv_cells(fields, from, indicator, classification)?);
+            csv_line(out, csv_cells(&layout.fields, from, heading, classified)?);
             Ok(())
         }
     }
@@ -76,23 +77,23 @@ pub(super) fn result(
 fn jsonl(
     out: &mut Vec<u8>,
     from: Provenance<'_>,
-    indicator: &Indicator,
-    classification: &Classification,
+    heading: &Heading,
+    classified: &Classified<'_>,
 ) -> Result<(), serde_json::Error> {
     let row = ResultRow {
-        id: &indicator.id,
-        name: &indicator.name,
-        labels: &classification.labels,
-        confidence: classification.confidence,
-        reasoning: classification.reasoning.as_deref(),
-        provider: &classification.provider,
-        model: classification.model.as_deref(),
-        taxonomy: &classification.taxonomy,
-        usage: classification.usage.as_ref(),
+        id: &heading.id,
+        name: &heading.name,
+        labels: &classified.labels,
+        confidence: classified.confidence,
+        reasoning: classified.reasoning.as_ref().map(Text::as_str),
+        provider: classified.provider.as_str(),
+        model: classified.model.as_ref().map(Text::as_str),
+        taxonomy: classified.taxonomy.as_str(),
+        usage: classified.usage.as_ref(),
         batch: from.batch,
         node: from.node,
-        classified_at: &classification.classified_at,
-        extra: &indicator.extra,
+        classified_at: classified.classified_at.as_str(),
+        extra: &heading.extra,
     };
     serde_json::to_writer(&mut *out, &row)?;
     out.push(b'\n');
@@ -125,27 +126,27 @@ pub(super) fn csv_header(out: &mut Vec<u8>, fields: &[String]) {
 fn csv_cells<'a>(
     fields: &[String],
     from: Provenance<'a>,
-    indicator: &'a Indicator,
-    classification: &'a Classification,
+    heading: &'a Heading,
+    classified: &'a Classified<'_>,
 ) -> Result<Vec<Cow<'a, str>>, serde_json::Error> {
-    let text = |text: &'a Option<String>| text.as_deref().map(tame).unwrap_or_default();
-    let usage = classification.usage.as_ref();
+    let text = |text: &'a Option<Text<'_>>| text.as_ref().map(|text| tame(text.as_str())).unwrap_or_default();
+    let usage = classified.usage.as_ref();
     let number =
         |pick: fn(&Usage) -> u64| usage.map(|usage| pick(usage).to_string().into()).unwrap_or_default();
-    let mut labels = classification.labels.fields()?;
+    let mut labels = classified.labels.fields()?;
     let mut cells = Vec::with_capacity(fields.len() + AROUND_LABELS);
-    cells.extend([tame(&indicator.id), tame(&indicator.name)]);
+    cells.extend([tame(&heading.id), tame(&heading.name)]);
     cells.extend(fields.iter().map(|field| match labels.get_mut(field).map(Value::take) {
         Some(Value::String(text)) => tame(text),
         Some(other) => other.to_string().into(),
         None => Cow::default(),
     }));
     cells.extend([
-        classification.confidence.to_string().into(),
-        text(&classification.reasoning),
-        tame(&classification.provider),
-        text(&classification.model),
-        tame(&classification.taxonomy),
+        classified.confidence.to_string().into(),
+        text(&classified.reasoning),
+        tame(classified.provider.as_str()),
+        text(&classified.model),
+        tame(classified.taxonomy.as_str()),
         number(|usage| usage.requests),
         number(|usage| usage.input_tokens),
         number(|usage| usage.cached_tokens),
@@ -153,8 +154,8 @@ fn csv_cells<'a>(
         usage.and_then(|usage| usage.cost_usd).map(|cost| cost.to_string().into()).unwrap_or_default(),
         from.batch.to_string().into(),
         tame(from.node),
-        classification.classified_at.as_str().into(),
-        match &indicator.extra {
+        classified.classified_at.as_str().into(),
+        match &heading.extra {
             none if none.is_empty() => Cow::default(),
             extra => serde_json::to_string(extra).unwrap_or_default().into(),
         },
@@ -208,32 +209,29 @@ mod tests {
 
     use super::*;
 
-    fn classification() -> Classification {
-        let labels = json!({"family": "price-value", "is_cumulative": false});
-        Classification {
-            labels: Labels::new(labels.as_object().unwrap()),
-            confidence: 0.75,
-            reasoning: Some("=cmd()".into()),
-            provider: "rules".into(),
-            model: None,
-            taxonomy: "economic@1".into(),
-            usage: None,
-            spared: false,
-            classified_at: "2026-01-02T03:04:05Z".into(),
-            origin: "R.17".into(),
-        }
-    }
+    const ANSWER: &str = r#"{
+        "labels":{"family":"price-value","is_cumulative":false},"confidence":0.75,"reasoning":"=cmd()","provider":"rules",
+        "taxonomy":"economic@1","classified_at":"2026-01-02T03:04:05Z","origin":"R.17"
+    }"#;
 
-    fn indicator() -> Indicator {
-        Indicator { id: "A".into(), name: "=1+1, \"x\"\ny".into(), ..Indicator::default() }
+    /// The line of one row, and what it is in.
+    fn line(format: Format, fields: &[&str]) -> Vec<u8> {
+        let layout = Layout::new(format, fields.iter().map(|&field| field.to_owned()).collect());
+        let mut out = Vec::new();
+        if format == Format::Csv {
+            csv_header(&mut out, &layout.fields);
+        }
+        let heading = Heading { id: "A".into(), name: "=1+1, \"x\"\ny".into(), ..Heading::default() };
+        let classified = serde_json::from_str(ANSWER).unwrap();
+        result(&mut out, &layout, FROM, &heading, &classified).unwrap();
+        out
     }
 
     const FROM: Provenance<'_> = Provenance { batch: 17, node: "restate-2" };
 
     #[test]
     fn a_result_is_one_line_with_the_contract_s_keys_in_order() {
-        let mut out = Vec::new();
-        result(&mut out, Format::Jsonl, &[], FROM, &indicator(), &classification()).unwrap();
+        let out = line(Format::Jsonl, &[]);
         assert_eq!(std::str::from_utf8(&out).unwrap().lines().count(), 1);
         let row: Map<String, Value> = serde_json::from_slice(&out).unwrap();
         let keys: Vec<&str> = row.keys().map(String::as_str).collect();
@@ -255,11 +253,8 @@ mod tests {
 
     #[test]
     fn csv_has_one_column_per_label_and_no_formulas() {
-        let mut out = Vec::new();
         // Labels are looked up by name: their order is no matter.
-        let fields = ["is_cumulative".to_owned(), "family".to_owned()];
-        csv_header(&mut out, &fields);
-        result(&mut out, Format::Csv, &fields, FROM, &indicator(), &classification()).unwrap();
+        let out = line(Format::Csv, &["is_cumulative", "family"]);
         let mut reader = csv::Reader::from_reader(out.as_slice());
         let header = reader.headers().unwrap().clone();
         let row = reader.records().next().unwrap().unwrap();
@@ -273,7 +268,7 @@ mod tests {
     fn a_failure_carries_its_row() {
         let mut out = Vec::new();
         let failed = Failed::new(FailureClass::RateLimited, "429", 3, "");
-        failure(&mut out, &indicator(), &failed, None).unwrap();
+        failure(&mut out, &json!({"id": "A"}), &failed, None).unwrap();
         let row: Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(row["class"], "rate_limited");
         assert_eq!((&row["input"]["id"], &row["attempts"]), (&json!("A"), &json!(3)));

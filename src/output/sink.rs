@@ -2,47 +2,21 @@
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::file::{self, Extent, PartialFile};
-use super::order;
-use super::row::{self, Provenance};
-use super::{Destination, Format};
-use crate::domain::event::Recorded;
-use crate::domain::indicator::Indicator;
-use crate::domain::outcome::{Failed, FailureClass, Outcome};
-use crate::domain::tally::Tally;
+use super::layout::{Entries, Layout};
+use super::{Destination, Format, order, row};
+use crate::domain::outcome::{Failed, FailureClass};
 use crate::error::Result;
-
-/// A batch whose output is in hand.
-#[derive(Debug)]
-pub struct FinishedBatch {
-    /// Its place in the run.
-    pub index: u64,
-    /// Its key, to tell answers of its own from reused ones.
-    pub key: String,
-    /// What was asked, in order.
-    pub indicators: Vec<Indicator>,
-    /// What was answered, in the same order.
-    pub outcomes: Vec<Outcome>,
-    /// Node that delivered the output.
-    pub node: usize,
-    /// Its name.
-    pub node_name: String,
-    /// From submission to the output in hand.
-    pub took: Duration,
-}
 
 /// Open results and failures.
 #[derive(Debug)]
 pub struct Sink {
     results: Results,
-    format: Format,
-    fields: Vec<String>,
     failures: PartialFile,
-    buffer: Vec<u8>,
+    layout: Layout,
 }
 
 #[derive(Debug)]
@@ -90,39 +64,21 @@ impl Sink {
                 Results::File(file) => file.set_header(&header),
             }
         }
-        Ok(Self { results, format, fields, failures, buffer: Vec::new() })
+        Ok(Self { results, failures, layout: Layout::new(format, fields) })
+    }
+
+    /// How rows are written here.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
     }
 
     /// Appends a batch; it counts once [`Self::sync`] returned.
     ///
     /// # Errors
     /// When the disk is full or fails, or stdout was closed.
-    pub fn write(&mut self, batch: &FinishedBatch) -> io::Result<Recorded> {
-        let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.clear();
-        let from = Provenance { batch: batch.index, node: &batch.node_name };
-        for (indicator, outcome) in batch.indicators.iter().zip(&batch.outcomes) {
-            match outcome {
-                Outcome::Classified(classification) => {
-                    row::result(&mut buffer, self.format, &self.fields, from, indicator, classification)?;
-                }
-                Outcome::Failed(failed) => self.write_failure(indicator, failed, None)?,
-            }
-        }
-        self.write_results(&buffer)?;
-        self.buffer = buffer;
-        let Tally { succeeded, reused, failed, usage, spared, hopeless } =
-            Tally::of(&batch.outcomes, &batch.key);
-        Ok(Recorded {
-            node: batch.node,
-            succeeded,
-            reused,
-            failed,
-            usage,
-            spared,
-            hopeless,
-            took: batch.took,
-        })
+    pub fn write(&mut self, batch: &Entries) -> io::Result<()> {
+        self.failures.write(&batch.failures)?;
+        self.write_results(&batch.results)
     }
 
     /// Appends a row that is no indicator. `input` is what could be read of it, `origin` where it stood.
@@ -131,17 +87,8 @@ impl Sink {
     /// When the disk is full or fails.
     pub fn reject<T: Serialize>(&mut self, input: &T, origin: &str, message: &str) -> io::Result<()> {
         let failed = Failed::new(FailureClass::InvalidInput, message, 0, "");
-        self.write_failure(input, &failed, Some(origin))
-    }
-
-    fn write_failure<T: Serialize>(
-        &mut self,
-        input: &T,
-        failed: &Failed,
-        origin: Option<&str>,
-    ) -> io::Result<()> {
         let mut line = Vec::new();
-        row::failure(&mut line, input, failed, origin)?;
+        row::failure(&mut line, input, &failed, Some(origin))?;
         self.failures.write(&line)
     }
 
@@ -243,7 +190,7 @@ impl Sink {
     ) -> io::Result<()> {
         let Results::File(file) = &mut self.results else { return Ok(()) };
         let Some(rows) = file.rows() else { return Ok(()) };
-        let places = order::places(rows, self.format, ids, hash)?;
+        let places = order::places(rows, self.layout.format, ids, hash)?;
         file.rewrite(places.iter().map(|place| (place.start, place.bytes)))
     }
 
