@@ -8,14 +8,15 @@ use std::path::{Path, PathBuf};
 use classify::domain::answer::Answers;
 use classify::domain::batch::{BatchKey, BatchRequest, BatchResponse, RunOptions};
 use classify::domain::fingerprint::fingerprint;
-use classify::domain::indicator::{Heading, Indicator};
+use classify::domain::heading::Headings;
+use classify::domain::indicator::Indicator;
 use classify::domain::labels::Labels;
 use classify::domain::method::{Method, RULES};
 use classify::domain::outcome::{Classification, Outcome};
 use classify::domain::payload;
 use classify::engine::rehearse;
 use classify::input::{self, Row, Source};
-use classify::output::{Destination, Format, Sink};
+use classify::output::{Destination, Entries, Format, Sink};
 use classify::taxonomy::{Rules, Taxonomy};
 
 use crate::generator::indicator;
@@ -171,14 +172,15 @@ fn write(folder: &Path, format: Format, all: &[Indicator], rows: usize) {
     let fields = Taxonomy::economic().fields().iter().map(|field| field.name.clone()).collect();
     let results = Destination::File(folder.join("results"));
     let mut sink = Sink::create(&results, format, fields, &folder.join("failures")).unwrap();
-    let headings: Vec<Heading> = all.iter().cloned().map(Heading::from).collect();
+    let headings: Vec<Headings> = all.chunks(BATCH).map(|chunk| chunk.iter().collect()).collect();
     let answers: Vec<String> =
         responses(all).iter().map(|response| serde_json::to_string(response).unwrap()).collect();
     let answers: Vec<Answers<'_>> = answers.iter().map(|json| serde_json::from_str(json).unwrap()).collect();
+    let mut entries = Entries::new(sink.layout().clone());
     let key = BatchKey { run_id: RUN.to_owned(), index: 7 };
-    for (rows, answers) in headings.chunks(BATCH).zip(&answers).take(rows / BATCH) {
-        let entries = sink.layout().entries(&key, "restate-2", rows, &answers.outcomes, &[]).unwrap();
-        assert_eq!(entries.tally.succeeded, BATCH as u64);
+    for (rows, answers) in headings.iter().zip(&answers).take(rows / BATCH) {
+        let tally = entries.fill(&key, "restate-2", rows, &answers.outcomes, &[]).unwrap();
+        assert_eq!(tally.succeeded, BATCH as u64);
         sink.write(&entries).unwrap();
     }
     sink.sync().unwrap();

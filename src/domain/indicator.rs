@@ -59,20 +59,3 @@ pub struct Sample {
     /// The value; `None` where the source has a gap.
     pub value: Option<f64>,
 }
-
-/// What a result repeats of its row: all that has to be kept of it while the cluster works at it.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Heading {
-    /// Identity of the row within one input.
-    pub id: String,
-    /// What the indicator is called.
-    pub name: String,
-    /// Columns this product has no name for.
-    pub extra: Map<String, Value>,
-}
-
-impl From<Indicator> for Heading {
-    fn from(Indicator { id, name, extra, .. }: Indicator) -> Self {
-        Self { id, name, extra }
-    }
-}

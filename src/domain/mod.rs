@@ -8,6 +8,7 @@ pub mod batch;
 pub mod detached;
 pub mod event;
 pub mod fingerprint;
+pub mod heading;
 pub mod indicator;
 pub mod labels;
 pub mod max_failures;

@@ -6,21 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::{Instant, sleep};
 
 use super::clock::Clock;
+use super::end::End;
 use super::feed::Prepared;
 use super::polling::Polling;
 use super::pool::{Pool, Verdict, verdict};
 use super::record::Delivery;
-use crate::domain::answer::{Answer, Answers};
 use crate::domain::event::{Reception, RunEvent};
-use crate::domain::outcome::{Failed, FailureClass};
-use crate::domain::payload;
+use crate::domain::outcome::FailureClass;
 use crate::ledger::Past;
-use crate::output::{Entries, Layout};
 use crate::restate::Error;
 use crate::restate::ingress::{Accepted, Output};
 use crate::shutdown::{Level, Shutdown};
@@ -47,7 +44,6 @@ pub(super) struct Courier {
     pub(super) shutdown: Shutdown,
     pub(super) clock: Clock,
     pub(super) past: Arc<Past>,
-    pub(super) layout: Layout,
 }
 
 /// Signs of life: whether something is under way, and when anything last came of it. That a node accepts batches is none: the service
@@ -107,9 +103,7 @@ impl Courier {
         let Some((node, end)) = self.end(&batch, node).await else { return };
         drop(rows);
         self.pulse.beat(self.clock.elapsed());
-        let took = sent.elapsed();
-        let entries = entries(&self.layout, &batch, &self.pool.nodes()[node].name, end);
-        let finished = Delivery::Batch { batch: batch.key.index, node, entries, took, memory: kib };
+        let finished = Delivery::Batch { batch, node, end, took: sent.elapsed(), memory: kib };
         // A closed channel means that results cannot be written any more; the run says so itself.
         let _stopped = self.finished.send(finished).await;
     }
@@ -232,82 +226,9 @@ fn crossing(batch: &Prepared) -> Duration {
     Duration::from_secs((batch.body.len() / BYTES_PER_SECOND) as u64)
 }
 
-/// How a batch ended.
-enum End {
-    /// With an output.
-    Output(Bytes),
-    /// Without one: all its rows share the failure.
-    Failed(Failed),
-}
-
-impl End {
-    fn failed(batch: &Prepared, class: FailureClass, message: &str) -> Self {
-        Self::Failed(Failed::new(class, message, 1, batch.key.to_string()))
-    }
-}
-
-/// What goes into the files. An output that does not fit the batch fails all of it, and says so.
-fn entries(layout: &Layout, batch: &Prepared, node: &str, end: End) -> Entries {
-    let make = |answers: &[Answer<'_>]| layout.entries(&batch.key, node, &batch.rows, answers, &batch.body);
-    let failed = match end {
-        End::Failed(failed) => failed,
-        End::Output(body) => match read(batch, &body, make) {
-            Ok(entries) => return entries,
-            Err(message) => Failed::new(FailureClass::Provider, message, 1, batch.key.to_string()),
-        },
-    };
-    make(&vec![Answer::Failed(failed); batch.rows.len()])
-        .unwrap_or_else(|error| unreachable!("a request that was written can be read: {error}"))
-}
-
-fn read(
-    batch: &Prepared,
-    body: &[u8],
-    make: impl FnOnce(&[Answer<'_>]) -> serde_json::Result<Entries>,
-) -> Result<Entries, String> {
-    let unreadable = |error| format!("the service's answer cannot be read: {error}");
-    let json = payload::text(body).map_err(unreadable)?;
-    let Answers { outcomes } = serde_json::from_str(&json).map_err(unreadable)?;
-    let (answers, rows) = (outcomes.len(), batch.rows.len());
-    if answers != rows {
-        return Err(format!("the service gave {answers} answers to {rows} rows"));
-    }
-    make(&outcomes).map_err(unreadable)
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::domain::batch::{BatchKey, BatchRequest, RunOptions};
-    use crate::domain::indicator::{Heading, Indicator};
-    use crate::domain::method::Method;
-    use crate::domain::tally::Tally;
-    use crate::output::Format;
-
-    /// The entries of a batch of so many rows that was answered with `body`.
-    fn answered(rows: usize, body: &'static str) -> Entries {
-        let options =
-            RunOptions { method: Method::rules(), taxonomy: "d".into(), nonce: None, detached: false };
-        let indicators = vec![Indicator { id: "A".into(), ..Indicator::default() }; rows];
-        let batch = Prepared {
-            key: BatchKey { run_id: "R".into(), index: 0 },
-            rows: indicators.iter().cloned().map(Heading::from).collect(),
-            bytes: 0,
-            body: payload::encode(&BatchRequest { options, indicators }).unwrap().into(),
-        };
-        let layout = Layout::new(Format::Jsonl, Vec::new());
-        entries(&layout, &batch, "restate-1", End::Output(Bytes::from_static(body.as_bytes())))
-    }
-
-    #[test]
-    fn an_answer_of_the_wrong_shape_fails_every_row_of_the_batch_and_no_more() {
-        for body in ["{\"outcomes\":[]}", "nonsense"] {
-            let Tally { succeeded, failed, .. } = answered(3, body).tally;
-            assert_eq!((succeeded, failed), (0, BTreeMap::from([(FailureClass::Provider, 3)])), "{body}");
-        }
-    }
 
     #[test]
     fn a_standstill_needs_something_under_way() {

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::domain::batch::{BatchKey, BatchRequest, RunOptions};
-use crate::domain::indicator::{Heading, Indicator};
+use crate::domain::heading::Headings;
+use crate::domain::indicator::Indicator;
 use crate::domain::payload;
 use crate::error::{Failure, Result};
 use crate::input::{InvalidRow, Row};
@@ -29,7 +30,7 @@ pub(super) enum Work {
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) key: BatchKey,
-    pub(super) rows: Vec<Heading>,
+    pub(super) rows: Headings,
     /// Length of the request as plain JSON.
     pub(super) bytes: usize,
     pub(super) body: Bytes,
@@ -86,7 +87,7 @@ impl<'a> Packer<'a> {
                 .hint(format!("use smaller batches: `--batch-size {}`", (rows / (mib / 16).max(2)).max(1))));
         }
         let key = BatchKey { run_id: self.run_id.to_owned(), index };
-        let rows = request.indicators.into_iter().map(Heading::from).collect();
+        let rows = request.indicators.iter().collect();
         Ok(Some(Prepared { key, rows, bytes, body: payload::pack(json).into() }))
     }
 }
@@ -171,9 +172,8 @@ mod tests {
         let mut seen = Vec::new();
         while let Some(Work::Batch(batch)) = work.blocking_recv() {
             let request: BatchRequest = payload::decode(&batch.body).unwrap();
-            let asked: Vec<Heading> = request.indicators.into_iter().map(Heading::from).collect();
-            assert_eq!(asked, batch.rows);
-            let ids: Vec<String> = batch.rows.iter().map(|row| row.id.clone()).collect();
+            assert_eq!(request.indicators.iter().collect::<Headings>(), batch.rows);
+            let ids: Vec<&str> = batch.rows.iter().map(|row| row.id).collect();
             seen.push((batch.key.to_string(), ids.join(" ")));
         }
         let expected = [("R.0", "0 1 2"), ("R.1", "3 4 5"), ("R.2", "6")];

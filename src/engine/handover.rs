@@ -188,12 +188,17 @@ fn refused(error: &Error) -> Failure {
 mod tests {
     use super::*;
     use crate::domain::batch::BatchKey;
-    use crate::domain::indicator::Heading;
+    use crate::domain::indicator::Indicator;
     use crate::domain::page::read_page;
 
     fn batch(index: u64, bytes: usize) -> Prepared {
         let key = BatchKey { run_id: "R".into(), index };
-        Prepared { key, rows: vec![Heading::default(); 2], bytes, body: vec![b'x'; bytes].into() }
+        Prepared {
+            key,
+            rows: [Indicator::default(), Indicator::default()].iter().collect(),
+            bytes,
+            body: vec![b'x'; bytes].into(),
+        }
     }
 
     /// Page, index of the first batch and number of batches of each request.

@@ -9,6 +9,7 @@ mod brakes;
 mod clock;
 mod courier;
 pub mod diagnosis;
+mod end;
 mod feed;
 pub mod handover;
 mod polling;
@@ -36,7 +37,7 @@ use crate::domain::stats::{NodeStats, RunStats};
 use crate::error::{ExitStatus, Failure, Result};
 use crate::input::Row;
 use crate::ledger::{Journal, Past};
-use crate::output::Sink;
+use crate::output::{Entries, Sink};
 use crate::restate::ingress::Ingress;
 use crate::shutdown::{self, Level, Raise, Shutdown};
 use crate::throttle::Pace;
@@ -180,9 +181,9 @@ impl Engine {
 
         let (finished, deliveries) = mpsc::channel(QUEUE);
         let recorder_events = events.clone();
-        let layout = sink.layout().clone();
         let names = pool.nodes().iter().map(|node| node.name.clone()).collect();
-        let book = Book { sink, journal, nodes: names, rejected: past.rejected, clock };
+        let entries = Entries::new(sink.layout().clone());
+        let book = Book { sink, entries, journal, nodes: names, rejected: past.rejected, clock };
         let recorder = spawn_blocking(move || record::record(book, deliveries, &recorder_events));
 
         let courier = Arc::new(Courier {
@@ -194,7 +195,6 @@ impl Engine {
             shutdown,
             clock,
             past,
-            layout,
         });
         background.spawn(dispatch(to_dispatch, courier, Room::new(self.pace.max_in_flight.get()), money));
         Tasks { feeder: Some(feeder), recorder, _background: background }

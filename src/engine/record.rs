@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::clock::Clock;
+use super::end::End;
+use super::feed::Prepared;
 use crate::domain::event::{Reception, Recorded, RunEvent};
 use crate::input::InvalidRow;
 use crate::ledger::{Journal, Line};
@@ -24,7 +26,7 @@ pub(super) enum Delivery {
     /// A batch that a node accepted.
     Sent { batch: u64, node: usize, reception: Reception, indicators: u64, at: Duration },
     /// A finished batch, and the share of the memory that it gives back once it is on disk.
-    Batch { batch: u64, node: usize, entries: Entries, took: Duration, memory: OwnedSemaphorePermit },
+    Batch { batch: Prepared, node: usize, end: End, took: Duration, memory: OwnedSemaphorePermit },
     /// A row that is no indicator.
     Rejected(InvalidRow),
 }
@@ -33,6 +35,8 @@ pub(super) enum Delivery {
 #[derive(Debug)]
 pub(super) struct Book {
     pub(super) sink: Sink,
+    /// Those of one batch after the other.
+    pub(super) entries: Entries,
     pub(super) journal: Journal,
     /// Names of the nodes.
     pub(super) nodes: Vec<String>,
@@ -87,14 +91,19 @@ impl Book {
                     lines.push(Line::Sent { batch, node: name, indicators, t: seconds(at) });
                     happened.push(RunEvent::Submitted { node, reception, indicators, at });
                 }
-                Delivery::Batch { batch, node, entries, took, memory } => {
+                Delivery::Batch { batch, node, end, took, memory } => {
                     occupied.push(memory);
                     any_rows = true;
-                    self.sink.write(&entries)?;
-                    let recorded = Recorded::new(node, entries.tally, took);
-                    let name = self.nodes[node].clone().into();
-                    let t = seconds(now);
-                    lines.push(Line::Done { batch, node: name, recorded: recorded.clone(), t });
+                    let name = self.nodes[node].clone();
+                    let tally = end.fill(&mut self.entries, &batch, &name);
+                    self.sink.write(&self.entries)?;
+                    let recorded = Recorded::new(node, tally, took);
+                    lines.push(Line::Done {
+                        batch: batch.key.index,
+                        node: name.into(),
+                        recorded: recorded.clone(),
+                        t: seconds(now),
+                    });
                     happened.push(RunEvent::Recorded(recorded));
                 }
                 Delivery::Rejected(row) => {

@@ -6,6 +6,8 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+#[cfg(target_os = "linux")]
+use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Failure, Result};
@@ -147,7 +149,11 @@ impl PartialFile {
 
     /// Makes what was written survive a loss of power.
     pub(super) fn sync(&mut self) -> io::Result<()> {
-        if self.begun { self.file.sync_data() } else { Ok(()) }
+        if self.begun {
+            self.file.sync_data()?;
+            spare_the_cache(&self.file);
+        }
+        Ok(())
     }
 
     /// All that was written so far.
@@ -236,6 +242,18 @@ impl Drop for PartialFile {
         }
     }
 }
+
+/// Lets the system forget what is on disk of a file: nobody reads it before the run is over, and nodes on the same machine have better
+/// use for the memory. On a virtual machine that hands free memory back to its host, a page that was just freed also costs a
+/// fraction of a fresh one.
+#[cfg(target_os = "linux")]
+fn spare_the_cache(file: &File) {
+    // Advice: without it everything is as right.
+    let _ignored = posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn spare_the_cache(_: &File) {}
 
 /// Opens a file and locks it, creating it if it is not there. Not truncated: another run may be writing it, which only the
 /// lock tells.

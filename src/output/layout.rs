@@ -1,58 +1,60 @@
-//! What a finished batch looks like in the files of a run, and what it counts as. Pure: whoever has an answer in hand makes entries of
-//! it, and the sink has only to append them.
+//! What a finished batch looks like in the files of a run, and what it counts as. Pure: the sink
+//! appends it.
 
 use super::Format;
 use super::row::{self, Provenance};
 use crate::domain::answer::Answer;
 use crate::domain::batch::{BatchKey, BatchRequest};
-use crate::domain::indicator::Heading;
+use crate::domain::heading::Headings;
 use crate::domain::payload;
 use crate::domain::tally::Tally;
 
 /// How rows are written.
 #[derive(Debug, Clone)]
 pub struct Layout {
-    pub(super) format: Format,
+    /// In which format.
+    pub format: Format,
     /// Fields of the taxonomy: the columns of a CSV.
-    pub(super) fields: Vec<String>,
+    pub fields: Vec<String>,
 }
 
-/// A batch, as it goes into the files.
+/// A batch as it goes into the files: of one batch after the other, in the same memory.
 #[derive(Debug)]
 pub struct Entries {
+    layout: Layout,
     pub(super) results: Vec<u8>,
     pub(super) failures: Vec<u8>,
-    /// What it counts as.
-    pub tally: Tally,
 }
 
-impl Layout {
-    /// A layout; `fields` are the taxonomy's.
-    pub fn new(format: Format, fields: Vec<String>) -> Self {
-        Self { format, fields }
+impl Entries {
+    /// No entries yet.
+    pub fn new(layout: Layout) -> Self {
+        Self { layout, results: Vec::new(), failures: Vec::new() }
     }
 
-    /// The entries of the batch `key` that `node` delivered: one answer to each of `rows`. `request` is the body it was asked with,
-    /// which is read again where a row without labels has to be written down in full.
+    /// Becomes those of the batch `key` that `node` delivered: one answer to each of `rows`. `request` is the body it was asked
+    /// with, which is read again where a row without labels has to be written down in full. Returns what they count as.
     ///
     /// # Errors
     /// When the labels of a row cannot be taken apart for a CSV.
-    pub fn entries(
-        &self,
+    pub fn fill(
+        &mut self,
         key: &BatchKey,
         node: &str,
-        rows: &[Heading],
+        rows: &Headings,
         answers: &[Answer<'_>],
         request: &[u8],
-    ) -> serde_json::Result<Entries> {
+    ) -> serde_json::Result<Tally> {
+        let Self { layout, results, failures } = self;
+        results.clear();
+        failures.clear();
         let from = Provenance { batch: key.index, node };
         let key = key.to_string();
-        let (mut results, mut failures, mut tally) = (Vec::new(), Vec::new(), Tally::default());
-        let mut failed = Vec::new();
+        let (mut tally, mut failed) = (Tally::default(), Vec::new());
         for (place, (row, answer)) in rows.iter().zip(answers).enumerate() {
             match answer {
                 Answer::Classified(classified) => {
-                    row::result(&mut results, self, from, row, classified)?;
+                    row::result(results, layout, from, row, classified)?;
                     let own = classified.origin.as_str() == key;
                     tally.add_labels(own, classified.usage.as_ref(), classified.spared);
                 }
@@ -65,10 +67,10 @@ impl Layout {
         if !failed.is_empty() {
             let request: BatchRequest = payload::decode(request)?;
             for (place, failure) in failed {
-                row::failure(&mut failures, &request.indicators[place], failure, None)?;
+                row::failure(failures, &request.indicators[place], failure, None)?;
             }
         }
-        Ok(Entries { results, failures, tally })
+        Ok(tally)
     }
 }
 
@@ -87,24 +89,25 @@ mod tests {
             RunOptions { method: Method::rules(), taxonomy: "d".into(), nonce: None, detached: false };
         let row = |id: &str| Indicator { id: id.into(), units: Some("%".into()), ..Indicator::default() };
         let indicators = vec![row("A"), row("B"), row("C")];
-        let rows: Vec<Heading> = indicators.iter().cloned().map(Heading::from).collect();
+        let rows: Headings = indicators.iter().collect();
         let request = payload::encode(&BatchRequest { options, indicators }).unwrap();
         let labelled = r#"{"classified":{"labels":{},"confidence":1,"provider":"rules","taxonomy":"t@1","classified_at":"","origin":"Q.1"}}"#;
         let failed = r#"{"failed":{"class":"schema","message":"no","attempts":3,"origin":"R.7"}}"#;
         let json = format!(r#"{{"outcomes":[{labelled},{failed},{labelled}]}}"#);
         let Answers { outcomes } = serde_json::from_str(&json).unwrap();
         let key = BatchKey { run_id: "R".into(), index: 7 };
-        let layout = Layout::new(Format::Jsonl, Vec::new());
+        let mut entries = Entries::new(Layout { format: Format::Jsonl, fields: Vec::new() });
 
-        let Entries { results, failures, tally } =
-            layout.entries(&key, "restate-1", &rows, &outcomes, &request).unwrap();
+        // The second time nothing of the first is left.
+        entries.fill(&key, "restate-1", &rows, &outcomes, &request).unwrap();
+        let tally = entries.fill(&key, "restate-1", &rows, &outcomes, &request).unwrap();
 
         let lines = |text: &[u8]| -> Vec<serde_json::Value> {
             serde_json::Deserializer::from_slice(text).into_iter().collect::<Result<_, _>>().unwrap()
         };
-        let ids: Vec<_> = lines(&results).iter().map(|line| line["id"].clone()).collect();
+        let ids: Vec<_> = lines(&entries.results).iter().map(|line| line["id"].clone()).collect();
         assert_eq!(ids, ["A", "C"]);
-        let failures = lines(&failures);
+        let failures = lines(&entries.failures);
         assert_eq!(failures.len(), 1);
         assert_eq!(failures[0]["input"], serde_json::json!({"id": "B", "name": "", "units": "%"}));
         assert_eq!((tally.succeeded, tally.reused, tally.failed[&FailureClass::Schema]), (2, 2, 1));

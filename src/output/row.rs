@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::Format;
 use super::layout::Layout;
 use crate::domain::answer::{Classified, Text};
-use crate::domain::indicator::Heading;
+use crate::domain::heading::Heading;
 use crate::domain::labels::LabelsText;
 use crate::domain::outcome::{Failed, FailureClass, Usage};
 
@@ -43,8 +44,8 @@ struct ResultRow<'a> {
     batch: u64,
     node: &'a str,
     classified_at: &'a str,
-    #[serde(skip_serializing_if = "Map::is_empty")]
-    extra: &'a Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extra: Option<&'a RawValue>,
 }
 
 #[derive(Serialize)]
@@ -62,7 +63,7 @@ pub(super) fn result(
     out: &mut Vec<u8>,
     layout: &Layout,
     from: Provenance<'_>,
-    heading: &Heading,
+    heading: Heading<'_>,
     classified: &Classified<'_>,
 ) -> Result<(), serde_json::Error> {
     match layout.format {
@@ -77,12 +78,12 @@ pub(super) fn result(
 fn jsonl(
     out: &mut Vec<u8>,
     from: Provenance<'_>,
-    heading: &Heading,
+    heading: Heading<'_>,
     classified: &Classified<'_>,
 ) -> Result<(), serde_json::Error> {
     let row = ResultRow {
-        id: &heading.id,
-        name: &heading.name,
+        id: heading.id,
+        name: heading.name,
         labels: &classified.labels,
         confidence: classified.confidence,
         reasoning: classified.reasoning.as_ref().map(Text::as_str),
@@ -93,7 +94,7 @@ fn jsonl(
         batch: from.batch,
         node: from.node,
         classified_at: classified.classified_at.as_str(),
-        extra: &heading.extra,
+        extra: if heading.extra.is_empty() { None } else { Some(serde_json::from_str(heading.extra)?) },
     };
     serde_json::to_writer(&mut *out, &row)?;
     out.push(b'\n');
@@ -126,7 +127,7 @@ pub(super) fn csv_header(out: &mut Vec<u8>, fields: &[String]) {
 fn csv_cells<'a>(
     fields: &[String],
     from: Provenance<'a>,
-    heading: &'a Heading,
+    heading: Heading<'a>,
     classified: &'a Classified<'_>,
 ) -> Result<Vec<Cow<'a, str>>, serde_json::Error> {
     let text = |text: &'a Option<Text<'_>>| text.as_ref().map(|text| tame(text.as_str())).unwrap_or_default();
@@ -135,7 +136,7 @@ fn csv_cells<'a>(
         |pick: fn(&Usage) -> u64| usage.map(|usage| pick(usage).to_string().into()).unwrap_or_default();
     let mut labels = classified.labels.fields()?;
     let mut cells = Vec::with_capacity(fields.len() + AROUND_LABELS);
-    cells.extend([tame(&heading.id), tame(&heading.name)]);
+    cells.extend([tame(heading.id), tame(heading.name)]);
     cells.extend(fields.iter().map(|field| match labels.get_mut(field).map(Value::take) {
         Some(Value::String(text)) => tame(text),
         Some(other) => other.to_string().into(),
@@ -155,10 +156,7 @@ fn csv_cells<'a>(
         from.batch.to_string().into(),
         tame(from.node),
         classified.classified_at.as_str().into(),
-        match &heading.extra {
-            none if none.is_empty() => Cow::default(),
-            extra => serde_json::to_string(extra).unwrap_or_default().into(),
-        },
+        heading.extra.into(),
     ]);
     Ok(cells)
 }
@@ -205,7 +203,7 @@ pub(super) fn failure<T: Serialize>(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Map, json};
 
     use super::*;
 
@@ -216,14 +214,14 @@ mod tests {
 
     /// The line of one row, and what it is in.
     fn line(format: Format, fields: &[&str]) -> Vec<u8> {
-        let layout = Layout::new(format, fields.iter().map(|&field| field.to_owned()).collect());
+        let layout = Layout { format, fields: fields.iter().map(|&field| field.to_owned()).collect() };
         let mut out = Vec::new();
         if format == Format::Csv {
             csv_header(&mut out, &layout.fields);
         }
-        let heading = Heading { id: "A".into(), name: "=1+1, \"x\"\ny".into(), ..Heading::default() };
+        let heading = Heading { id: "A", name: "=1+1, \"x\"\ny", extra: r#"{"country":"=A"}"# };
         let classified = serde_json::from_str(ANSWER).unwrap();
-        result(&mut out, &layout, FROM, &heading, &classified).unwrap();
+        result(&mut out, &layout, FROM, heading, &classified).unwrap();
         out
     }
 
@@ -246,9 +244,11 @@ mod tests {
             "batch",
             "node",
             "classified_at",
+            "extra",
         ];
         assert_eq!(keys, expected);
         assert_eq!(row["name"], "=1+1, \"x\"\ny");
+        assert_eq!(row["extra"], json!({"country": "=A"}));
     }
 
     #[test]
@@ -262,6 +262,7 @@ mod tests {
         assert_eq!((cell("name"), cell("reasoning")), ("'=1+1, \"x\"\ny", "'=cmd()"));
         assert_eq!((cell("family"), cell("is_cumulative")), ("price-value", "false"));
         assert_eq!((cell("batch"), cell("node"), cell("cost_usd")), ("17", "restate-2", ""));
+        assert_eq!(cell("extra"), r#"{"country":"=A"}"#);
     }
 
     #[test]

@@ -64,7 +64,7 @@ impl Sink {
                 Results::File(file) => file.set_header(&header),
             }
         }
-        Ok(Self { results, failures, layout: Layout::new(format, fields) })
+        Ok(Self { results, failures, layout: Layout { format, fields } })
     }
 
     /// How rows are written here.

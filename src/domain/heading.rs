@@ -1,0 +1,90 @@
+//! What results repeat of their rows: all that is kept of a batch while the cluster works at it.
+
+use super::indicator::Indicator;
+
+/// The headings of a batch, in order. In one piece of memory, so that the rows they come from are freed as a whole, where and when they
+/// were read: a few texts left standing among them would make a sieve of the memory for the next ones.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Headings {
+    text: String,
+    /// Where `id`, `name` and `extra` of each row end.
+    ends: Vec<[usize; 3]>,
+}
+
+/// The heading of one row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heading<'a> {
+    /// Identity of the row within one input.
+    pub id: &'a str,
+    /// What the indicator is called.
+    pub name: &'a str,
+    /// Columns this product has no name for, as a JSON object on one line; empty where there are none.
+    pub extra: &'a str,
+}
+
+impl Headings {
+    /// Rows in the batch.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Each of them, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Heading<'_>> {
+        let mut start = 0;
+        self.ends.iter().map(move |&[id, name, extra]| {
+            let heading = Heading {
+                id: &self.text[start..id],
+                name: &self.text[id..name],
+                extra: &self.text[name..extra],
+            };
+            start = extra;
+            heading
+        })
+    }
+}
+
+impl<'a> FromIterator<&'a Indicator> for Headings {
+    fn from_iter<I: IntoIterator<Item = &'a Indicator>>(rows: I) -> Self {
+        let mut headings = Self::default();
+        for Indicator { id, name, extra, .. } in rows {
+            let text = &mut headings.text;
+            let mut end_of = |part: &str| {
+                text.push_str(part);
+                text.len()
+            };
+            let (id, name) = (end_of(id), end_of(name));
+            // Maps of texts and numbers are JSON.
+            let extra = if extra.is_empty() {
+                String::new()
+            } else {
+                serde_json::to_string(extra).unwrap_or_default()
+            };
+            headings.ends.push([id, name, end_of(&extra)]);
+        }
+        headings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn rows_keep_their_order_and_their_texts() {
+        let extra = json!({"country": "A\nB", "b": 1}).as_object().unwrap().clone();
+        let plain = Indicator { id: "é".into(), name: "n".into(), ..Indicator::default() };
+        let rows = [plain.clone(), Indicator { extra, ..plain }];
+        let headings: Headings = rows.iter().collect();
+        assert_eq!((headings.len(), headings.is_empty()), (2, false));
+        let first = Heading { id: "é", name: "n", extra: "" };
+        let second = Heading { extra: r#"{"country":"A\nB","b":1}"#, ..first };
+        assert_eq!(headings.iter().collect::<Vec<_>>(), [first, second]);
+    }
+}
