@@ -24,7 +24,7 @@ const LARGEST: usize = 64 * 1024 * 1024;
 /// # Errors
 /// When it is no JSON: a map with keys that are no text, or a number that is none.
 pub fn encode(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
-    serde_json::to_vec(value).map(pack)
+    serde_json::to_vec(value).map(|json| pack(&json))
 }
 
 /// Reads what [`encode`] wrote, or plain JSON.
@@ -50,12 +50,15 @@ pub fn text(body: &[u8]) -> serde_json::Result<Cow<'_, str>> {
 }
 
 /// Compresses a text where it is long.
-pub fn pack(text: Vec<u8>) -> Vec<u8> {
+pub fn pack(text: &[u8]) -> Vec<u8> {
     if text.len() < LONG {
-        return text;
+        return text.to_vec();
     }
     // Fails only for want of memory; the text itself is then as good as its short form.
-    zstd::bulk::compress(&text, LEVEL).unwrap_or(text)
+    let mut short = zstd::bulk::compress(text, LEVEL).unwrap_or_else(|_| text.to_vec());
+    // It was given room for the worst case, ten times of what it takes.
+    short.shrink_to_fit();
+    short
 }
 
 /// The text that was packed.

@@ -17,6 +17,9 @@ use crate::ledger::Past;
 /// what the service adds when it hands all rows on to the rules.
 pub const LARGEST_BODY: usize = 32 * 1024 * 1024 - 64 * 1024;
 
+/// Room for the JSON of a batch that is kept for the next one; by default a batch takes a fraction of it.
+const JSON_KEPT: usize = 1024 * 1024;
+
 /// Something to be done with the input.
 #[derive(Debug)]
 pub(super) enum Work {
@@ -46,49 +49,57 @@ impl Prepared {
 #[derive(Debug)]
 struct Packer<'a> {
     run_id: &'a str,
-    options: RunOptions,
     size: usize,
     past: &'a Past,
     next: u64,
-    rows: Vec<Indicator>,
+    /// The next batch, and the room for its JSON: of one batch after the other, in the same memory.
+    request: BatchRequest,
+    json: Vec<u8>,
 }
 
 impl<'a> Packer<'a> {
     fn new(run_id: &'a str, options: RunOptions, size: NonZeroU32, past: &'a Past) -> Self {
-        Self { run_id, options, size: size.get() as usize, past, next: 0, rows: Vec::new() }
+        let request = BatchRequest { options, indicators: Vec::new() };
+        Self { run_id, size: size.get() as usize, past, next: 0, request, json: Vec::new() }
     }
 
     /// Adds a row; returns the batch it completes.
     fn push(&mut self, indicator: Indicator) -> Result<Option<Prepared>> {
-        self.rows.push(indicator);
-        if self.rows.len() < self.size { Ok(None) } else { self.flush() }
+        self.request.indicators.push(indicator);
+        if self.request.indicators.len() < self.size { Ok(None) } else { self.flush() }
     }
 
     /// What is left, as a batch.
     fn flush(&mut self) -> Result<Option<Prepared>> {
-        let (Some(first), Some(last)) = (self.rows.first(), self.rows.last()) else { return Ok(None) };
-        let ends = format!("`{}` to `{}`", first.id, last.id);
-        let index = self.next;
-        self.next += 1;
-        if self.past.is_done(index) {
-            self.rows.clear();
+        if self.request.indicators.is_empty() {
             return Ok(None);
         }
-        let indicators = std::mem::take(&mut self.rows);
-        let request = BatchRequest { options: self.options.clone(), indicators };
-        let json = serde_json::to_vec(&request)
+        let index = self.next;
+        self.next += 1;
+        let batch = if self.past.is_done(index) { None } else { Some(self.prepare(index)?) };
+        self.request.indicators.clear();
+        Ok(batch)
+    }
+
+    fn prepare(&mut self, index: u64) -> Result<Prepared> {
+        let rows = &self.request.indicators;
+        let id = |row: Option<&Indicator>| row.map_or("", |row| &row.id).to_owned();
+        let ends = format!("`{}` to `{}`", id(rows.first()), id(rows.last()));
+        self.json.clear();
+        // What once held a giant must not keep its size for the rest of the run.
+        self.json.shrink_to(JSON_KEPT);
+        serde_json::to_writer(&mut self.json, &self.request)
             .map_err(|error| Failure::unexpected(format!("cannot encode the batch of {ends}: {error}")))?;
-        let bytes = json.len();
+        let bytes = self.json.len();
         if bytes > LARGEST_BODY {
             let mib = bytes.div_ceil(1024 * 1024);
-            let rows = request.indicators.len();
+            let rows = rows.len();
             return Err(Failure::usage(format!("the batch of {rows} rows {ends} has {mib} MiB"))
                 .detail("the server takes at most 32 MiB in one request")
                 .hint(format!("use smaller batches: `--batch-size {}`", (rows / (mib / 16).max(2)).max(1))));
         }
         let key = BatchKey { run_id: self.run_id.to_owned(), index };
-        let rows = request.indicators.iter().collect();
-        Ok(Some(Prepared { key, rows, bytes, body: payload::pack(json).into() }))
+        Ok(Prepared { key, rows: rows.iter().collect(), bytes, body: payload::pack(&self.json).into() })
     }
 }
 

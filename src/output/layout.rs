@@ -9,6 +9,9 @@ use crate::domain::heading::Headings;
 use crate::domain::payload;
 use crate::domain::tally::Tally;
 
+/// Bytes of lines whose room is kept for the next batch; by default a batch has a fraction of it.
+const KEPT: usize = 1024 * 1024;
+
 /// How rows are written.
 #[derive(Debug, Clone)]
 pub struct Layout {
@@ -46,8 +49,11 @@ impl Entries {
         request: &[u8],
     ) -> serde_json::Result<Tally> {
         let Self { layout, results, failures } = self;
-        results.clear();
-        failures.clear();
+        for lines in [&mut *results, failures] {
+            lines.clear();
+            // What once held a giant must not keep its size for the rest of the run.
+            lines.shrink_to(KEPT);
+        }
         let from = Provenance { batch: key.index, node };
         let key = key.to_string();
         let (mut tally, mut failed) = (Tally::default(), Vec::new());
