@@ -53,7 +53,7 @@ use record::{Book, Delivery};
 const READ_AHEAD: usize = 4;
 /// Memory that batches in flight may take up, in KiB.
 const MEMORY_KIB: u32 = 32 * 1024;
-/// Times of its JSON that a row is reckoned to take up in memory: twice as it was read, twice for its answer.
+/// Times of its JSON that a row is reckoned to take up in memory, at most: for what is kept of it, and for its answer until that is on disk.
 const IN_MEMORY: usize = 4;
 /// Events and deliveries under way between tasks.
 const QUEUE: usize = 256;
