@@ -37,7 +37,7 @@ impl End {
         let answers = vec![Answer::Failed(failed); batch.rows.len()];
         entries
             .fill(&batch.key, node, &batch.rows, &answers, &batch.body)
-            .unwrap_or_else(|error| unreachable!("a request that was written can be read: {error}"))
+            .unwrap_or_else(|error| unreachable!("a row and a failure are JSON: {error}"))
     }
 }
 

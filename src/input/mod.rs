@@ -47,6 +47,10 @@ pub const MAX_ROW: usize = 8 << 20;
 /// Longest id, in bytes. Ids travel in keys, logs and file names of the user's own tools.
 pub const MAX_ID: usize = 512;
 
+/// Most arrays and objects that may lie in each other in a value of a column we have no name for. A row is part of larger JSON on its way,
+/// and `serde_json` reads 127 levels.
+pub const MAX_NESTING: usize = 64;
+
 /// How to read.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

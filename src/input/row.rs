@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::column::{Column, trimmed};
-use super::{MAX_CELL, MAX_ID, MAX_ROW, samples};
+use super::{MAX_CELL, MAX_ID, MAX_NESTING, MAX_ROW, samples};
 use crate::domain::indicator::Indicator;
 
 /// How much of a bad row is shown: enough to find it, not enough to fill the failures file.
@@ -113,6 +113,10 @@ impl RowBuilder {
                     self.indicator.extra.insert(name, Value::String(kept.to_owned()));
                 }
             }
+            value if nesting(&value) > MAX_NESTING => self.problem(|| {
+                let column = excerpt(&name, 60);
+                format!("column `{column}` holds more than {MAX_NESTING} arrays or objects in each other")
+            }),
             value => {
                 self.indicator.extra.insert(name, value);
             }
@@ -140,6 +144,15 @@ impl RowBuilder {
                 Err(Box::new(BadRow { message, column: None, id, raw: raw() }))
             }
         }
+    }
+}
+
+/// Arrays and objects in each other.
+fn nesting(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(nesting).max().unwrap_or(0),
+        Value::Object(fields) => 1 + fields.values().map(nesting).max().unwrap_or(0),
+        _ => 0,
     }
 }
 

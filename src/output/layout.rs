@@ -5,7 +5,8 @@ use super::Format;
 use super::row::{self, Provenance};
 use crate::domain::answer::Answer;
 use crate::domain::batch::{BatchKey, BatchRequest};
-use crate::domain::heading::Headings;
+use crate::domain::heading::{Heading, Headings};
+use crate::domain::indicator::Indicator;
 use crate::domain::payload;
 use crate::domain::tally::Tally;
 
@@ -71,9 +72,16 @@ impl Entries {
             }
         }
         if !failed.is_empty() {
-            let request: BatchRequest = payload::decode(request)?;
+            let asked = payload::decode::<BatchRequest>(request).map(|request| request.indicators);
+            // Of what is nested too deeply to be read, as no row is that was checked, there is what was kept.
+            let kept = |row: Heading<'_>| Indicator {
+                id: row.id.into(),
+                name: row.name.into(),
+                ..Indicator::default()
+            };
+            let asked = asked.unwrap_or_else(|_| rows.iter().map(kept).collect());
             for (place, failure) in failed {
-                row::failure(failures, &request.indicators[place], failure, None)?;
+                row::failure(failures, &asked[place], failure, None)?;
             }
         }
         Ok(tally)
@@ -85,7 +93,6 @@ mod tests {
     use super::*;
     use crate::domain::answer::Answers;
     use crate::domain::batch::RunOptions;
-    use crate::domain::indicator::Indicator;
     use crate::domain::method::Method;
     use crate::domain::outcome::FailureClass;
 
@@ -117,5 +124,8 @@ mod tests {
         assert_eq!(failures.len(), 1);
         assert_eq!(failures[0]["input"], serde_json::json!({"id": "B", "name": "", "units": "%"}));
         assert_eq!((tally.succeeded, tally.reused, tally.failed[&FailureClass::Schema]), (2, 2, 1));
+
+        entries.fill(&key, "restate-1", &rows, &outcomes, b"unreadable").unwrap();
+        assert_eq!(lines(&entries.failures)[0]["input"], serde_json::json!({"id": "B", "name": ""}));
     }
 }

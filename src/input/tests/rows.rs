@@ -1,7 +1,7 @@
 //! Bad rows, and what each column may hold.
 
 use super::*;
-use crate::input::{MAX_CELL, MAX_ROW};
+use crate::input::{MAX_CELL, MAX_NESTING, MAX_ROW};
 
 fn jsonl(row: &Value) -> String {
     bad("a.jsonl", row.to_string()).lines().next().unwrap().to_owned()
@@ -99,6 +99,18 @@ fn a_column_given_twice_in_one_object_is_refused() {
     );
     let aliased = r#"{"id":"a","name":"n","unit":"x","units":"x"}"#;
     assert!(bad("a.jsonl", aliased).starts_with("a.jsonl:1: column `units` is given twice"));
+}
+
+#[test]
+fn values_nested_without_end_are_refused() {
+    let nested = |open: &str, close: &str, levels: usize| {
+        format!(r#"{{"id":"a","name":"n","note":{}1{}}}"#, open.repeat(levels), close.repeat(levels))
+    };
+    for (open, close) in [("[", "]"), (r#"{"a":"#, "}"), ("[0,", "]")] {
+        assert_eq!(good("a.jsonl", nested(open, close, MAX_NESTING)).len(), 1);
+        let refused = "a.jsonl:1: column `note` holds more than 64 arrays or objects in each other";
+        assert!(bad("a.jsonl", nested(open, close, MAX_NESTING + 1)).starts_with(refused));
+    }
 }
 
 #[test]
