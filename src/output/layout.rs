@@ -1,5 +1,4 @@
-//! What a finished batch looks like in the files of a run, and what it counts as. Pure: the sink
-//! appends it.
+//! What a finished batch looks like in the files of a run, and what it counts as. Pure: the sink appends it.
 
 use super::Format;
 use super::row::{self, Provenance};
