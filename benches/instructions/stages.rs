@@ -158,7 +158,7 @@ fn service_decode(all: &[Indicator], rows: usize) {
     }
 }
 
-/// How the courier reads the output of a batch.
+/// How the recorder reads the output of a batch.
 fn decode(all: &[Indicator], rows: usize) {
     let bodies: Vec<Vec<u8>> =
         responses(all).iter().map(|response| payload::encode(response).unwrap()).collect();

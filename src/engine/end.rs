@@ -37,7 +37,7 @@ impl End {
         let answers = vec![Answer::Failed(failed); batch.rows.len()];
         entries
             .fill(&batch.key, node, &batch.rows, &answers, &batch.body)
-            .unwrap_or_else(|error| unreachable!("a row and a failure are JSON: {error}"))
+            .unwrap_or_else(|error| unreachable!("a request that was written can be read: {error}"))
     }
 }
 
@@ -56,6 +56,8 @@ fn read(body: &[u8], entries: &mut Entries, batch: &Prepared, node: &str) -> Res
 mod tests {
     use std::collections::BTreeMap;
 
+    use serde_json::{Map, Value};
+
     use super::*;
     use crate::domain::batch::{BatchKey, BatchRequest, RunOptions};
     use crate::domain::indicator::Indicator;
@@ -66,7 +68,10 @@ mod tests {
     fn an_answer_of_the_wrong_shape_fails_every_row_of_the_batch_and_no_more() {
         let options =
             RunOptions { method: Method::rules(), taxonomy: "d".into(), nonce: None, detached: false };
-        let indicators = vec![Indicator { id: "A".into(), ..Indicator::default() }; 3];
+        // More deeply nested than could be read value by value.
+        let tower = (0..200).fold(Value::Null, |inner, _| Value::Array(vec![inner]));
+        let extra = Map::from_iter([("note".to_owned(), tower)]);
+        let indicators = vec![Indicator { id: "A".into(), extra, ..Indicator::default() }; 3];
         let batch = Prepared {
             key: BatchKey { run_id: "R".into(), index: 0 },
             rows: indicators.iter().collect(),

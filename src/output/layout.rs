@@ -1,11 +1,13 @@
 //! What a finished batch looks like in the files of a run, and what it counts as. Pure: the sink appends it.
 
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
 use super::Format;
 use super::row::{self, Provenance};
 use crate::domain::answer::Answer;
-use crate::domain::batch::{BatchKey, BatchRequest};
-use crate::domain::heading::{Heading, Headings};
-use crate::domain::indicator::Indicator;
+use crate::domain::batch::BatchKey;
+use crate::domain::heading::Headings;
 use crate::domain::payload;
 use crate::domain::tally::Tally;
 
@@ -19,6 +21,13 @@ pub struct Layout {
     pub format: Format,
     /// Fields of the taxonomy: the columns of a CSV.
     pub fields: Vec<String>,
+}
+
+/// The rows of a [`BatchRequest`](crate::domain::batch::BatchRequest) as the JSON they were sent as.
+#[derive(Deserialize)]
+struct Asked<'a> {
+    #[serde(borrow)]
+    indicators: Vec<&'a RawValue>,
 }
 
 /// A batch as it goes into the files: of one batch after the other, in the same memory.
@@ -36,7 +45,7 @@ impl Entries {
     }
 
     /// Becomes those of the batch `key` that `node` delivered: one answer to each of `rows`. `request` is the body it was asked
-    /// with, which is read again where a row without labels has to be written down in full. Returns what they count as.
+    /// with: a row without labels is written down as it stands there. Returns what they count as.
     ///
     /// # Errors
     /// When the labels of a row cannot be taken apart for a CSV.
@@ -71,16 +80,10 @@ impl Entries {
             }
         }
         if !failed.is_empty() {
-            let asked = payload::decode::<BatchRequest>(request).map(|request| request.indicators);
-            // Of what is nested too deeply to be read, as no row is that was checked, there is what was kept.
-            let kept = |row: Heading<'_>| Indicator {
-                id: row.id.into(),
-                name: row.name.into(),
-                ..Indicator::default()
-            };
-            let asked = asked.unwrap_or_else(|_| rows.iter().map(kept).collect());
+            let json = payload::text(request)?;
+            let Asked { indicators } = serde_json::from_str(&json)?;
             for (place, failure) in failed {
-                row::failure(failures, &asked[place], failure, None)?;
+                row::failure(failures, indicators[place], failure, None)?;
             }
         }
         Ok(tally)
@@ -91,7 +94,8 @@ impl Entries {
 mod tests {
     use super::*;
     use crate::domain::answer::Answers;
-    use crate::domain::batch::RunOptions;
+    use crate::domain::batch::{BatchRequest, RunOptions};
+    use crate::domain::indicator::Indicator;
     use crate::domain::method::Method;
     use crate::domain::outcome::FailureClass;
 
@@ -123,8 +127,5 @@ mod tests {
         assert_eq!(failures.len(), 1);
         assert_eq!(failures[0]["input"], serde_json::json!({"id": "B", "name": "", "units": "%"}));
         assert_eq!((tally.succeeded, tally.reused, tally.failed[&FailureClass::Schema]), (2, 2, 1));
-
-        entries.fill(&key, "restate-1", &rows, &outcomes, b"unreadable").unwrap();
-        assert_eq!(lines(&entries.failures)[0]["input"], serde_json::json!({"id": "B", "name": ""}));
     }
 }

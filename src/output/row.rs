@@ -49,7 +49,7 @@ struct ResultRow<'a> {
 }
 
 #[derive(Serialize)]
-struct FailureRow<'a, T> {
+struct FailureRow<'a, T: ?Sized> {
     input: &'a T,
     class: FailureClass,
     message: &'a str,
@@ -188,7 +188,7 @@ fn csv_line(out: &mut Vec<u8>, cells: impl IntoIterator<Item = impl AsRef<str>>)
 }
 
 /// Appends one failure to `out`. `input` is the row as far as it could be read, `origin` where it stood.
-pub(super) fn failure<T: Serialize>(
+pub(super) fn failure<T: Serialize + ?Sized>(
     out: &mut Vec<u8>,
     input: &T,
     failed: &Failed,
