@@ -7,6 +7,7 @@ pub mod archived;
 pub mod compose;
 mod docker;
 mod folder;
+mod leaders;
 mod lock;
 pub mod logs;
 mod node;

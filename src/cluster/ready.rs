@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::docker::ServicePlace;
 use super::state::Node;
@@ -20,11 +20,6 @@ pub(super) const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// clusters, and each costs a millisecond.
 const PROBES: u8 = 48;
 const KNOCK_TIMEOUT: Duration = Duration::from_millis(500);
-/// How long after the nodes serve their leaders may still move.
-const SETTLING: Duration = Duration::from_secs(1);
-/// A node that was just started is trusted by the others after 2 s (`gossip-suspect-interval` in `restate.toml`) and a glance at it. Then it
-/// gets leaders.
-const TRUSTED: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Clients for one node.
@@ -123,48 +118,19 @@ pub(super) async fn wait_until_ready(
     nodes: &[Clients],
     deadline: Instant,
 ) -> std::result::Result<String, Vec<NotReady>> {
-    loop {
-        let each = nodes.iter().map(async |node| {
-            let outcome = node.until_ready(deadline).await;
-            outcome.map_err(|error| NotReady { node: node.name.clone(), error })
-        });
-        let mut versions = Vec::new();
-        let mut not_ready = Vec::new();
-        for outcome in join_all(each).await {
-            match outcome {
-                Ok(version) => versions.push(version),
-                Err(node) => not_ready.push(node),
-            }
-        }
-        if !not_ready.is_empty() {
-            return Err(not_ready);
-        }
-        // Partitions move as nodes come up, and what went through a second ago may hang now: all at once, once more.
-        let all_at_once = join_all(nodes.iter().map(Clients::probe_log)).await;
-        let hanging: Vec<NotReady> = nodes
-            .iter()
-            .zip(all_at_once)
-            .filter_map(|(node, writes)| Some(NotReady { node: node.name.clone(), error: writes.all.err()? }))
-            .collect();
-        if hanging.is_empty() {
-            return Ok(versions.into_iter().next().unwrap_or_default());
-        }
-        if Instant::now() >= deadline {
-            return Err(hanging);
+    let each = nodes.iter().map(async |node| {
+        let outcome = node.until_ready(deadline).await;
+        outcome.map_err(|error| NotReady { node: node.name.clone(), error })
+    });
+    let mut versions = Vec::new();
+    let mut not_ready = Vec::new();
+    for outcome in join_all(each).await {
+        match outcome {
+            Ok(version) => versions.push(version),
+            Err(node) => not_ready.push(node),
         }
     }
-}
-
-/// Waits until all nodes, some of which were started just now, serve, and still do a moment later: leaders move once more when the
-/// last of them is trusted.
-pub(super) async fn wait_until_settled(
-    clients: &[Clients],
-    deadline: Instant,
-) -> std::result::Result<String, Vec<NotReady>> {
-    let trusted = Instant::now() + TRUSTED;
-    wait_until_ready(clients, deadline).await?;
-    sleep_until(trusted.max(Instant::now() + SETTLING)).await;
-    wait_until_ready(clients, deadline).await
+    if not_ready.is_empty() { Ok(versions.into_iter().next().unwrap_or_default()) } else { Err(not_ready) }
 }
 
 /// Where the classification service is registered, if it is.
@@ -226,13 +192,6 @@ fn address_here(uri: &str, listen: IpAddr) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_start_outlasts_the_distrust_of_a_returned_node() {
-        let config: toml::Table = include_str!("../../restate.toml").parse().unwrap();
-        let suspect: jiff::Span = config["gossip-suspect-interval"].as_str().unwrap().parse().unwrap();
-        assert!(Duration::try_from(suspect).unwrap() < TRUSTED);
-    }
 
     #[test]
     fn only_endpoints_on_this_machine_are_knocked_at() {

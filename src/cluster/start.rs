@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::folder::Folder;
+use super::leaders;
 use super::lock;
 use super::plan::{Means, RuntimeChoice};
 use super::ports::{self, PortChoice};
@@ -119,7 +120,7 @@ async fn start_processes(
             return finish(folder, state, &clients, Outcome::AlreadyUp, version, begun).await;
         }
         progress(&Step::WaitingUntilReady);
-        return match ready::wait_until_ready(&clients, begun + options.timeout).await {
+        return match leaders::wait_until_settled(&clients, begun + options.timeout).await {
             Ok(version) => finish(folder, state, &clients, Outcome::BecameReady, version, begun).await,
             Err(nodes) => Err(not_ready(folder, options.timeout, &nodes)),
         };
@@ -230,7 +231,7 @@ impl Launched<'_> {
     async fn wait(&mut self, clients: &[Clients], deadline: Instant, timeout: Duration) -> Result<String> {
         let folder = self.folder;
         tokio::select! {
-            ready = ready::wait_until_settled(clients, deadline) => {
+            ready = leaders::wait_until_settled(clients, deadline) => {
                 ready.map_err(|nodes| not_ready(folder, timeout, &nodes))
             }
             (name, how) = self.death(clients) => {

@@ -6,16 +6,52 @@ use super::http::{Error, status_error, transport};
 use crate::tls;
 
 const LEADERS: &str = "restate_num_active_partition_leaders";
+const PROCESSORS: &str = "restate_num_active_partitions";
+/// How many nodes its gossip takes to be in each state.
+const PEERS: &str = "restate_failure_detector_nodes_total";
+const ALIVE: &str = "state=\"alive\"";
+const SUSPECT: &str = "state=\"suspect\"";
 /// The oldest of the snapshots this node knows of; the other quantiles are younger.
 const OLDEST_SNAPSHOT: &str = "restate_partition_snapshot_age_seconds";
 const OLDEST: &str = "quantile=\"1.0\"";
+
+/// What a node does in the cluster and thinks of its peers. All of it changes while partitions change hands; what the node does not say
+/// is `None`. The first two figures are as old as the cluster controller's last look at the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Partitions it leads.
+    pub leads: Option<u64>,
+    /// Partitions it has a copy of and follows or leads.
+    pub processes: Option<u64>,
+    /// Nodes it takes to be alive, itself included.
+    pub alive: Option<u64>,
+    /// Nodes that came back and are not trusted with a partition yet.
+    pub suspect: Option<u64>,
+}
+
+/// What the node at `fabric_url` says of itself and its peers.
+///
+/// # Errors
+/// When the node gave no answer.
+pub async fn standing(fabric_url: &str, timeout: Duration) -> Result<Standing, Error> {
+    Ok(standing_in(&scrape(fabric_url, timeout).await?))
+}
+
+fn standing_in(text: &str) -> Standing {
+    Standing {
+        leads: gauge(text, LEADERS, ""),
+        processes: gauge(text, PROCESSORS, ""),
+        alive: gauge(text, PEERS, ALIVE),
+        suspect: gauge(text, PEERS, SUSPECT),
+    }
+}
 
 /// How many partitions the node at `fabric_url` leads; `None` while it does not say.
 ///
 /// # Errors
 /// When the node gave no answer.
 pub async fn partitions_led(fabric_url: &str, timeout: Duration) -> Result<Option<u64>, Error> {
-    Ok(gauge(&scrape(fabric_url, timeout).await?, LEADERS))
+    Ok(gauge(&scrape(fabric_url, timeout).await?, LEADERS, ""))
 }
 
 /// Seconds since the oldest of the last snapshots that the node at `fabric_url` knows of; `None` before the first.
@@ -23,13 +59,8 @@ pub async fn partitions_led(fabric_url: &str, timeout: Duration) -> Result<Optio
 /// # Errors
 /// When the node gave no answer.
 pub async fn oldest_snapshot_s(fabric_url: &str, timeout: Duration) -> Result<Option<u64>, Error> {
-    Ok(oldest_snapshot(&scrape(fabric_url, timeout).await?))
-}
-
-fn oldest_snapshot(text: &str) -> Option<u64> {
-    let mut lines = text.lines().filter(|line| line.starts_with(OLDEST_SNAPSHOT));
     // `NaN` before the first snapshot: no number of seconds.
-    lines.find(|line| line.contains(OLDEST))?.rsplit(' ').next()?.parse().ok()
+    Ok(gauge(&scrape(fabric_url, timeout).await?, OLDEST_SNAPSHOT, OLDEST))
 }
 
 async fn scrape(fabric_url: &str, timeout: Duration) -> Result<String, Error> {
@@ -43,11 +74,11 @@ async fn scrape(fabric_url: &str, timeout: Duration) -> Result<String, Error> {
     response.text().await.map_err(failed)
 }
 
-/// Value of a gauge that has one series.
-fn gauge(text: &str, name: &str) -> Option<u64> {
+/// Value of the first series of a gauge that has `label`.
+fn gauge(text: &str, name: &str, label: &str) -> Option<u64> {
     text.lines().find_map(|line| {
         let rest = line.strip_prefix(name)?;
-        if !rest.starts_with(['{', ' ']) {
+        if !rest.starts_with(['{', ' ']) || !rest.contains(label) {
             return None;
         }
         rest.rsplit(' ').next()?.parse().ok()
@@ -61,9 +92,9 @@ mod tests {
     #[test]
     fn the_gauge_is_told_from_its_help_and_its_neighbours() {
         let text = "# HELP led partitions\nled_total{a=\"b\"} 7\nled{cluster=\"c\",node=\"n 1\"} 2\n";
-        assert_eq!(gauge(text, "led"), Some(2));
-        assert_eq!(gauge("led 3\n", "led"), Some(3));
-        assert_eq!(gauge("# TYPE led gauge\n", "led"), None);
+        assert_eq!(gauge(text, "led", ""), Some(2));
+        assert_eq!(gauge("led 3\n", "led", ""), Some(3));
+        assert_eq!(gauge("# TYPE led gauge\n", "led", ""), None);
     }
 
     #[test]
@@ -71,8 +102,18 @@ mod tests {
         let text = "# HELP restate_partition_snapshot_age_seconds Current quantiles\n\
                     restate_partition_snapshot_age_seconds{node_name=\"restate-1\",quantile=\"0.5\"} 6\n\
                     restate_partition_snapshot_age_seconds{node_name=\"restate-1\",quantile=\"1.0\"} 21\n";
-        assert_eq!(oldest_snapshot(text), Some(21));
-        assert_eq!(oldest_snapshot(&text.replace("} 21", "} NaN")), None);
-        assert_eq!(oldest_snapshot(""), None);
+        let oldest = |text: &str| gauge(text, OLDEST_SNAPSHOT, OLDEST);
+        assert_eq!(oldest(text), Some(21));
+        assert_eq!(oldest(&text.replace("} 21", "} NaN")), None);
+        assert_eq!(oldest(""), None);
+    }
+
+    #[test]
+    fn a_node_that_just_came_back_suspects_its_peers() {
+        let text = "restate_failure_detector_nodes_total{node_name=\"restate-2\",state=\"suspect\"} 2\n\
+                    restate_failure_detector_nodes_total{node_name=\"restate-2\",state=\"alive\"} 1\n\
+                    restate_num_active_partition_leaders{node_name=\"restate-2\"} 0\n";
+        let expected = Standing { leads: Some(0), processes: None, alive: Some(1), suspect: Some(2) };
+        assert_eq!(standing_in(text), expected);
     }
 }

@@ -10,6 +10,7 @@ use super::engine::{ASK, Compose, as_argument, call, docker};
 use super::project::{Container, Project, STORE};
 use crate::cluster::compose::{self, Layout};
 use crate::cluster::folder::Folder;
+use crate::cluster::leaders;
 use crate::cluster::ports;
 use crate::cluster::ready::{self, Clients, NotReady};
 use crate::cluster::start::{Outcome, Started, finish, port_taken};
@@ -205,7 +206,7 @@ impl Attempt<'_> {
     async fn wait(&mut self) -> Result<String> {
         (self.progress)(&Step::WaitingUntilReady);
         let (clients, deadline) = (self.clients.clone(), self.deadline);
-        let serving = async { Ok::<_, Failure>(ready::wait_until_settled(&clients, deadline).await) };
+        let serving = async { Ok::<_, Failure>(leaders::wait_until_settled(&clients, deadline).await) };
         match tokio::try_join!(serving, self.watch())?.0 {
             Ok(version) => Ok(version),
             Err(nodes) => Err(self.not_ready(&nodes).await),
