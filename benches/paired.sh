@@ -6,8 +6,9 @@
 #   benches/paired.sh               # needs wrk, and a release build
 #   PUBLISH=1 benches/paired.sh     # and writes the table into docs/performance.md
 #
-# A round is four runs: classify, the driver, the driver, classify. What a run leaves the nodes to do in the background slows down the next
-# one, whichever it is, and so both come first and last as often. The calls one by one come last.
+# A round is eight runs, four of each, in the order of Thue and Morse: what a run leaves the nodes to do in the background slows down the next
+# one, whichever it is, and the nodes' own work comes round every so many rows; in no short rhythm does one of the two fare better by
+# its place. The calls one by one come last.
 #
 # PAIRS (default 5), ROWS (default 300000: of runs half as long one in five was a fifth slower than the others) and CONNECTIONS (of wrk to
 # each node, default 64) can be set.
@@ -53,11 +54,14 @@ one_call_each() { # ROUND -> indicators/s of all nodes
 
 classify >/dev/null
 for ((round = 1; round <= pairs; round++)); do
-  first=$(classify)
-  second=$(bare)
-  third=$(bare)
-  fourth=$(classify)
-  echo "$first $fourth $second $third" | tee -a "$work/results" >&2
+  ours=() theirs=()
+  for who in classify bare bare classify bare classify classify bare; do
+    case $who in
+      classify) ours+=("$(classify)") ;;
+      bare) theirs+=("$(bare)") ;;
+    esac
+  done
+  echo "${ours[*]} ${theirs[*]}" | tee -a "$work/results" >&2
 done
 for ((round = 1; round <= pairs; round++)); do
   one_call_each "$round" | tee -a "$work/calls" >&2
@@ -67,8 +71,8 @@ import statistics, sys
 rows = []
 for line, calls in zip(open(sys.argv[1]), open(sys.argv[2])):
     speeds = [float(cell) for cell in line.split()]
-    # Of two runs over the same rows, the speed over both.
-    rows.append([statistics.harmonic_mean(speeds[:2]), statistics.harmonic_mean(speeds[2:]), float(calls)])
+    # Of four runs over the same rows, the speed over all.
+    rows.append([statistics.harmonic_mean(speeds[:4]), statistics.harmonic_mean(speeds[4:]), float(calls)])
 print("| indicators/s | `classify --mode max` | bare driver | one call each | of the bare driver | of one call each |")
 print("|---|---|---|---|---|---|")
 for number, (a, b, c) in enumerate(rows, 1):

@@ -3,6 +3,7 @@
 //! Owns how that is seen from what nodes say of themselves. Whether they serve is the business of `ready`: a partition that
 //! moves serves before and after, and what it is asked just then may get no answer at all.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -12,12 +13,17 @@ use super::ready::{self, Clients, NotReady, PROBE_TIMEOUT};
 use crate::restate::metrics::{Standing, standing};
 
 /// For how long nothing must have changed: as long as the cluster controller takes for five looks at the nodes
-/// (`admin.heartbeat-interval` in `restate.toml`). It moves partitions only then, and what a node says of itself is as old as the last
-/// look. The longest pause seen between two moves lasted two.
+/// (`admin.heartbeat-interval` in `restate.toml`). It moves partitions only then. The longest pause seen between two moves lasted two.
 const STEADY: Duration = Duration::from_millis(2_500);
+/// For how long nodes must have served: two looks. What a node says of itself is as old as the last one, and while it did not serve it
+/// may have said the same for long.
+const SERVED: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// Waits until all nodes, some of which were started just now, serve and go on doing so; the version of the first.
+///
+/// A node that comes up is trusted by the others 2 s later (`gossip-suspect-interval` in `restate.toml`). Then it gets copies of partitions,
+/// and then it leads some of them. No figure says that this is over: of four nodes one may well lead nothing for good.
 ///
 /// # Errors
 /// The nodes that do not serve at `deadline`.
@@ -25,27 +31,27 @@ pub(super) async fn wait_until_settled(
     nodes: &[Clients],
     deadline: Instant,
 ) -> std::result::Result<String, Vec<NotReady>> {
-    ready::wait_until_ready(nodes, deadline).await?;
-    wait_until_steady(nodes, deadline).await;
+    let mut watch = Watch { said: Vec::new(), since: Instant::now() };
+    let mut ready = pin!(ready::wait_until_ready(nodes, deadline));
+    // A partition may move and its node serve only later: that time counts.
+    loop {
+        tokio::select! {
+            all = &mut ready => break drop(all?),
+            said = look(nodes) => watch.take(said, Instant::now()),
+        }
+    }
+    let served = Instant::now();
+    while !watch.is_steady(served, Instant::now()) && Instant::now() < deadline {
+        watch.take(look(nodes).await, Instant::now());
+    }
     ready::wait_until_ready(nodes, deadline).await
 }
 
-/// Waits until the nodes trust each other and no partition has changed hands for a while, or until `deadline`.
-///
-/// A node that comes up is trusted 2 s later (`gossip-suspect-interval` in `restate.toml`). Then it gets copies of partitions, and then
-/// it leads some of them. No figure says that this is over: of four nodes one may well lead nothing for good.
-async fn wait_until_steady(nodes: &[Clients], deadline: Instant) {
-    let mut watch = Watch { said: Vec::new(), since: Instant::now() };
-    loop {
-        let answers = join_all(nodes.iter().map(|node| standing(&node.fabric_url, PROBE_TIMEOUT))).await;
-        // A node that serves and keeps its figures to itself is not waited for.
-        let said = answers.into_iter().map(std::result::Result::ok).collect();
-        let now = Instant::now();
-        if watch.is_steady(said, now) || now >= deadline {
-            return;
-        }
-        sleep(PAUSE).await;
-    }
+/// What each node says a moment later. One that serves and keeps its figures to itself is not waited for.
+async fn look(nodes: &[Clients]) -> Vec<Option<Standing>> {
+    sleep(PAUSE).await;
+    let answers = join_all(nodes.iter().map(|node| standing(&node.fabric_url, PROBE_TIMEOUT))).await;
+    answers.into_iter().map(std::result::Result::ok).collect()
 }
 
 /// What all nodes said last, and since when they have said it.
@@ -55,12 +61,16 @@ struct Watch {
 }
 
 impl Watch {
-    fn is_steady(&mut self, said: Vec<Option<Standing>>, now: Instant) -> bool {
+    fn take(&mut self, said: Vec<Option<Standing>>, now: Instant) {
         if said != self.said {
             *self = Self { said, since: now };
         }
+    }
+
+    /// Whether it is over at `now`, when all nodes have served since `served`.
+    fn is_steady(&self, served: Instant, now: Instant) -> bool {
         let trusted = self.said.iter().flatten().all(|standing| standing.suspect.is_none_or(|n| n == 0));
-        trusted && now.duration_since(self.since) >= STEADY
+        trusted && now.duration_since(self.since) >= STEADY && now.duration_since(served) >= SERVED
     }
 }
 
@@ -79,13 +89,14 @@ mod tests {
     }
 
     #[test]
-    fn steady_is_what_the_controller_left_alone_five_times() {
+    fn the_times_are_looks_of_the_controller() {
         let config: toml::Table = include_str!("../../restate.toml").parse().unwrap();
         let look: jiff::Span = config["admin"]["heartbeat-interval"].as_str().unwrap().parse().unwrap();
-        assert_eq!(Duration::try_from(look).unwrap() * 5, STEADY);
+        let look = Duration::try_from(look).unwrap();
+        assert_eq!((look * 5, look * 2), (STEADY, SERVED));
     }
 
-    /// When a watch that sees each picture for so many seconds finds them steady, in seconds.
+    /// When a watch that sees each picture for so many seconds finds them steady, in seconds; all nodes serve from the beginning.
     fn steady_at(pictures: &[(u64, Vec<Option<Standing>>)]) -> Option<f64> {
         let begun = Instant::now();
         let mut watch = Watch { said: Vec::new(), since: begun };
@@ -93,7 +104,8 @@ mod tests {
         for (seconds, picture) in pictures {
             let end = now + Duration::from_secs(*seconds);
             while now < end {
-                if watch.is_steady(picture.clone(), now) {
+                watch.take(picture.clone(), now);
+                if watch.is_steady(begun, now) {
                     return Some((now - begun).as_secs_f64());
                 }
                 now += PAUSE;
@@ -109,6 +121,16 @@ mod tests {
         assert_eq!(steady_at(&[(9, first.clone())]), Some(2.5));
         assert_eq!(steady_at(&[(2, first.clone()), (9, then.clone())]), Some(4.5));
         assert_eq!(steady_at(&[(2, first), (2, then)]), None);
+    }
+
+    #[test]
+    fn what_nodes_said_before_they_served_may_be_old() {
+        let begun = Instant::now();
+        let watch = Watch { said: leading([0, 0, 0]), since: begun };
+        let at = |seconds| begun + Duration::from_secs(seconds);
+        assert!(!watch.is_steady(at(60), at(60)));
+        assert!(watch.is_steady(at(60), at(61)));
+        assert!(!watch.is_steady(at(1), at(2)));
     }
 
     #[test]

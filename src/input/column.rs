@@ -27,12 +27,21 @@ const LONGEST: usize = 18;
 impl Column {
     /// The column of this name, trimmed and whatever its case.
     pub(super) fn of(name: &str) -> Option<Self> {
+        // As most tables have it, and each row of JSON again.
+        if let Some(column) = Self::spelled(name.as_bytes()) {
+            return Some(column);
+        }
         let name = trimmed(name);
         let mut lower = [0; LONGEST];
         let lower = lower.get_mut(..name.len())?;
         lower.copy_from_slice(name.as_bytes());
         lower.make_ascii_lowercase();
-        Some(match &*lower {
+        Self::spelled(lower)
+    }
+
+    /// The column of exactly this name.
+    fn spelled(name: &[u8]) -> Option<Self> {
+        Some(match name {
             b"id" => Self::Id,
             b"name" => Self::Name,
             b"units" | b"unit" => Self::Units,
