@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::ready::PROBE_TIMEOUT;
 use super::restatectl::Restatectl;
 use super::snapshots::Snapshots;
-use crate::restate::metrics;
+use crate::restate::metrics::Metrics;
 use crate::restate::snapshots::PartitionSnapshot;
 
 /// Snapshots of a cluster that keeps them.
@@ -50,7 +50,8 @@ pub async fn look(
     }
     // Before the first snapshot the nodes count from when they looked for one.
     if !status.partitions.is_empty() && status.partitions.iter().all(|p| p.archived_lsn.is_some()) {
-        let ages = join_all(nodes.iter().map(|url| metrics::oldest_snapshot_s(url, PROBE_TIMEOUT))).await;
+        let age = async |url: &String| Metrics::new(url)?.oldest_snapshot_s(PROBE_TIMEOUT).await;
+        let ages = join_all(nodes.iter().map(age)).await;
         status.oldest_age_s = ages.into_iter().filter_map(|age| age.ok().flatten()).max();
     }
     status

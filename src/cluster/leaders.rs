@@ -10,7 +10,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use super::ready::{self, Clients, NotReady, PROBE_TIMEOUT};
-use crate::restate::metrics::{Standing, standing};
+use crate::restate::metrics::Standing;
 
 /// For how long nothing must have changed: as long as the cluster controller takes for five looks at the nodes
 /// (`admin.heartbeat-interval` in `restate.toml`). It moves partitions only then. The longest pause seen between two moves lasted two.
@@ -36,7 +36,10 @@ pub(super) async fn wait_until_settled(
     // A partition may move and its node serve only later: that time counts.
     loop {
         tokio::select! {
-            all = &mut ready => break drop(all?),
+            all = &mut ready => {
+                all?;
+                break;
+            }
             said = look(nodes) => watch.take(said, Instant::now()),
         }
     }
@@ -50,7 +53,7 @@ pub(super) async fn wait_until_settled(
 /// What each node says a moment later. One that serves and keeps its figures to itself is not waited for.
 async fn look(nodes: &[Clients]) -> Vec<Option<Standing>> {
     sleep(PAUSE).await;
-    let answers = join_all(nodes.iter().map(|node| standing(&node.fabric_url, PROBE_TIMEOUT))).await;
+    let answers = join_all(nodes.iter().map(|node| node.metrics.standing(PROBE_TIMEOUT))).await;
     answers.into_iter().map(std::result::Result::ok).collect()
 }
 

@@ -12,6 +12,7 @@ use crate::error::{Failure, Result};
 use crate::restate::Error;
 use crate::restate::admin::{Admin, Deployment};
 use crate::restate::ingress::Ingress;
+use crate::restate::metrics::Metrics;
 use crate::restate::names::{CLASSIFIER, ServiceInfo};
 
 /// How long one probe may take. Loopback answers in milliseconds, or it hangs for want of a quorum.
@@ -28,7 +29,7 @@ pub(super) struct Clients {
     pub(super) name: String,
     pub(super) ingress: Ingress,
     pub(super) admin: Admin,
-    pub(super) fabric_url: String,
+    pub(super) metrics: Metrics,
 }
 
 impl Clients {
@@ -38,7 +39,7 @@ impl Clients {
             name: node.name.clone(),
             ingress: Ingress::new(&node.ingress_url()).map_err(failed)?,
             admin: Admin::new(&node.admin_url()).map_err(failed)?,
-            fabric_url: node.fabric_url(),
+            metrics: Metrics::new(&node.fabric_url()).map_err(failed)?,
         })
     }
 

@@ -12,7 +12,6 @@ use super::state::{Node, Runtime, State};
 use super::{node, process};
 use crate::error::Result;
 use crate::restate::admin::Deployment;
-use crate::restate::metrics;
 use crate::restate::names::ServiceInfo;
 
 /// A cluster, as `cluster status --json` shows it.
@@ -242,7 +241,7 @@ async fn ask(mut status: NodeStatus, clients: &Clients) -> Told {
                 clients.probe_log(),
                 clients.admin.version(PROBE_TIMEOUT),
                 clients.admin.deployments(PROBE_TIMEOUT),
-                metrics::partitions_led(&clients.fabric_url, PROBE_TIMEOUT),
+                clients.metrics.partitions_led(PROBE_TIMEOUT),
             )
         })
         .into();

@@ -29,14 +29,6 @@ pub struct Standing {
     pub suspect: Option<u64>,
 }
 
-/// What the node at `fabric_url` says of itself and its peers.
-///
-/// # Errors
-/// When the node gave no answer.
-pub async fn standing(fabric_url: &str, timeout: Duration) -> Result<Standing, Error> {
-    Ok(standing_in(&scrape(fabric_url, timeout).await?))
-}
-
 fn standing_in(text: &str) -> Standing {
     Standing {
         leads: gauge(text, LEADERS, ""),
@@ -46,32 +38,57 @@ fn standing_in(text: &str) -> Standing {
     }
 }
 
-/// How many partitions the node at `fabric_url` leads; `None` while it does not say.
-///
-/// # Errors
-/// When the node gave no answer.
-pub async fn partitions_led(fabric_url: &str, timeout: Duration) -> Result<Option<u64>, Error> {
-    Ok(gauge(&scrape(fabric_url, timeout).await?, LEADERS, ""))
+/// Client for the metrics of one node. Questions one after the other use one connection.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    http: reqwest::Client,
+    url: String,
 }
 
-/// Seconds since the oldest of the last snapshots that the node at `fabric_url` knows of; `None` before the first.
-///
-/// # Errors
-/// When the node gave no answer.
-pub async fn oldest_snapshot_s(fabric_url: &str, timeout: Duration) -> Result<Option<u64>, Error> {
-    // `NaN` before the first snapshot: no number of seconds.
-    Ok(gauge(&scrape(fabric_url, timeout).await?, OLDEST_SNAPSHOT, OLDEST))
-}
-
-async fn scrape(fabric_url: &str, timeout: Duration) -> Result<String, Error> {
-    let url = format!("{}/metrics", fabric_url.trim_end_matches('/'));
-    let failed = |source| transport(&url, timeout, source);
-    let http = tls::node_client(&url).build().map_err(failed)?;
-    let response = http.get(&url).timeout(timeout).send().await.map_err(failed)?;
-    if !response.status().is_success() {
-        return Err(status_error(&url, response).await);
+impl Metrics {
+    /// A client of the node at `fabric_url`; connects to nothing yet.
+    ///
+    /// # Errors
+    /// When no client can be built for this URL.
+    pub fn new(fabric_url: &str) -> Result<Self, Error> {
+        let url = format!("{}/metrics", fabric_url.trim_end_matches('/'));
+        let http = tls::node_client(&url).build();
+        Ok(Self { http: http.map_err(|source| transport(&url, Duration::ZERO, source))?, url })
     }
-    response.text().await.map_err(failed)
+
+    /// How many partitions the node leads; `None` while it does not say.
+    ///
+    /// # Errors
+    /// When the node gave no answer.
+    pub async fn partitions_led(&self, timeout: Duration) -> Result<Option<u64>, Error> {
+        Ok(gauge(&self.scrape(timeout).await?, LEADERS, ""))
+    }
+
+    /// What the node says of itself and its peers.
+    ///
+    /// # Errors
+    /// When the node gave no answer.
+    pub async fn standing(&self, timeout: Duration) -> Result<Standing, Error> {
+        Ok(standing_in(&self.scrape(timeout).await?))
+    }
+
+    /// Seconds since the oldest of the last snapshots that the node knows of; `None` before the first.
+    ///
+    /// # Errors
+    /// When the node gave no answer.
+    pub async fn oldest_snapshot_s(&self, timeout: Duration) -> Result<Option<u64>, Error> {
+        // `NaN` before the first snapshot: no number of seconds.
+        Ok(gauge(&self.scrape(timeout).await?, OLDEST_SNAPSHOT, OLDEST))
+    }
+
+    async fn scrape(&self, timeout: Duration) -> Result<String, Error> {
+        let failed = |source| transport(&self.url, timeout, source);
+        let response = self.http.get(&self.url).timeout(timeout).send().await.map_err(failed)?;
+        if !response.status().is_success() {
+            return Err(status_error(&self.url, response).await);
+        }
+        response.text().await.map_err(failed)
+    }
 }
 
 /// Value of the first series of a gauge that has `label`.
