@@ -144,7 +144,7 @@ fn jsonl(rows: &[Indicator]) -> Vec<u8> {
 fn batch(mut all: Vec<Indicator>, rows: usize) {
     let rest = all.split_off(rows);
     let rows = all.into_iter().map(|row| Ok(Row::Valid(row)));
-    rehearse(rows, options(), NonZeroU32::new(50).unwrap()).unwrap();
+    rehearse(rows, &options(), NonZeroU32::new(50).unwrap()).unwrap();
     black_box(rest);
 }
 

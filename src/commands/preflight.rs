@@ -18,18 +18,18 @@ pub(super) struct Wanted<'a> {
     pub(super) taxonomy: &'a str,
 }
 
-/// Asks every node; one that serves is enough, others are warned about.
+/// Asks every node; one that serves is enough, those that were found not to by then are warned about.
 pub(super) async fn check(nodes: &[(String, Ingress)], wanted: &Wanted<'_>, ui: Ui) -> Result<()> {
     let checkups = examine(nodes.iter().map(|(_, ingress)| ingress), "preflight").await;
     if let Some(trouble) = conclude(&checkups) {
         return Err(explain(trouble, nodes, &checkups));
     }
     for ((name, _), checkup) in nodes.iter().zip(&checkups) {
-        if let Some(error) = checkup.problem() {
+        if let Some(error) = checkup.as_ref().and_then(Checkup::problem) {
             ui.warn(&format!("{name} does not serve: {error}; going on without it until it does"));
         }
     }
-    checkups.iter().filter_map(Checkup::info).try_for_each(|info| fits(info, wanted))
+    checkups.iter().flatten().filter_map(Checkup::info).try_for_each(|info| fits(info, wanted))
 }
 
 fn fits(info: &ServiceInfo, wanted: &Wanted<'_>) -> Result<()> {
@@ -61,7 +61,7 @@ fn fits(info: &ServiceInfo, wanted: &Wanted<'_>) -> Result<()> {
     Ok(())
 }
 
-fn explain(trouble: Trouble, nodes: &[(String, Ingress)], checkups: &[Checkup]) -> Failure {
+fn explain(trouble: Trouble, nodes: &[(String, Ingress)], checkups: &[Option<Checkup>]) -> Failure {
     let failure = match trouble {
         Trouble::NodesGone => Failure::unreachable("no Restate node answers")
             .hint("start a cluster with `classify cluster start`, or let this command do it: add `--up`"),
@@ -81,8 +81,9 @@ fn explain(trouble: Trouble, nodes: &[(String, Ingress)], checkups: &[Checkup]) 
         }
     };
     let width = nodes.iter().map(|(_, ingress)| ingress.url().len()).max().unwrap_or_default();
-    let line = |((_, ingress), checkup): (&(String, Ingress), &Checkup)| {
-        checkup.problem().map(|error| format!("{:<width$}  {}", ingress.url(), error.reason()))
+    let line = |((_, ingress), checkup): (&(String, Ingress), &Option<Checkup>)| {
+        let error = checkup.as_ref()?.problem()?;
+        Some(format!("{:<width$}  {}", ingress.url(), error.reason()))
     };
     nodes.iter().zip(checkups).filter_map(line).fold(failure, Failure::detail)
 }

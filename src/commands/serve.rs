@@ -37,7 +37,7 @@ pub(super) async fn run(global: &Global, args: ServeArgs, ui: Ui) -> Result<Exit
     let shared = Shared::new(&taxonomy, rules, models, audit);
     let metrics = shared.metrics();
     let endpoint = service::endpoint(shared, &args.identity_keys)?;
-    let listener = TcpListener::bind(args.bind).await.map_err(|error| cannot_listen(&args, &error))?;
+    let listener = service::listen(args.bind).map_err(|error| cannot_listen(&args, &error))?;
     let address = listener.local_addr().map_err(|error| cannot_listen(&args, &error))?;
     let exporter = match args.metrics {
         Some(address) => Some(TcpListener::bind(address).await.map_err(|error| {

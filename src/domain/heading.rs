@@ -2,8 +2,8 @@
 
 use super::indicator::Indicator;
 
-/// The headings of a batch, in order. In one piece of memory, so that the rows they come from are freed as a whole, where and when they
-/// were read: a few texts left standing among them would make a sieve of the memory for the next ones.
+/// The headings of a batch, in order. In one piece of memory, so that of the rows they come from nothing stays: a few texts left standing
+/// among them would make a sieve of the memory for the next ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Headings {
     text: String,
@@ -23,6 +23,22 @@ pub struct Heading<'a> {
 }
 
 impl Headings {
+    /// Adds that of the next row.
+    pub fn push(&mut self, row: &Indicator) {
+        let mut end_of = |part: &str| {
+            self.text.push_str(part);
+            self.text.len()
+        };
+        let (id, name) = (end_of(&row.id), end_of(&row.name));
+        let extra = if row.extra.is_empty() {
+            name
+        } else {
+            // Maps of texts and numbers are JSON.
+            end_of(&serde_json::to_string(&row.extra).unwrap_or_default())
+        };
+        self.ends.push([id, name, extra]);
+    }
+
     /// Rows in the batch.
     pub fn len(&self) -> usize {
         self.ends.len()
@@ -51,21 +67,7 @@ impl Headings {
 impl<'a> FromIterator<&'a Indicator> for Headings {
     fn from_iter<I: IntoIterator<Item = &'a Indicator>>(rows: I) -> Self {
         let mut headings = Self::default();
-        for Indicator { id, name, extra, .. } in rows {
-            let text = &mut headings.text;
-            let mut end_of = |part: &str| {
-                text.push_str(part);
-                text.len()
-            };
-            let (id, name) = (end_of(id), end_of(name));
-            // Maps of texts and numbers are JSON.
-            let extra = if extra.is_empty() {
-                String::new()
-            } else {
-                serde_json::to_string(extra).unwrap_or_default()
-            };
-            headings.ends.push([id, name, end_of(&extra)]);
-        }
+        rows.into_iter().for_each(|row| headings.push(row));
         headings
     }
 }

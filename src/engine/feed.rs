@@ -1,12 +1,13 @@
 //! Rows to batches, on a blocking thread: the only part of a run that reads the input.
 
+use std::mem;
 use std::num::NonZeroU32;
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use crate::domain::batch::{BatchKey, BatchRequest, RunOptions};
-use crate::domain::heading::Headings;
+use crate::domain::batch::{BatchKey, RunOptions};
+use crate::domain::heading::{Heading, Headings};
 use crate::domain::indicator::Indicator;
 use crate::domain::payload;
 use crate::error::{Failure, Result};
@@ -45,78 +46,91 @@ impl Prepared {
     }
 }
 
-/// Gathers rows into batches, and passes over those that are done.
+/// Writes rows into the bodies of batches as they come, and passes over batches that are done.
 #[derive(Debug)]
 struct Packer<'a> {
     run_id: &'a str,
     size: usize,
     past: &'a Past,
-    next: u64,
-    /// The next batch, and the room for its JSON: of one batch after the other, in the same memory.
-    request: BatchRequest,
+    /// With what the JSON of every batch begins: a [`BatchRequest`](crate::domain::batch::BatchRequest) up to its first row.
+    head: Vec<u8>,
+    /// The next batch: its place, whether it is to be done, its rows so far.
+    index: u64,
+    wanted: bool,
+    rows: Headings,
+    /// Their JSON, of one batch after the other in the same memory.
     json: Vec<u8>,
 }
 
 impl<'a> Packer<'a> {
-    fn new(run_id: &'a str, options: RunOptions, size: NonZeroU32, past: &'a Past) -> Self {
-        let request = BatchRequest { options, indicators: Vec::new() };
-        Self { run_id, size: size.get() as usize, past, next: 0, request, json: Vec::new() }
+    fn new(run_id: &'a str, options: &RunOptions, size: NonZeroU32, past: &'a Past) -> Result<Self> {
+        let options = serde_json::to_string(options).map_err(anyhow::Error::from)?;
+        let head = format!(r#"{{"options":{options},"indicators":["#).into_bytes();
+        let (rows, json) = (Headings::default(), Vec::new());
+        Ok(Self { run_id, size: size.get() as usize, past, head, index: 0, wanted: false, rows, json })
     }
 
     /// Adds a row; returns the batch it completes.
-    fn push(&mut self, indicator: Indicator) -> Result<Option<Prepared>> {
-        self.request.indicators.push(indicator);
-        if self.request.indicators.len() < self.size { Ok(None) } else { self.flush() }
+    fn push(&mut self, row: &Indicator) -> Result<Option<Prepared>> {
+        if self.rows.is_empty() {
+            self.wanted = !self.past.is_done(self.index);
+            self.json.clear();
+            // What once held a giant must not keep its size for the rest of the run.
+            self.json.shrink_to(JSON_KEPT);
+        }
+        if self.wanted {
+            let before: &[u8] = if self.rows.is_empty() { &self.head } else { b"," };
+            self.json.extend_from_slice(before);
+            serde_json::to_writer(&mut self.json, row)
+                .map_err(|error| Failure::unexpected(format!("cannot encode row `{}`: {error}", row.id)))?;
+        }
+        self.rows.push(row);
+        if self.rows.len() < self.size { Ok(None) } else { self.flush() }
     }
 
     /// What is left, as a batch.
     fn flush(&mut self) -> Result<Option<Prepared>> {
-        if self.request.indicators.is_empty() {
+        let (rows, index) = (mem::take(&mut self.rows), self.index);
+        if rows.is_empty() {
             return Ok(None);
         }
-        let index = self.next;
-        self.next += 1;
-        let batch = if self.past.is_done(index) { None } else { Some(self.prepare(index)?) };
-        self.request.indicators.clear();
-        Ok(batch)
-    }
-
-    fn prepare(&mut self, index: u64) -> Result<Prepared> {
-        let rows = &self.request.indicators;
-        let id = |row: Option<&Indicator>| row.map_or("", |row| &row.id).to_owned();
-        let ends = format!("`{}` to `{}`", id(rows.first()), id(rows.last()));
-        self.json.clear();
-        // What once held a giant must not keep its size for the rest of the run.
-        self.json.shrink_to(JSON_KEPT);
-        serde_json::to_writer(&mut self.json, &self.request)
-            .map_err(|error| Failure::unexpected(format!("cannot encode the batch of {ends}: {error}")))?;
+        self.index += 1;
+        if !self.wanted {
+            return Ok(None);
+        }
+        self.json.extend_from_slice(b"]}");
         let bytes = self.json.len();
         if bytes > LARGEST_BODY {
-            let mib = bytes.div_ceil(1024 * 1024);
-            let rows = rows.len();
-            return Err(Failure::usage(format!("the batch of {rows} rows {ends} has {mib} MiB"))
-                .detail("the server takes at most 32 MiB in one request")
-                .hint(format!("use smaller batches: `--batch-size {}`", (rows / (mib / 16).max(2)).max(1))));
+            return Err(too_large(&rows, bytes));
         }
         let key = BatchKey { run_id: self.run_id.to_owned(), index };
-        Ok(Prepared { key, rows: rows.iter().collect(), bytes, body: payload::pack(&self.json).into() })
+        Ok(Some(Prepared { key, rows, bytes, body: payload::pack(&self.json).into() }))
     }
+}
+
+fn too_large(rows: &Headings, bytes: usize) -> Failure {
+    let id = |row: Option<Heading<'_>>| row.map_or("", |row| row.id).to_owned();
+    let (first, last) = (id(rows.iter().next()), id(rows.iter().last()));
+    let (rows, mib) = (rows.len(), bytes.div_ceil(1024 * 1024));
+    Failure::usage(format!("the batch of {rows} rows `{first}` to `{last}` has {mib} MiB"))
+        .detail("the server takes at most 32 MiB in one request")
+        .hint(format!("use smaller batches: `--batch-size {}`", (rows / (mib / 16).max(2)).max(1)))
 }
 
 /// Sends every row of the input that is not done on its way. Returns early, without an error, when nobody takes them any more.
 pub(super) fn feed(
     rows: impl Iterator<Item = Result<Row>>,
     run_id: &str,
-    options: RunOptions,
+    options: &RunOptions,
     size: NonZeroU32,
     past: &Past,
     out: &mpsc::Sender<Work>,
 ) -> Result<()> {
-    let mut packer = Packer::new(run_id, options, size, past);
+    let mut packer = Packer::new(run_id, options, size, past)?;
     let mut rejected = 0;
     for row in rows {
         let work = match row? {
-            Row::Valid(indicator) => packer.push(indicator)?.map(Work::Batch),
+            Row::Valid(indicator) => packer.push(&indicator)?.map(Work::Batch),
             Row::Invalid(row) => {
                 rejected += 1;
                 (rejected > past.rejected).then_some(Work::Rejected(row))
@@ -142,14 +156,14 @@ pub(super) fn feed(
 /// For the first batch over [`LARGEST_BODY`].
 pub fn rehearse(
     rows: impl Iterator<Item = Result<Row>>,
-    options: RunOptions,
+    options: &RunOptions,
     size: NonZeroU32,
 ) -> Result<()> {
     let past = Past::default();
-    let mut packer = Packer::new("", options, size, &past);
+    let mut packer = Packer::new("", options, size, &past)?;
     for row in rows {
         if let Row::Valid(indicator) = row? {
-            packer.push(indicator)?;
+            packer.push(&indicator)?;
         }
     }
     packer.flush().map(drop)
@@ -158,6 +172,7 @@ pub fn rehearse(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::batch::BatchRequest;
 
     fn options() -> RunOptions {
         RunOptions {
@@ -178,7 +193,7 @@ mod tests {
     #[test]
     fn batches_keep_the_order_and_carry_their_place() {
         let (out, mut work) = mpsc::channel(10);
-        feed(rows(7, 3), "R", options(), NonZeroU32::new(3).unwrap(), &Past::default(), &out).unwrap();
+        feed(rows(7, 3), "R", &options(), NonZeroU32::new(3).unwrap(), &Past::default(), &out).unwrap();
         drop(out);
         let mut seen = Vec::new();
         while let Some(Work::Batch(batch)) = work.blocking_recv() {
@@ -194,8 +209,8 @@ mod tests {
     #[test]
     fn a_batch_over_the_server_s_limit_is_found_in_the_rehearsal() {
         let size = NonZeroU32::new(50).unwrap();
-        rehearse(rows(50, 100_000), options(), size).unwrap();
-        let refused = rehearse(rows(50, 1_000_000), options(), size).unwrap_err();
+        rehearse(rows(50, 100_000), &options(), size).unwrap();
+        let refused = rehearse(rows(50, 1_000_000), &options(), size).unwrap_err();
         assert_eq!(refused.message(), "the batch of 50 rows `0` to `49` has 48 MiB");
         assert_eq!(refused.hints(), ["use smaller batches: `--batch-size 16`"]);
     }

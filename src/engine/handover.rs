@@ -97,7 +97,7 @@ impl Handover {
         let (run_id, size) = (self.run_id.clone(), self.pace.batch_size);
         let options = RunOptions { detached: true, ..self.options.clone() };
         let feeder =
-            spawn_blocking(move || feed::feed(rows, &run_id, options, size, &Past::default(), &work));
+            spawn_blocking(move || feed::feed(rows, &run_id, &options, size, &Past::default(), &work));
 
         let mut under_way = FuturesUnordered::new();
         let (mut part, mut turn, mut more) = (None, 0, true);

@@ -177,7 +177,7 @@ impl Engine {
         let (work, to_dispatch) = mpsc::channel(READ_AHEAD);
         let (run_id, options, size) = (self.run_id.clone(), self.options.clone(), self.pace.batch_size);
         let done = Arc::clone(&past);
-        let feeder = spawn_blocking(move || feed::feed(rows, &run_id, options, size, &done, &work));
+        let feeder = spawn_blocking(move || feed::feed(rows, &run_id, &options, size, &done, &work));
 
         let (finished, deliveries) = mpsc::channel(QUEUE);
         let recorder_events = events.clone();

@@ -6,9 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Pause before the first question of a run, when nothing is known yet.
-const UNKNOWN: Duration = Duration::from_millis(50);
-/// Shortest and longest pause.
+/// Shortest and longest pause. The shortest is also the first of a run, when nothing is known yet: a job of ten rows takes no longer.
 const BOUNDS: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 /// The first question comes after this share of the usual time: batches differ.
 const EARLY: f64 = 0.75;
@@ -27,10 +25,7 @@ pub(super) struct Polling {
 impl Polling {
     /// How long to wait with the first question about a batch that was just accepted.
     pub(super) fn first(&self) -> Duration {
-        match self.usual.load(Ordering::Relaxed) {
-            0 => UNKNOWN,
-            usual => clamped(Duration::from_micros(usual).mul_f64(EARLY)),
-        }
+        clamped(Duration::from_micros(self.usual.load(Ordering::Relaxed)).mul_f64(EARLY))
     }
 
     /// How long to wait with another question about a batch of this age.
@@ -116,6 +111,6 @@ mod tests {
 
     #[test]
     fn before_anything_is_known_a_short_job_does_not_wait_long() {
-        assert_eq!(Polling::default().first(), UNKNOWN);
+        assert_eq!(Polling::default().first(), BOUNDS.0);
     }
 }

@@ -358,9 +358,10 @@ fn write_whole(path: &Path, content: &impl Serialize) -> io::Result<()> {
 
 /// A file without its name yet.
 fn draft(folder: &Path, content: &impl Serialize) -> io::Result<NamedTempFile> {
+    let mut text = serde_json::to_vec_pretty(content)?;
+    text.push(b'\n');
     let mut file = NamedTempFile::new_in(folder)?;
-    serde_json::to_writer_pretty(&mut file, content)?;
-    file.write_all(b"\n")?;
+    file.write_all(&text)?;
     Ok(file)
 }
 

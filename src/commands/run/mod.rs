@@ -278,5 +278,5 @@ fn check_sizes(checked: &Checked, pace: &Pace, options: &RunOptions) -> Result<(
     if largest_row.saturating_mul(pace.batch_size.get() as usize) <= LARGEST_BODY {
         return Ok(());
     }
-    rehearse(checked.rows(), options.clone(), pace.batch_size)
+    rehearse(checked.rows(), options, pace.batch_size)
 }
