@@ -5,10 +5,12 @@
 //! person can read in Restate's own tools. A reader need not be told which it is: no JSON begins with the frame's magic number.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::io;
 
 use serde::Serialize;
 use serde::de::{DeserializeOwned, Error as _};
+use zstd::bulk::{Compressor, Decompressor};
 
 /// First bytes of a Zstandard frame.
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -55,7 +57,7 @@ pub fn pack(text: &[u8]) -> Vec<u8> {
         return text.to_vec();
     }
     // Fails only for want of memory; the text itself is then as good as its short form.
-    let mut short = zstd::bulk::compress(text, LEVEL).unwrap_or_else(|_| text.to_vec());
+    let mut short = compress(text).unwrap_or_else(|_| text.to_vec());
     // It was given room for the worst case, ten times of what it takes.
     short.shrink_to_fit();
     short
@@ -66,11 +68,34 @@ pub fn pack(text: &[u8]) -> Vec<u8> {
 /// # Errors
 /// When it is damaged, or has more than 64 MiB.
 pub fn unpack(body: &[u8]) -> io::Result<Cow<'_, [u8]>> {
-    if body.starts_with(&MAGIC) {
-        zstd::bulk::decompress(body, LARGEST).map(Cow::Owned)
-    } else {
-        Ok(Cow::Borrowed(body))
-    }
+    if body.starts_with(&MAGIC) { decompress(body).map(Cow::Owned) } else { Ok(Cow::Borrowed(body)) }
+}
+
+// Each thread keeps what it compresses with, less than a mebibyte: to make it anew asks the processor what it can do, and on a virtual
+// machine that question goes to the host.
+thread_local! {
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
+fn compress(text: &[u8]) -> io::Result<Vec<u8>> {
+    COMPRESSOR.with_borrow_mut(|kept| {
+        let compressor = match kept {
+            Some(compressor) => compressor,
+            none => none.insert(Compressor::new(LEVEL)?),
+        };
+        compressor.compress(text)
+    })
+}
+
+fn decompress(body: &[u8]) -> io::Result<Vec<u8>> {
+    DECOMPRESSOR.with_borrow_mut(|kept| {
+        let decompressor = match kept {
+            Some(decompressor) => decompressor,
+            none => none.insert(Decompressor::new()?),
+        };
+        decompressor.decompress(body, LARGEST)
+    })
 }
 
 #[cfg(test)]
@@ -89,11 +114,13 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_body_is_an_error() {
-        let body = encode(&vec!["Exports of goods and services"; 1_000]).unwrap();
+    fn a_damaged_body_is_an_error_and_spoils_no_other() {
+        let long = vec!["Exports of goods and services"; 1_000];
+        let body = encode(&long).unwrap();
         assert!(decode::<Vec<String>>(&body[..body.len() - 1]).is_err());
         assert!(decode::<Vec<String>>(&MAGIC).is_err());
         assert!(decode::<Vec<String>>(b"nonsense").is_err());
+        assert_eq!(decode::<Vec<String>>(&body).unwrap(), long);
     }
 
     #[test]
