@@ -29,7 +29,7 @@ for line in open(samples, errors="replace"):
     if not found:
         continue
     comm, pid, address, symbol = found[1], int(found[2]), found[3], found[4]
-    program = "nodes" if pid in nodes else "service" if pid == service else "idle" if pid == 0 else "client" if comm in ("classify", "input", "tokio-rt-worker") else "others"
+    program = "nodes" if pid in nodes else "service" if pid == service else "idle" if pid == 0 else "client" if comm in ("classify", "input", "rows", "tokio-rt-worker") else "others"
     programs[program] += 1
     # The kernel's half of the addresses begins with ffff.
     name = "the kernel" if address.startswith("ffff") else re.sub(r"::h[0-9a-f]{16}$|\+0x[0-9a-f]+$", "", symbol.split(" (")[0])
