@@ -1,7 +1,10 @@
 //! What dies in mid-run costs nothing but time.
 
+use std::net::TcpListener;
 use std::time::Duration;
 
+use classify::engine::diagnosis::{conclude, examine};
+use classify::restate::ingress::Ingress;
 use nix::sys::signal::Signal;
 
 use crate::world::{World, send};
@@ -38,6 +41,41 @@ pub(crate) fn a_killed_node_costs_nothing_but_time(world: &mut World) {
     let report = ran.json();
     assert_eq!(report["totals"]["succeeded"], 8_000);
     assert!(report["nodes"][1]["errors"].as_u64() > Some(0), "{report:#}");
+}
+
+pub(crate) fn a_node_that_hangs_is_not_waited_for(world: &mut World) {
+    // It takes connections and says nothing.
+    let hung = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let hung = format!("http://{}", hung.local_addr().expect("an address"));
+    let status = world.classify(&["cluster", "status", "--json"]).json();
+    let nodes = status["nodes"].as_array().expect("nodes");
+    let serving = nodes.iter().map(|node| node["ingress_url"].as_str().expect("a URL").to_owned());
+    let urls: Vec<String> = std::iter::once(hung).chain(serving).collect();
+
+    let ingress: Vec<Ingress> = urls.iter().map(|url| Ingress::new(url).expect("a client")).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let found = runtime.block_on(examine(&ingress, "hung"));
+    assert!(found[0].is_none(), "the start would wait for it: {found:?}");
+    assert_eq!(conclude(&found), None);
+
+    // The first batch goes there, and then elsewhere.
+    let table = world.table(40);
+    let ran = world
+        .classify(&[
+            "--mode",
+            "max",
+            "--batch-size",
+            "10",
+            "--json",
+            "--ingress",
+            &urls.join(","),
+            "-o",
+            "hung.jsonl",
+            &table,
+        ])
+        .expect_code(0);
+    world.expect_each_once(&table, "hung.jsonl");
+    assert!(ran.json()["nodes"][0]["errors"].as_u64() > Some(0), "{}", ran.stderr);
 }
 
 pub(crate) fn a_killed_service_costs_nothing_but_time(world: &mut World) {

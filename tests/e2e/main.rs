@@ -59,6 +59,7 @@ const TESTS: &[(&str, Test)] = &[
     ("service::drains_on_sigterm", service::drains_on_sigterm),
     ("service::the_rules_say_the_same_when_asked_again", service::the_rules_say_the_same_when_asked_again),
     ("faults::a_killed_node_costs_nothing_but_time", faults::a_killed_node_costs_nothing_but_time),
+    ("faults::a_node_that_hangs_is_not_waited_for", faults::a_node_that_hangs_is_not_waited_for),
     ("faults::a_killed_service_costs_nothing_but_time", faults::a_killed_service_costs_nothing_but_time),
     ("faults::lost_quorum_is_told_and_outlived", faults::lost_quorum_is_told_and_outlived),
     (
