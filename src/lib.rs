@@ -31,6 +31,10 @@ pub mod config;
 pub mod cli;
 pub mod commands;
 
+#[cfg(test)]
+#[path = "../tests/support/schema.rs"]
+mod json_schema;
+
 use std::ffi::OsString;
 use std::process::ExitCode;
 

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
 
+#[path = "support/schema.rs"]
+mod schema;
 mod support;
 
 use std::num::NonZeroU32;
@@ -279,7 +281,7 @@ fn a_label_set_can_be_looked_at() {
         "{checked}"
     );
     let schema: serde_json::Value = serde_json::from_str(&said(&["schema"]).0).unwrap();
-    assert!(jsonschema::meta::is_valid(&schema));
+    schema::expect_schema(&schema);
     let several = said(&["schema", "--items-per-call", "5"]).0;
     assert!(several.contains("\"items\"") && !schema.to_string().contains("\"items\""));
     assert!(said(&["prompt"]).0.contains("higher-is-positive"));

@@ -80,7 +80,8 @@ mod tests {
 
     #[test]
     fn rows_keep_their_order_and_their_texts() {
-        let extra = json!({"country": "A\nB", "b": 1}).as_object().unwrap().clone();
+        let extra =
+            [("country".to_owned(), "A\nB".into()), ("b".to_owned(), json!(1).into())].into_iter().collect();
         let plain = Indicator { id: "é".into(), name: "n".into(), ..Indicator::default() };
         let rows = [plain.clone(), Indicator { extra, ..plain }];
         let headings: Headings = rows.iter().collect();

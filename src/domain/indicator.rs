@@ -1,7 +1,9 @@
 //! One row of the input: what is known of an indicator before it is classified.
 
+use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+
+use super::cell::CellValue;
 
 /// An indicator as read from the input. Only `id` and `name` are required; text fields are trimmed and never empty.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -47,8 +49,8 @@ pub struct Indicator {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sample_values: Vec<Sample>,
     /// Columns this product has no name for: kept, passed to the classifier and back to the user.
-    #[serde(default, skip_serializing_if = "Map::is_empty")]
-    pub extra: Map<String, Value>,
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub extra: IndexMap<String, CellValue>,
 }
 
 /// One observation. `date` is free text: sources also use labels such as `last10YearsAvg`.

@@ -56,7 +56,8 @@ fn read(body: &[u8], entries: &mut Entries, batch: &Prepared, node: &str) -> Res
 mod tests {
     use std::collections::BTreeMap;
 
-    use serde_json::{Map, Value};
+    use indexmap::IndexMap;
+    use serde_json::Value;
 
     use super::*;
     use crate::domain::batch::{BatchKey, BatchRequest, RunOptions};
@@ -70,7 +71,7 @@ mod tests {
             RunOptions { method: Method::rules(), taxonomy: "d".into(), nonce: None, detached: false };
         // More deeply nested than could be read value by value.
         let tower = (0..200).fold(Value::Null, |inner, _| Value::Array(vec![inner]));
-        let extra = Map::from_iter([("note".to_owned(), tower)]);
+        let extra = IndexMap::from_iter([("note".to_owned(), tower.into())]);
         let indicators = vec![Indicator { id: "A".into(), extra, ..Indicator::default() }; 3];
         let batch = Prepared {
             key: BatchKey { run_id: "R".into(), index: 0 },

@@ -1,6 +1,6 @@
 //! What is said about rows that cannot be used: the first of them, where each stands, and how many there are.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::Value;
 
@@ -118,14 +118,13 @@ fn fetch(walk: &Walk, pairs: &[Repeat]) -> Result<HashMap<u64, Indicator>> {
 
 /// Names the columns in which two rows differ.
 fn differing(a: &Indicator, b: &Indicator) -> String {
-    let fields = |row: &Indicator| match serde_json::to_value(row) {
-        Ok(Value::Object(mut fields)) => {
-            if let Some(Value::Object(extra)) = fields.remove("extra") {
-                fields.extend(extra);
-            }
-            fields
-        }
-        _ => serde_json::Map::new(),
+    let fields = |row: &Indicator| {
+        let mut columns: BTreeMap<String, Value> =
+            serde_json::to_value(row).and_then(serde_json::from_value).unwrap_or_default();
+        columns.remove("extra");
+        // As they were written: two long numbers may be the same double.
+        columns.extend(row.extra.iter().map(|(name, value)| (name.clone(), value.json().into())));
+        columns
     };
     let (a, b) = (fields(a), fields(b));
     let mut names: Vec<&String> =

@@ -87,7 +87,7 @@ impl Csv {
                     builder.text(*column, field);
                 }
                 Heading::Extra(_) if field.trim().is_empty() => {}
-                Heading::Extra(name) => builder.extra(name.clone(), Value::String(field.trim().to_owned())),
+                Heading::Extra(name) => builder.extra_text(name.clone(), field),
             }
         }
         builder.finish(|| self.raw())

@@ -10,10 +10,10 @@ use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::mem;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
 
 use siphasher::sip::SipHasher13;
 
+use crate::domain::cell::Shape;
 use crate::domain::indicator::Indicator;
 
 /// Keys of the hashes of one input's rows: two of ids, two of contents. Whoever has them can compare rows without having them.
@@ -192,12 +192,12 @@ fn hash_indicator(indicator: &Indicator, hasher: &mut impl Hasher) {
     for sample in sample_values {
         (&sample.date, sample.value.map(f64::to_bits)).hash(hasher);
     }
-    hash_map(extra, hasher);
+    hash_fields(extra.iter().map(|(name, value)| (name, value.shape())), hasher);
 }
 
 /// The order of columns is no content.
-fn hash_map(map: &Map<String, Value>, hasher: &mut impl Hasher) {
-    let mut fields: Vec<_> = map.iter().collect();
+fn hash_fields<'a, H: Hasher>(fields: impl Iterator<Item = (&'a String, Read<'a>)>, hasher: &mut H) {
+    let mut fields: Vec<_> = fields.collect();
     fields.sort_unstable_by_key(|(name, _)| *name);
     fields.len().hash(hasher);
     for (name, value) in fields {
@@ -206,31 +206,37 @@ fn hash_map(map: &Map<String, Value>, hasher: &mut impl Hasher) {
     }
 }
 
-fn hash_value(value: &Value, hasher: &mut impl Hasher) {
-    std::mem::discriminant(value).hash(hasher);
+type Read<'a> = serde_json::Result<Shape<'a>>;
+
+fn hash_value<H: Hasher>(value: Read<'_>, hasher: &mut H) {
+    // What was read from the input can be read again.
+    let Ok(value) = value else { return };
+    std::mem::discriminant(&value).hash(hasher);
     match value {
-        Value::Null => {}
-        Value::Bool(flag) => flag.hash(hasher),
-        Value::Number(number) => number.hash(hasher),
-        Value::String(text) => text.hash(hasher),
-        Value::Array(items) => {
+        Shape::Null => {}
+        Shape::Bool(flag) => flag.hash(hasher),
+        Shape::Number(digits) => digits.hash(hasher),
+        Shape::Text(text) => text.hash(hasher),
+        Shape::Array(items) => {
             items.len().hash(hasher);
             for item in items {
-                hash_value(item, hasher);
+                hash_value(Shape::of(item), hasher);
             }
         }
-        Value::Object(map) => hash_map(map, hasher),
+        Shape::Object(fields) => {
+            hash_fields(fields.iter().map(|(name, value)| (name, Shape::of(value))), hasher);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
     fn indicator(id: &str, extra: Value) -> Indicator {
-        let Value::Object(extra) = extra else { panic!("no object") };
+        let extra = serde_json::from_value(extra).unwrap();
         Indicator { id: id.to_owned(), name: "n".to_owned(), extra, ..Indicator::default() }
     }
 

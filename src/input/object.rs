@@ -5,11 +5,10 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 use super::column::{Column, trimmed};
-use super::row::{BadRow, MAX_RAW, RowBuilder, raw_text, row_too_long, too_long};
-use super::{MAX_CELL, samples};
+use super::row::{BadRow, MAX_RAW, RowBuilder, raw_text, row_too_long};
+use super::samples;
 use crate::domain::indicator::Indicator;
 
 /// Reads one row. The outer error is broken JSON, with line and column counted from the start of `json`.
@@ -19,7 +18,7 @@ pub(super) fn parse(json: &[u8]) -> Result<Result<Indicator, Box<BadRow>>, serde
     let text = std::str::from_utf8(json).map_err(Error::custom)?;
     let mut deserializer = serde_json::Deserializer::from_str(text);
     if json.first() == Some(&b'{') {
-        Object { builder: &mut builder, large: json.len() > MAX_CELL }.deserialize(&mut deserializer)?;
+        Object { builder: &mut builder }.deserialize(&mut deserializer)?;
         deserializer.end()?;
     } else {
         let value: Value = serde_json::from_str(text)?;
@@ -51,8 +50,6 @@ pub(super) fn reason(error: &serde_json::Error) -> String {
 
 struct Object<'a> {
     builder: &'a mut RowBuilder,
-    /// Only then can a nested value exceed the limit on a cell.
-    large: bool,
 }
 
 impl<'de> DeserializeSeed<'de> for Object<'_> {
@@ -70,48 +67,21 @@ impl<'de> Visitor<'de> for Object<'_> {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key_seed(KeySeed)? {
             match key {
                 Key::Known(column) => {
                     self.builder.begin(column);
                     if column == Column::SampleValues {
-                        let value: &RawValue = map.next_value()?;
-                        // Only a long text is worth a tree to be measured; one that cannot be read is not too long but wrong.
-                        let measured = || serde_json::from_str::<Value>(value.get());
-                        if value.get().len() <= MAX_CELL
-                            || measured().map_or(true, |value| self.fits(column.name(), &value))
-                        {
-                            self.builder.samples(value);
-                        }
+                        self.builder.samples(map.next_value()?);
                     } else {
                         map.next_value_seed(Cell { builder: &mut *self.builder, column })?;
                     }
                 }
-                Key::Extra(name) => {
-                    let value = map.next_value()?;
-                    if self.fits(&name, &value) {
-                        self.builder.extra(name, value);
-                    }
-                }
+                Key::Extra(name) => self.builder.extra(name, map.next_value()?).map_err(A::Error::custom)?,
             }
         }
         Ok(())
-    }
-}
-
-impl Object<'_> {
-    /// The limit on a cell, for values of any shape.
-    fn fits(&mut self, name: &str, value: &Value) -> bool {
-        let length = match value {
-            _ if !self.large => 0,
-            Value::String(text) => text.len(),
-            other => other.to_string().len(),
-        };
-        if length > MAX_CELL {
-            self.builder.problem(|| too_long(name, length));
-        }
-        length <= MAX_CELL
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::column::{Column, trimmed};
 use super::{MAX_CELL, MAX_ID, MAX_NESTING, MAX_ROW, samples};
+use crate::domain::cell::{CellValue, Shape, nesting};
 use crate::domain::indicator::Indicator;
 
 /// How much of a bad row is shown: enough to find it, not enough to fill the failures file.
@@ -94,33 +95,61 @@ impl RowBuilder {
 
     /// The observations, as JSON.
     pub(super) fn samples(&mut self, value: &RawValue) {
+        let json = value.get();
+        // What cannot be read is not too long but wrong.
+        if json.len() > MAX_CELL
+            && nesting(json) <= MAX_NESTING
+            && let Ok(cell) = CellValue::of(value)
+        {
+            let length = cell.text().len();
+            if length > MAX_CELL {
+                return self.problem(|| too_long(Column::SampleValues.name(), length));
+            }
+        }
         match samples::from_raw(value) {
             Ok(values) => self.indicator.sample_values = values,
             Err(message) => self.problem(|| message),
         }
     }
 
-    /// A column we have no name for. Blank text and null are the same as absent, in every format.
-    pub(super) fn extra(&mut self, name: String, value: Value) {
-        match value {
-            Value::Null => {}
-            Value::String(text) if text.len() > MAX_CELL => self.problem(|| too_long(&name, text.len())),
-            Value::String(text) => {
-                let kept = trimmed(&text);
-                if kept.len() == text.len() && !text.is_empty() {
-                    self.indicator.extra.insert(name, Value::String(text));
-                } else if !kept.is_empty() {
-                    self.indicator.extra.insert(name, Value::String(kept.to_owned()));
-                }
-            }
-            value if nesting(&value) > MAX_NESTING => self.problem(|| {
+    /// Text of a column we have no name for. Blank text is the same as absent, in every format.
+    pub(super) fn extra_text(&mut self, name: String, text: &str) {
+        if text.len() > MAX_CELL {
+            return self.problem(|| too_long(&name, text.len()));
+        }
+        let text = trimmed(text);
+        if !text.is_empty() {
+            self.indicator.extra.insert(name, text.into());
+        }
+    }
+
+    /// JSON of a column we have no name for. Null is the same as absent.
+    ///
+    /// # Errors
+    /// When a text in it cannot be decoded.
+    pub(super) fn extra(&mut self, name: String, value: &RawValue) -> serde_json::Result<()> {
+        let json = value.get();
+        if json == "null" {
+            return Ok(());
+        }
+        // Before anything goes down level by level.
+        if nesting(json) > MAX_NESTING {
+            self.problem(|| {
                 let column = excerpt(&name, 60);
                 format!("column `{column}` holds more than {MAX_NESTING} arrays or objects in each other")
-            }),
-            value => {
-                self.indicator.extra.insert(name, value);
-            }
+            });
+            return Ok(());
         }
+        if let Shape::Text(text) = Shape::of(value)? {
+            self.extra_text(name, &text);
+            return Ok(());
+        }
+        let value = CellValue::of(value)?;
+        match value.json().len() {
+            0..=MAX_CELL => drop(self.indicator.extra.insert(name, value)),
+            length => self.problem(|| too_long(&name, length)),
+        }
+        Ok(())
     }
 
     /// Something is wrong with the row; the first such thing is what the user hears about.
@@ -144,15 +173,6 @@ impl RowBuilder {
                 Err(Box::new(BadRow { message, column: None, id, raw: raw() }))
             }
         }
-    }
-}
-
-/// Arrays and objects in each other.
-fn nesting(value: &Value) -> usize {
-    match value {
-        Value::Array(items) => 1 + items.iter().map(nesting).max().unwrap_or(0),
-        Value::Object(fields) => 1 + fields.values().map(nesting).max().unwrap_or(0),
-        _ => 0,
     }
 }
 

@@ -40,8 +40,7 @@ pub(super) fn columns(indicator: &Indicator, budget: u64) -> Map<String, Value> 
     fitted.samples(&indicator.sample_values);
     fitted.text("definition", indicator.definition.as_deref(), DEFINITION);
     for (name, value) in &indicator.extra {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        fitted.text(&tokens::shorten(name, SHORT), Some(&text), SHORT);
+        fitted.text(&tokens::shorten(name, SHORT), Some(&value.text()), SHORT);
     }
     fitted.columns
 }
@@ -131,7 +130,7 @@ mod tests {
             scale: text(),
             currency_code: text(),
             sample_values: vec![Sample { date: text().unwrap(), value: Some(-1.0 / 3e-200) }; 40],
-            extra: [(text().unwrap(), Value::from(text()))].into_iter().collect(),
+            extra: [(text().unwrap(), text().unwrap().as_str().into())].into_iter().collect(),
         }
     }
 
@@ -145,7 +144,7 @@ mod tests {
                 Sample { date: "2024".into(), value: Some(6.25) },
                 Sample { date: "2025".into(), value: None },
             ],
-            extra: [("country".to_owned(), Value::from("AT"))].into_iter().collect(),
+            extra: [("country".to_owned(), "AT".into())].into_iter().collect(),
             ..Indicator::default()
         };
         let json = escaped(&Value::Object(columns(&row, BUDGET)));
@@ -187,7 +186,7 @@ mod tests {
     fn a_column_of_the_user_does_not_pass_for_ours() {
         let row = Indicator {
             name: "N".into(),
-            extra: [("name".to_owned(), Value::from("X")), ("item".to_owned(), Value::from(7))]
+            extra: [("name".to_owned(), "X".into()), ("item".to_owned(), Value::from(7).into())]
                 .into_iter()
                 .collect(),
             ..Indicator::default()

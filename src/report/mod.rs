@@ -234,6 +234,7 @@ pub(crate) mod tests {
     use crate::domain::event::{Reception, Recorded, RunEvent};
     use crate::domain::outcome::Usage;
     use crate::domain::stats::NodeStats;
+    use crate::json_schema;
 
     /// A report on 10 rows, of which `failed` failed and `pending` are pending.
     pub(crate) fn report(failed: u64, pending: u64, interrupted: bool) -> RunReport {
@@ -290,9 +291,7 @@ pub(crate) mod tests {
 
     fn problems(report: &serde_json::Value) -> Vec<String> {
         let schema = serde_json::from_str(include_str!("../../schema/report.schema.json")).unwrap();
-        assert!(jsonschema::meta::is_valid(&schema));
-        let validator = jsonschema::validator_for(&schema).unwrap();
-        validator.iter_errors(report).map(|error| format!("{}: {error}", error.instance_path())).collect()
+        json_schema::problems(&schema, report)
     }
 
     #[test]

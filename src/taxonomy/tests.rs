@@ -116,7 +116,7 @@ fn what_no_rule_decides_falls_back_and_lowers_the_confidence() {
 fn unless_when_and_extra_columns() {
     assert_eq!(shop().classify(&named("juice squeezer")).labels["category"], "misc", "unless");
     let mut tool = named("juice");
-    tool.extra.insert("brand".into(), json!("ACME"));
+    tool.extra.insert("brand".into(), "ACME".into());
     let labels = shop().classify(&tool).labels;
     assert_eq!(labels["category"], "beverages", "the first rule that decides a fact wins");
     assert_eq!(labels["fragile"], false, "but a rule loses only the labels that were decided before");

@@ -4,8 +4,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
-
+use crate::domain::cell::Shape;
 use crate::domain::indicator::Indicator;
 
 /// Longest part of one column that is read. What an indicator is stands at the beginning; a definition of a
@@ -58,11 +57,14 @@ impl Column {
     fn read<'a>(&self, row: &'a Indicator) -> Option<Cow<'a, str>> {
         let whole = match self {
             Self::Known(index) => Cow::Borrowed(KNOWN[*index].1(row)?),
-            Self::Extra(name) => match row.extra.get(name)? {
-                Value::String(text) => Cow::Borrowed(text.as_str()),
-                value @ (Value::Bool(_) | Value::Number(_)) => Cow::Owned(value.to_string()),
-                Value::Null | Value::Array(_) | Value::Object(_) => return None,
-            },
+            Self::Extra(name) => {
+                let value = row.extra.get(name)?;
+                match value.shape().ok()? {
+                    Shape::Text(text) => text,
+                    Shape::Bool(_) | Shape::Number(_) => Cow::Borrowed(value.json()),
+                    Shape::Null | Shape::Array(_) | Shape::Object(_) => return None,
+                }
+            }
         };
         Some(match whole {
             Cow::Borrowed(text) => Cow::Borrowed(beginning(text)),
@@ -188,9 +190,9 @@ mod tests {
     #[test]
     fn an_extra_column_may_be_text_or_number() {
         let mut row = row("x", None);
-        row.extra.insert("brand".into(), serde_json::json!(7.5));
+        row.extra.insert("brand".into(), serde_json::json!(7.5).into());
         assert_eq!(assemble(&columns(&["brand"]), &row, Case::Keep).unwrap(), "7.5");
-        row.extra.insert("brand".into(), serde_json::json!(["no text"]));
+        row.extra.insert("brand".into(), serde_json::json!(["no text"]).into());
         assert_eq!(assemble(&columns(&["brand"]), &row, Case::Keep), None);
         assert_eq!(Column::find("brnd", &["brand".into()]), None);
     }

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
+use crate::schema::problems;
 use crate::world::World;
 
 pub(crate) fn classifies_every_row_once(world: &mut World) {
@@ -25,7 +26,7 @@ pub(crate) fn classifies_every_row_once(world: &mut World) {
     let report = ran.json();
     let schema: serde_json::Value =
         serde_json::from_str(include_str!("../../schema/report.schema.json")).expect("a schema");
-    jsonschema::validate(&schema, &report).unwrap_or_else(|error| panic!("{error}: {report:#}"));
+    assert_eq!(problems(&schema, &report), [""; 0], "{report:#}");
     assert_eq!(
         report["totals"],
         json!({"indicators": 300, "succeeded": 300, "failed": 0, "pending": 0, "reused": 0, "carried": 0})

@@ -17,6 +17,8 @@ mod rate;
 #[path = "../support/running.rs"]
 mod running;
 mod runs;
+#[path = "../support/schema.rs"]
+mod schema;
 mod service;
 #[path = "../support/workplace.rs"]
 mod workplace;

@@ -21,9 +21,9 @@ fn indicator() -> impl Strategy<Value = Indicator> {
     let samples = prop::collection::vec(sample, 0..3);
     (text(), columns, samples).prop_map(|(name, columns, sample_values)| {
         let (units, periodicity, source_name, definition, currency_code, note, other) = columns;
-        let mut extra = serde_json::Map::new();
-        extra.extend(note.map(|note| ("note".to_owned(), Value::String(note))));
-        extra.extend(other.map(|other| ("Other, column".to_owned(), Value::String(other))));
+        let mut extra = indexmap::IndexMap::new();
+        extra.extend(note.map(|note| ("note".to_owned(), note.as_str().into())));
+        extra.extend(other.map(|other| ("Other, column".to_owned(), other.as_str().into())));
         Indicator {
             name,
             units,
