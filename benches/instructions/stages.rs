@@ -117,7 +117,7 @@ fn csv(rows: &[Indicator]) -> Vec<u8> {
     writer.write_record(columns).unwrap();
     for row in rows {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
-        let country = row.extra.get("country").and_then(|country| country.as_str()).unwrap_or_default();
+        let country = row.extra.get("country").map(|country| country.text()).unwrap_or_default();
         writer.write_field(&row.id).unwrap();
         writer.write_field(&row.name).unwrap();
         for cell in
@@ -125,7 +125,7 @@ fn csv(rows: &[Indicator]) -> Vec<u8> {
         {
             writer.write_field(text(cell)).unwrap();
         }
-        writer.write_field(country).unwrap();
+        writer.write_field(&*country).unwrap();
         writer.write_record(None::<&[u8]>).unwrap();
     }
     writer.into_inner().unwrap()
