@@ -6,9 +6,10 @@
 
 use std::io::{self, BufWriter, Write as _};
 
+use classify::domain::cell::CellValue;
 use classify::domain::indicator::Indicator;
+use indexmap::IndexMap;
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 #[path = "../benches/support/generator.rs"]
 mod generator;
@@ -19,7 +20,7 @@ struct Line {
     #[serde(flatten)]
     row: Indicator,
     #[serde(flatten)]
-    others: Map<String, Value>,
+    others: IndexMap<String, CellValue>,
 }
 
 fn main() -> io::Result<()> {
