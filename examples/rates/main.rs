@@ -25,6 +25,8 @@ mod program;
 mod provider;
 #[path = "../../tests/support/running.rs"]
 mod running;
+#[path = "../../tests/support/server.rs"]
+mod server;
 #[path = "../../tests/support/workplace.rs"]
 mod workplace;
 #[path = "../../tests/support/world.rs"]

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 use std::process::Command;
 
+use crate::server::cache;
 use crate::world::Program;
 
 /// Builds it; its cluster is called `cluster`.
@@ -21,6 +22,6 @@ pub(crate) fn build(cluster: &'static str) -> io::Result<Program> {
     // target/PROFILE/examples/NAME
     let ours = std::env::current_exe()?;
     let folder = ours.parent().and_then(Path::parent).ok_or_else(|| io::Error::other("no target folder"))?;
-    let (classify, cache) = (folder.join("classify"), root.join("target/tmp/restate-cache"));
+    let (classify, cache) = (folder.join("classify"), cache(root.join("target/tmp")));
     Ok(Program { classify, cache, cluster, environment: Vec::new() })
 }

@@ -1,10 +1,20 @@
-//! End to end: the real binary, a real three-node Restate cluster on free ports, the real service. Nothing is
-//! simulated. The cluster is started once and torn down at the end, also when tests fail.
+//! End to end: the real binary, a real three-node Restate cluster on free ports, the real service. Only the provider of a
+//! model is simulated.
+//!
+//! Two tests run at a time, each with a cluster of its own: they wait more than they work. Tests of times and rates, and those that
+//! break things at random, come afterwards and alone.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
 
 #[path = "../support/balance.rs"]
 mod balance;
+#[path = "../support/chaos/mod.rs"]
+mod chaos;
+mod chaos_rounds;
+mod cluster;
 mod detached;
 mod faults;
+mod identity;
 mod interrupt;
 mod job;
 #[path = "../support/llm_stub/mod.rs"]
@@ -19,137 +29,190 @@ mod running;
 mod runs;
 #[path = "../support/schema.rs"]
 mod schema;
+#[path = "../support/server.rs"]
+mod server;
 mod service;
 #[path = "../support/workplace.rs"]
 mod workplace;
 #[path = "../support/world.rs"]
 mod world;
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
-use libtest_mimic::{Arguments, Failed, Trial};
+use libtest_mimic::{Arguments, Completion, Conclusion, Failed, Trial};
 
+use chaos::Fault;
+use chaos_rounds::Rounds;
 use world::{Program, World};
 
-/// A test gets the world to itself: several of them kill nodes.
-type Test = fn(&mut World);
+/// Tests that run at a time: there are two cores, and each cluster takes half a gigabyte.
+const LANES: usize = 2;
 
-const TESTS: &[(&str, Test)] = &[
-    ("job::classifies_every_row_once", job::classifies_every_row_once),
-    ("job::a_second_run_pays_for_nothing", job::a_second_run_pays_for_nothing),
-    ("job::reads_every_format_and_writes_csv", job::reads_every_format_and_writes_csv),
-    ("job::bad_rows_go_to_the_failures_file", job::bad_rows_go_to_the_failures_file),
-    ("job::another_taxonomy_is_refused", job::another_taxonomy_is_refused),
-    ("job::stop_and_start_keep_all_state", job::stop_and_start_keep_all_state),
-    ("job::up_starts_what_is_missing", job::up_starts_what_is_missing),
-    ("queue::tells_success_from_failure", queue::tells_success_from_failure),
-    (
-        "queue::cancelled_work_is_told_and_can_be_done_again",
-        queue::cancelled_work_is_told_and_can_be_done_again,
-    ),
-    ("queue::a_run_is_cancelled_and_forgotten", queue::a_run_is_cancelled_and_forgotten),
-    (
-        "queue::what_is_not_ours_is_neither_shown_nor_touched",
-        queue::what_is_not_ours_is_neither_shown_nor_touched,
-    ),
-    ("queue::paused_work_goes_on_when_it_is_retried", queue::paused_work_goes_on_when_it_is_retried),
-    ("rate::arrivals_follow_the_rate", rate::arrivals_follow_the_rate),
-    ("service::says_when_its_port_is_taken", service::says_when_its_port_is_taken),
-    ("service::says_when_no_node_can_keep_the_limits", service::says_when_no_node_can_keep_the_limits),
-    ("service::drains_on_sigterm", service::drains_on_sigterm),
-    ("service::the_rules_say_the_same_when_asked_again", service::the_rules_say_the_same_when_asked_again),
-    ("faults::a_killed_node_costs_nothing_but_time", faults::a_killed_node_costs_nothing_but_time),
-    ("faults::a_node_that_hangs_is_not_waited_for", faults::a_node_that_hangs_is_not_waited_for),
-    ("faults::a_killed_service_costs_nothing_but_time", faults::a_killed_service_costs_nothing_but_time),
-    ("faults::lost_quorum_is_told_and_outlived", faults::lost_quorum_is_told_and_outlived),
-    (
-        "detached::goes_on_at_its_rate_when_nobody_is_there",
-        detached::goes_on_at_its_rate_when_nobody_is_there,
-    ),
-    (
-        "detached::a_pause_stops_it_and_it_goes_on_where_it_was",
-        detached::a_pause_stops_it_and_it_goes_on_where_it_was,
-    ),
-    ("detached::cancelled_it_ends_and_keeps_nothing", detached::cancelled_it_ends_and_keeps_nothing),
-    (
-        "detached::a_service_that_comes_back_meets_no_burst",
-        detached::a_service_that_comes_back_meets_no_burst,
-    ),
-    (
-        "detached::batches_that_are_killed_are_counted_by_who_attaches",
-        detached::batches_that_are_killed_are_counted_by_who_attaches,
-    ),
-    ("detached::a_run_nobody_knows_is_told", detached::a_run_nobody_knows_is_told),
-    ("interrupt::once_drains", interrupt::once_drains),
-    ("interrupt::twice_stops_at_once", interrupt::twice_stops_at_once),
-    (
-        "runs::a_killed_run_is_resumed_and_nothing_is_done_twice",
-        runs::a_killed_run_is_resumed_and_nothing_is_done_twice,
-    ),
-    ("runs::a_run_has_one_process_at_a_time", runs::a_run_has_one_process_at_a_time),
-    (
-        "runs::a_changed_input_is_refused_until_it_is_accepted",
-        runs::a_changed_input_is_refused_until_it_is_accepted,
-    ),
-    (
-        "runs::batches_that_the_cluster_forgot_are_sent_again_and_cost_nothing",
-        runs::batches_that_the_cluster_forgot_are_sent_again_and_cost_nothing,
-    ),
-    ("runs::rows_that_are_gone_are_collected_again", runs::rows_that_are_gone_are_collected_again),
-    ("runs::standard_input_and_output_survive_as_well", runs::standard_input_and_output_survive_as_well),
-    ("runs::bad_rows_are_counted_once_and_order_is_kept", runs::bad_rows_are_counted_once_and_order_is_kept),
-    ("models::faults_end_in_labels_or_a_class", models::faults_end_in_labels_or_a_class),
-    ("models::two_services_share_one_limit", models::two_services_share_one_limit),
-    (
-        "models::a_killed_service_repeats_only_calls_in_flight",
-        models::a_killed_service_repeats_only_calls_in_flight,
-    ),
-    ("models::a_refused_key_stops_the_run", models::a_refused_key_stops_the_run),
-    ("models::too_many_failures_stop_the_run", models::too_many_failures_stop_the_run),
-    (
-        "models::spent_money_stops_the_run_and_is_not_spent_twice",
-        models::spent_money_stops_the_run_and_is_not_spent_twice,
-    ),
-    (
-        "models::hybrid_asks_only_where_the_rules_are_not_sure",
-        models::hybrid_asks_only_where_the_rules_are_not_sure,
-    ),
-    ("models::several_indicators_share_a_request", models::several_indicators_share_a_request),
-    ("models::the_plan_is_what_the_provider_then_counts", models::the_plan_is_what_the_provider_then_counts),
-    (
-        "models::failed_rows_are_retried_alone_and_put_among_the_results",
-        models::failed_rows_are_retried_alone_and_put_among_the_results,
-    ),
-    ("models::the_key_is_nowhere", models::the_key_is_nowhere),
+/// A test, by what it needs.
+#[derive(Clone, Copy)]
+enum Test {
+    /// A cluster, a service and a home folder, to itself.
+    World(fn(&mut World)),
+    /// Nothing: it makes what it needs.
+    Free(fn()),
+}
+
+/// The name of a test is its path.
+macro_rules! test {
+    (world $($path:ident)::+) => { (concat!(stringify!($($path)::+)), Test::World($($path)::+)) };
+    (free $($path:ident)::+) => { (concat!(stringify!($($path)::+)), Test::Free($($path)::+)) };
+    (waits $($path:ident)::+) => { (concat!(stringify!($($path)::+)), Test::Free(|| wait($($path)::+()))) };
+}
+
+/// Any of these may run beside any other.
+const TOGETHER: &[(&str, Test)] = &[
+    test!(free cluster::the_life_of_a_cluster),
+    test!(free cluster::two_starts_at_once_make_one_cluster),
+    test!(free cluster::a_node_that_dies_is_reported_with_its_last_words),
+    test!(free cluster::a_start_that_fails_stops_what_it_started),
+    test!(free cluster::a_server_of_another_version_is_refused),
+    test!(free cluster::without_server_and_npm_there_is_one_clear_error),
+    test!(free cluster::a_reused_process_number_is_not_signalled),
+    test!(free cluster::snapshots_go_where_they_are_wanted_and_keys_only_to_the_nodes),
+    test!(free cluster::a_folder_that_is_no_cluster_is_not_deleted),
+    test!(free cluster::without_docker_containers_are_refused_and_nothing_is_left),
+    test!(waits cluster::a_service_that_dies_is_reported_with_its_last_words),
+    test!(waits identity::only_the_node_with_the_key_may_call_the_service),
+    test!(free identity::what_is_no_key_is_refused),
+    test!(world job::classifies_every_row_once),
+    test!(world job::a_second_run_pays_for_nothing),
+    test!(world job::reads_every_format_and_writes_csv),
+    test!(world job::bad_rows_go_to_the_failures_file),
+    test!(world job::another_taxonomy_is_refused),
+    test!(world job::stop_and_start_keep_all_state),
+    test!(world job::up_starts_what_is_missing),
+    test!(world queue::tells_success_from_failure),
+    test!(world queue::cancelled_work_is_told_and_can_be_done_again),
+    test!(world queue::a_run_is_cancelled_and_forgotten),
+    test!(world queue::what_is_not_ours_is_neither_shown_nor_touched),
+    test!(world queue::paused_work_goes_on_when_it_is_retried),
+    test!(world service::says_when_its_port_is_taken),
+    test!(world service::says_when_no_node_can_keep_the_limits),
+    test!(world service::drains_on_sigterm),
+    test!(world service::the_rules_say_the_same_when_asked_again),
+    test!(world faults::a_killed_node_costs_nothing_but_time),
+    test!(world faults::a_node_that_hangs_is_not_waited_for),
+    test!(world faults::a_killed_service_costs_nothing_but_time),
+    test!(world detached::cancelled_it_ends_and_keeps_nothing),
+    test!(world detached::batches_that_are_killed_are_counted_by_who_attaches),
+    test!(world detached::a_run_nobody_knows_is_told),
+    test!(world interrupt::once_drains),
+    test!(world runs::a_killed_run_is_resumed_and_nothing_is_done_twice),
+    test!(world runs::a_run_has_one_process_at_a_time),
+    test!(world runs::a_changed_input_is_refused_until_it_is_accepted),
+    test!(world runs::batches_that_the_cluster_forgot_are_sent_again_and_cost_nothing),
+    test!(world runs::rows_that_are_gone_are_collected_again),
+    test!(world runs::standard_input_and_output_survive_as_well),
+    test!(world runs::bad_rows_are_counted_once_and_order_is_kept),
+    test!(world models::faults_end_in_labels_or_a_class),
+    test!(world models::a_killed_service_repeats_only_calls_in_flight),
+    test!(world models::a_refused_key_stops_the_run),
+    test!(world models::too_many_failures_stop_the_run),
+    test!(world models::spent_money_stops_the_run_and_is_not_spent_twice),
+    test!(world models::hybrid_asks_only_where_the_rules_are_not_sure),
+    test!(world models::several_indicators_share_a_request),
+    test!(world models::the_plan_is_what_the_provider_then_counts),
+    test!(world models::failed_rows_are_retried_alone_and_put_among_the_results),
+    test!(world models::the_key_is_nowhere),
 ];
 
-fn program() -> Program {
+/// Tests of times and rates: whatever else the machine does would count.
+const ALONE: &[(&str, Test)] = &[
+    test!(world rate::arrivals_follow_the_rate),
+    test!(world detached::goes_on_at_its_rate_when_nobody_is_there),
+    test!(world detached::a_pause_stops_it_and_it_goes_on_where_it_was),
+    test!(world detached::a_service_that_comes_back_meets_no_burst),
+    test!(world interrupt::twice_stops_at_once),
+    test!(world models::two_services_share_one_limit),
+    test!(world faults::lost_quorum_is_told_and_outlived),
+];
+
+/// Clusters that no test is using.
+#[derive(Clone, Default)]
+struct Worlds(Arc<Mutex<Vec<World>>>);
+
+impl Worlds {
+    /// Hands a world to `test`. One in which a test failed is thrown away.
+    fn lend(&self, test: impl FnOnce(&mut World)) {
+        let idle = self.idle().pop();
+        let mut world = idle.unwrap_or_else(|| World::start(program("e2e")));
+        world.make_whole();
+        test(&mut world);
+        self.idle().push(world);
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<World>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn program(cluster: &'static str) -> Program {
     Program {
         classify: env!("CARGO_BIN_EXE_classify").into(),
-        cache: Path::new(env!("CARGO_TARGET_TMPDIR")).join("restate-cache"),
-        cluster: "e2e",
+        cache: server::cache(env!("CARGO_TARGET_TMPDIR")),
+        cluster,
         environment: Vec::new(),
     }
 }
 
 fn main() -> ExitCode {
-    let mut arguments = Arguments::from_args();
-    arguments.test_threads = Some(1);
-    // Started by the first test that runs, so that `--list` and a filter that fits nothing cost nothing.
-    let world: Arc<Mutex<Option<World>>> = Arc::default();
+    let arguments = Arguments::from_args();
+    let worlds = Worlds::default();
     let trial = |&(name, test): &(&'static str, Test)| {
-        let world = Arc::clone(&world);
-        Trial::test(name, move || -> Result<(), Failed> {
-            let mut world = world.lock().unwrap_or_else(PoisonError::into_inner);
-            let world = world.get_or_insert_with(|| World::start(program()));
-            world.make_whole();
-            test(world);
-            Ok(())
+        let worlds = worlds.clone();
+        timed(name.into(), move || {
+            match test {
+                Test::World(test) => worlds.lend(test),
+                Test::Free(test) => test(),
+            }
+            Ok(Completion::Completed)
         })
     };
-    let conclusion = libtest_mimic::run(&arguments, TESTS.iter().map(trial).collect());
-    drop(world.lock().unwrap_or_else(PoisonError::into_inner).take());
-    conclusion.exit_code()
+    let together = run(&arguments, LANES, TOGETHER.iter().map(trial).collect());
+    // One is enough from here on, and the others must not disturb.
+    worlds.idle().truncate(1);
+    let alone = run(&arguments, 1, ALONE.iter().map(trial).collect());
+    worlds.idle().clear();
+
+    let rounds = Arc::new(Rounds::new(program("chaos"), fastrand::u64(..1_000_000)));
+    let round = |fault: Fault| {
+        let rounds = Arc::clone(&rounds);
+        timed(format!("chaos::{fault}"), move || rounds.run(fault))
+    };
+    let chaos = run(&arguments, 1, Fault::ALL.map(round).into());
+    drop(rounds);
+    let failed = [together, alone, chaos].iter().any(Conclusion::has_failed);
+    if failed { ExitCode::from(101) } else { ExitCode::SUCCESS }
+}
+
+fn run(arguments: &Arguments, at_once: usize, trials: Vec<Trial>) -> Conclusion {
+    let arguments = Arguments { test_threads: Some(at_once), ..arguments.clone() };
+    libtest_mimic::run(&arguments, trials)
+}
+
+/// A test that says how long it took.
+fn timed(name: String, test: impl FnOnce() -> Result<Completion, Failed> + Send + 'static) -> Trial {
+    Trial::ignorable_test(name.clone(), move || {
+        let begun = Instant::now();
+        let result = test();
+        note(&format!("{:>6.1} s  {name}", begun.elapsed().as_secs_f64()));
+        result
+    })
+}
+
+fn wait(future: impl Future<Output = ()>) {
+    tokio::runtime::Runtime::new().unwrap().block_on(future);
+}
+
+/// Figures that a person wants to see, whatever the test makes of them.
+#[expect(clippy::print_stderr, reason = "figures of a test belong into its output")]
+fn note(line: &str) {
+    eprintln!("{line}");
 }

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::{Provider, ids, measured, with_model};
+use super::{Provider, ids, with_model};
 use crate::balance::{balance, free_port};
 use crate::llm_stub::{Fault, Plan, RetryAfter, Seen};
+use crate::note;
 use crate::world::{Guarded, World, wait_for};
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -48,7 +49,7 @@ pub(crate) fn faults_end_in_labels_or_a_class(world: &mut World) {
     let options = ["-o", "faulty.jsonl", "--failures", "faulty.failed.jsonl", &table];
     let begun = Instant::now();
     let ran = world.classify(&with_model("stub-faulty", &options)).expect_code(3);
-    measured(&format!("faults: {:?} in {:.1} s", provider.stub.counts(), begun.elapsed().as_secs_f64()));
+    note(&format!("faults: {:?} in {:.1} s", provider.stub.counts(), begun.elapsed().as_secs_f64()));
 
     let (good, bad) = (world.rows("faulty.jsonl"), world.rows("faulty.failed.jsonl"));
     let mut all: Vec<String> = good
@@ -124,7 +125,7 @@ pub(crate) fn two_services_share_one_limit(world: &mut World) {
     let (full, shares) = (seen(), providers.each_ref().map(|provider| provider.seen("stub-pair").len()));
     let used = between(&full, first, MINUTE);
     let most = fullest_minute(&full);
-    measured(&format!("pair: {most} in the fullest minute, {used} in the first, {shares:?} by process"));
+    note(&format!("pair: {most} in the fullest minute, {used} in the first, {shares:?} by process"));
     assert!(most <= LIMIT, "{most} requests in a minute");
     assert!(used * 100 >= LIMIT * 99, "only {used} requests in a saturated minute");
     assert!(shares.iter().all(|share| share * 5 > full.len()), "{shares:?}: one of them got next to nothing");
@@ -139,7 +140,7 @@ pub(crate) fn two_services_share_one_limit(world: &mut World) {
         let before = between(&seen, first + Duration::from_secs(20), span);
         (before, between(&seen, changed + Duration::from_secs(1), span))
     });
-    measured(&format!("pair: calls in {span:?} before and after by process: {speeds:?}"));
+    note(&format!("pair: calls in {span:?} before and after by process: {speeds:?}"));
     // Together twice as fast. Calls stay with the process they were sent to, and near the end one may have none left.
     let [before, after]: [usize; 2] =
         [speeds.iter().map(|speed| speed.0).sum(), speeds.iter().map(|speed| speed.1).sum()];
@@ -178,7 +179,7 @@ pub(crate) fn a_killed_service_repeats_only_calls_in_flight(world: &mut World) {
             repeated.push(id);
         }
     }
-    measured(&format!("killed: {} in flight, {} repeated", in_flight.len(), repeated.len()));
+    note(&format!("killed: {} in flight, {} repeated", in_flight.len(), repeated.len()));
     assert!(in_flight.len() <= 3 * AT_ONCE, "{}: the limit on calls at once was not kept", in_flight.len());
     for id in repeated {
         assert!(in_flight.remove(&id), "{id} was repeated, and was not in flight or more than once");

@@ -39,9 +39,3 @@ fn ids(world: &World, table: &str) -> Vec<String> {
     ids.sort_unstable();
     ids
 }
-
-/// Figures that a person wants to see, whatever the test makes of them.
-#[expect(clippy::print_stderr, reason = "figures of a test belong into its output")]
-fn measured(line: &str) {
-    eprintln!("{line}");
-}

@@ -138,12 +138,8 @@ fn fabric_ports(world: &World) -> Vec<u16> {
 
 /// The server that a cluster of `program` runs.
 fn server(program: &Program) -> PathBuf {
-    if let Some(named) = std::env::var_os("RESTATE_SERVER") {
-        return named.into();
-    }
-    // It may have to be downloaded; what then runs tells where it is.
-    let world = World::start(Program { cluster: "chaos-server", ..program.clone() });
-    fs::read_link(format!("/proc/{}/exe", world.node_pids()[0])).expect("its executable")
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(crate::server::server(program.cache.clone()))
 }
 
 /// Processes that work in `home` or have it on their command line: number, and what to call them.

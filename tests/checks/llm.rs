@@ -1,16 +1,12 @@
 //! The whole way from indicators to validated answers, through real HTTP, against a provider that is as strict as the real
 //! ones and fails in every way they do.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
-
-#[path = "support/llm_stub/mod.rs"]
-mod llm_stub;
-
 use std::collections::BTreeSet;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use crate::llm_stub::{Fault, KEY, Plan, RetryAfter, Stub};
 use classify::domain::indicator::Indicator;
 use classify::domain::method::Effort;
 use classify::domain::outcome::FailureClass;
@@ -20,7 +16,6 @@ use classify::llm::{
 };
 use classify::taxonomy::{Kind, Taxonomy};
 use futures_util::{StreamExt as _, stream};
-use llm_stub::{Fault, KEY, Plan, RetryAfter, Stub};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

@@ -1,7 +1,5 @@
 //! Rules about the source itself: who may use whom, who may write to the terminal, how long a file may be.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 

@@ -1,16 +1,12 @@
 //! Settings from a file and the environment: what wins, what is refused, and that the example tells the truth.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
-
-mod support;
-
 use std::path::Path;
 
 use classify::cli::{Cli, SECTIONS};
 use classify::config::{File, example, settings};
 use serde_json::Value;
 
-use support::{Folder, Ran};
+use crate::support::{Folder, Ran};
 
 /// Value and origin of one setting, as `config show` tells them.
 fn shown(ran: &Ran, name: &str) -> (Value, Value) {

@@ -1,24 +1,16 @@
 //! `classify cluster` against real nodes: the real binary, the real server, free ports.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
-
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use classify::cluster::{Folder, ServiceCommand, start_service};
 use restate_sdk::prelude::{Endpoint, HttpServer};
 use serde_json::Value;
 
-/// One cluster at a time: each takes half a gigabyte.
-static NODES: Mutex<()> = Mutex::new(());
-
-fn one_at_a_time() -> MutexGuard<'static, ()> {
-    NODES.lock().unwrap_or_else(PoisonError::into_inner)
-}
+use crate::server::cache;
 
 /// A home of its own, cleaned when it goes out of scope, whatever happened.
 struct Home {
@@ -33,9 +25,8 @@ impl Home {
     /// `classify cluster ARGS`
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_classify"));
-        // Downloaded once for all tests.
-        let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/restate-cache");
-        command.arg("cluster").args(args).env("CLASSIFY_HOME", self.dir.path()).env("CLASSIFY_CACHE", cache);
+        command.arg("cluster").args(args).env("CLASSIFY_HOME", self.dir.path());
+        command.env("CLASSIFY_CACHE", cache(env!("CARGO_TARGET_TMPDIR")));
         // Not the containers that the developer may be running.
         command.env("CLASSIFY_RUNTIME", "native");
         command
@@ -158,9 +149,7 @@ fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     panic!("waited 30 s for {what}");
 }
 
-#[test]
-fn the_life_of_a_cluster() {
-    let _one = one_at_a_time();
+pub(crate) fn the_life_of_a_cluster() {
     let home = Home::new();
     home.run(&["start", "--ports", "auto"]).expect(0, &["3 nodes up (native, Restate 1.7", "stop"]);
     let (up, code) = home.status();
@@ -305,9 +294,7 @@ fn a_service_that_went_away_is_missed(home: &Home, service: tokio::runtime::Runt
     home.run(&["start"]).expect(0, &said);
 }
 
-#[test]
-fn two_starts_at_once_make_one_cluster() {
-    let _one = one_at_a_time();
+pub(crate) fn two_starts_at_once_make_one_cluster() {
     let home = Home::new();
     let args = ["start", "--nodes", "1", "--ports", "auto"];
     let mut ran = std::thread::scope(|scope| {
@@ -327,8 +314,7 @@ fn two_starts_at_once_make_one_cluster() {
     assert_eq!(pids(&home.status().0)[0], pid);
 }
 
-#[test]
-fn a_node_that_dies_is_reported_with_its_last_words() {
+pub(crate) fn a_node_that_dies_is_reported_with_its_last_words() {
     let (home, ran) = Home::with_failed_start("cannot open the frobnicator");
     ran.expect(4, &["died while starting (exit status: 7)", "cannot open the frobnicator", "cluster logs"]);
     assert_eq!(pids(&home.status().0), [None, None, None]);
@@ -338,8 +324,7 @@ fn a_node_that_dies_is_reported_with_its_last_words() {
     home.run(&["clean", "--yes"]).expect(0, &["deleted"]);
 }
 
-#[test]
-fn a_start_that_fails_stops_what_it_started() {
+pub(crate) fn a_start_that_fails_stops_what_it_started() {
     let home = Home::new();
     // Node 2 dies, the others stay.
     let script = "[ \"$1\" = --version ] && echo restate-server 1.7.12 && exit\n\
@@ -350,16 +335,14 @@ fn a_start_that_fails_stops_what_it_started() {
     home.expect_no_process();
 }
 
-#[test]
-fn a_server_of_another_version_is_refused() {
+pub(crate) fn a_server_of_another_version_is_refused() {
     let home = Home::new();
     let ran = home.run_with_server("echo restate-server 1.6.2", &["start", "--ports", "auto"]);
     ran.expect(2, &["Restate 1.6.2", "needs 1.7.x", "RESTATE_SERVER"]);
     assert!(!home.folder().exists(), "nothing is left");
 }
 
-#[test]
-fn without_server_and_npm_there_is_one_clear_error() {
+pub(crate) fn without_server_and_npm_there_is_one_clear_error() {
     let home = Home::new();
     let cache = home.dir.path().join("cache");
     let ran = Ran::of(
@@ -372,8 +355,7 @@ fn without_server_and_npm_there_is_one_clear_error() {
     assert_eq!(ran.stderr.matches("error:").count(), 1, "{ran:?}");
 }
 
-#[test]
-fn a_reused_process_number_is_not_signalled() {
+pub(crate) fn a_reused_process_number_is_not_signalled() {
     let (home, _) = Home::with_failed_start("no");
     let mut record = home.record();
     // This very process: had it been signalled, nobody would read the result.
@@ -386,8 +368,7 @@ fn a_reused_process_number_is_not_signalled() {
     home.run(&["clean", "--yes"]).expect(0, &["deleted"]);
 }
 
-#[test]
-fn snapshots_go_where_they_are_wanted_and_keys_only_to_the_nodes() {
+pub(crate) fn snapshots_go_where_they_are_wanted_and_keys_only_to_the_nodes() {
     let home = Home::new();
     let refused = ["start", "--ports", "auto", "--snapshots", "file:///tmp/x"];
     home.run(&refused).expect(2, &["cannot be kept at `file:///tmp/x`", "s3://BUCKET/PREFIX"]);
@@ -411,8 +392,7 @@ fn snapshots_go_where_they_are_wanted_and_keys_only_to_the_nodes() {
     assert_eq!(snapshots["problem"], "no node runs");
 }
 
-#[test]
-fn a_folder_that_is_no_cluster_is_not_deleted() {
+pub(crate) fn a_folder_that_is_no_cluster_is_not_deleted() {
     let home = Home::new();
     std::fs::create_dir_all(home.folder()).unwrap();
     std::fs::write(home.folder().join("thesis.txt"), "years").unwrap();
@@ -421,16 +401,14 @@ fn a_folder_that_is_no_cluster_is_not_deleted() {
     home.run(&["start", "--name", "../x"]).expect(2, &["cannot name a cluster"]);
 }
 
-#[test]
-fn without_docker_containers_are_refused_and_nothing_is_left() {
+pub(crate) fn without_docker_containers_are_refused_and_nothing_is_left() {
     let home = Home::new();
     let ran = Ran::of(home.command(&["start", "--runtime", "docker", "--ports", "auto"]).env("PATH", ""));
     ran.expect(2, &["there is no `docker` on PATH", "--runtime native"]);
     assert!(!home.folder().exists());
 }
 
-#[tokio::test]
-async fn a_service_that_dies_is_reported_with_its_last_words() {
+pub(crate) async fn a_service_that_dies_is_reported_with_its_last_words() {
     let (home, _) = Home::with_failed_start("no");
     let folder = Folder::new(home.dir.path(), "default").unwrap();
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

@@ -1,11 +1,5 @@
 //! The command line: what can be typed, what cannot, and that the help tells the truth.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
-
-#[path = "support/schema.rs"]
-mod schema;
-mod support;
-
 use std::num::NonZeroU32;
 use std::path::Path;
 
@@ -14,7 +8,7 @@ use classify::cli::Cli;
 use classify::throttle::{Answerer, Mode, Pace, Rate};
 use classify::{cluster, output};
 
-use support::{Folder, NO_NODE};
+use crate::support::{Folder, NO_NODE};
 
 #[test]
 fn these_can_be_typed() {
@@ -281,7 +275,7 @@ fn a_label_set_can_be_looked_at() {
         "{checked}"
     );
     let schema: serde_json::Value = serde_json::from_str(&said(&["schema"]).0).unwrap();
-    schema::expect_schema(&schema);
+    crate::schema::expect_schema(&schema);
     let several = said(&["schema", "--items-per-call", "5"]).0;
     assert!(several.contains("\"items\"") && !schema.to_string().contains("\"items\""));
     assert!(said(&["prompt"]).0.contains("higher-is-positive"));

@@ -1,25 +1,14 @@
 //! `restate.toml` against the real server. Restate ignores keys it does not know in silence: one that was mistyped,
 //! renamed or put into the wrong table would go unnoticed.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
-
 use std::path::Path;
 use std::process::Command;
 
-use classify::cluster::server::locate;
+use classify::cluster::Snapshots;
 use classify::cluster::snapshots::SCHEDULE;
-use classify::cluster::{Snapshots, Source, Step};
 use toml::{Table, Value};
 
-/// The server the product would run, downloaded once for all tests where there is none.
-async fn server() -> std::path::PathBuf {
-    let source = Source {
-        explicit: std::env::var_os("RESTATE_SERVER").filter(|path| !path.is_empty()).map(Into::into),
-        path: std::env::var_os("PATH").unwrap_or_default(),
-        cache: Path::new(env!("CARGO_MANIFEST_DIR")).join("target/restate-cache"),
-    };
-    locate(&source, &|_: &Step| {}).await.unwrap().binary
-}
+use crate::server::{cache, server};
 
 /// The whole configuration as the server understands this file.
 async fn understood(config: &str) -> Table {
@@ -31,7 +20,7 @@ async fn understood_with(config: &str, env: &[(&str, &str)]) -> Table {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("restate.toml"), config).unwrap();
     // Without the environment, of which `RESTATE_*` would count as well.
-    let mut command = Command::new(server().await);
+    let mut command = Command::new(server(cache(env!("CARGO_TARGET_TMPDIR"))).await);
     command
         .args(["--dump-config", "--config-file", "restate.toml"])
         .current_dir(folder.path())
@@ -61,20 +50,20 @@ fn misunderstood(written: &Table, understood: &Table, path: &str) -> Vec<String>
 }
 
 fn ours() -> Table {
-    toml::from_str(include_str!("../restate.toml")).unwrap()
+    toml::from_str(include_str!("../../restate.toml")).unwrap()
 }
 
 /// Sizes and durations are written as the server prints them, so that they can be compared as text.
 #[tokio::test]
 async fn the_server_knows_every_key_and_means_the_same_by_it() {
-    let problems = misunderstood(&ours(), &understood(include_str!("../restate.toml")).await, "");
+    let problems = misunderstood(&ours(), &understood(include_str!("../../restate.toml")).await, "");
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }
 
 /// `worker.snapshots` as the server understands a value of `RESTATE_WORKER__SNAPSHOTS`.
 async fn snapshots_by(setting: &str) -> Table {
     let env = [("RESTATE_WORKER__SNAPSHOTS", setting)];
-    let understood = understood_with(include_str!("../restate.toml"), &env).await;
+    let understood = understood_with(include_str!("../../restate.toml"), &env).await;
     understood["worker"]["snapshots"].as_table().unwrap().clone()
 }
 
@@ -96,7 +85,7 @@ async fn the_server_knows_every_key_about_snapshots() {
 /// The compose file says it in its own words.
 #[tokio::test]
 async fn the_compose_file_takes_the_same_snapshots() {
-    let compose = include_str!("../docker-compose.cluster.yml");
+    let compose = include_str!("../../docker-compose.cluster.yml");
     let line =
         compose.lines().find_map(|line| line.trim().strip_prefix("RESTATE_WORKER__SNAPSHOTS: '")).unwrap();
     let (before, rest) = line.split_once("${SNAPSHOTS:-").unwrap();
@@ -203,7 +192,7 @@ fn settings_that_do_not_exist_stay_away() {
 /// The configuration in the `RestateCluster` is this one, and what Kubernetes' operator wants besides.
 #[tokio::test]
 async fn kubernetes_runs_the_same_configuration() {
-    let manifest = include_str!("../deploy/kubernetes/restate.yaml");
+    let manifest = include_str!("../../deploy/kubernetes/restate.yaml");
     let (_, config) = manifest.split_once("\n  config: |\n").unwrap();
     let lines: Vec<&str> = config.lines().map(|line| line.strip_prefix("    ").unwrap_or(line)).collect();
     let config = lines.join("\n");

@@ -1,17 +1,15 @@
 //! Request identity: a node that signs, a service that answers nobody else. The real binary and the real server, one node.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
-
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use classify::cluster::server::locate;
-use classify::cluster::{Source, Step};
 use classify::restate::admin::Admin;
 use reqwest::{Client, StatusCode};
+
+use crate::server::{cache, server};
 
 /// The example key of RFC 8410, section 10.3: public, and so no secret.
 const PRIVATE_KEY: &str = "-----BEGIN PRIVATE KEY-----
@@ -61,14 +59,9 @@ impl Drop for Started {
 
 /// A node with the key, and the port of its admin API.
 async fn node(folder: &Path) -> (Started, Admin) {
-    let source = Source {
-        explicit: std::env::var_os("RESTATE_SERVER").filter(|path| !path.is_empty()).map(Into::into),
-        path: std::env::var_os("PATH").unwrap_or_default(),
-        cache: Path::new(env!("CARGO_MANIFEST_DIR")).join("target/restate-cache"),
-    };
-    let server = locate(&source, &|_: &Step| {}).await.unwrap().binary;
+    let server = server(cache(env!("CARGO_TARGET_TMPDIR"))).await;
     std::fs::write(folder.join("key.pem"), PRIVATE_KEY).unwrap();
-    std::fs::write(folder.join("restate.toml"), include_str!("../restate.toml")).unwrap();
+    std::fs::write(folder.join("restate.toml"), include_str!("../../restate.toml")).unwrap();
     let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let [fabric, admin, ingress] = listeners.each_ref().map(|listener| listener.local_addr().unwrap().port());
     drop(listeners);
@@ -107,8 +100,7 @@ async fn service(folder: &Path, key: &str) -> (Started, String) {
     (service, uri)
 }
 
-#[tokio::test]
-async fn only_the_node_with_the_key_may_call_the_service() {
+pub(crate) async fn only_the_node_with_the_key_may_call_the_service() {
     let folder = tempfile::tempdir().unwrap();
     let (node, admin) = node(folder.path()).await;
     let key = node.says("publickeyv1_").await;
@@ -129,8 +121,7 @@ async fn only_the_node_with_the_key_may_call_the_service() {
     assert!(services.iter().any(|service| service.name == "Classifier"), "{services:?}");
 }
 
-#[test]
-fn what_is_no_key_is_refused() {
+pub(crate) fn what_is_no_key_is_refused() {
     // An unset variable must not switch the check off.
     for wrong in ["", "publickeyv1_", "publickeyv1_0OIl", "AAAA"] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_classify"));

@@ -1,13 +1,9 @@
 //! Every kind of bad input: exit code 2, a message with the place, nothing submitted, nothing overwritten. None of
 //! this needs a cluster; a run that would submit fails with exit code 4 here, because no node listens.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
-
-mod support;
-
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-use support::{Folder, NO_NODE, Ran};
+use crate::support::{Folder, NO_NODE, Ran};
 
 const SKIP: &str = "hint: correct the input, or set such rows aside with `--skip-invalid`";
 const OTHER_OUTPUT: &str = "hint: choose another place with `--output FILE`";

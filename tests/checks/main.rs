@@ -1,0 +1,22 @@
+//! What can be checked without a cluster: the command line, input, settings, models, and the repository itself. It takes
+//! seconds, and `cargo test` runs it before the tests with a cluster.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
+
+mod architecture;
+mod bad_input;
+mod chaos;
+#[path = "../support/chaos/checks.rs"]
+mod chaos_checks;
+mod llm;
+#[path = "../support/llm_stub/mod.rs"]
+mod llm_stub;
+mod restate_toml;
+#[path = "../support/schema.rs"]
+mod schema;
+#[path = "../support/server.rs"]
+mod server;
+mod settings;
+#[path = "../support/mod.rs"]
+mod support;
+mod usage;
