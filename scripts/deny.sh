@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Checks the dependencies by deny.toml: licences, bans, sources, and known vulnerabilities (advisories).
 #
-# cargo-deny stays in the folder given (default ~/.cache/classify-ci/deny). The advisories lie in a repository on GitHub. Where it
-# cannot be reached, the script says so and goes on; with CI_ADVISORIES=required it fails. CI_ADVISORIES=FOLDER takes a clone of the
-# repository instead, CI_ADVISORIES=off asks for none.
+# cargo-deny stays in the folder given (default ~/.cache/classify-ci/deny). The advisories lie in a repository on
+# GitHub. Where it cannot be reached, the script says so and goes on; with CI_ADVISORIES=required it fails.
+# CI_ADVISORIES=FOLDER takes a clone of that repository instead, CI_ADVISORIES=off asks for none.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=${1:-${CI_CACHE:-$HOME/.cache/classify-ci}/deny}
@@ -31,7 +31,8 @@ case $advisories in
     ;;
   *)
     reached=0
-    export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0="url.file://$(realpath "$advisories").insteadOf" GIT_CONFIG_VALUE_0=$database
+    clone=$(realpath "$advisories")
+    export GIT_CONFIG_COUNT=1 GIT_CONFIG_KEY_0="url.file://$clone.insteadOf" GIT_CONFIG_VALUE_0=$database
     ;;
 esac
 if [ "$reached" -eq 0 ] || [ "$advisories" = required ]; then

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Writes THIRD-PARTY-NOTICES.txt: the licences of all packages in the released program. `--check` only compares, and fails where the
-# file is stale. What is written is set by about.toml and about.hbs.
+# Writes THIRD-PARTY-NOTICES.txt: the licences of all packages in the released program. `--check` only compares, and
+# fails where the file is stale. What is written is set by about.toml and about.hbs.
 #
 # Needs the registry once, to build cargo-about (some five minutes); it stays in $CI_CACHE (default ~/.cache/classify-ci).
-# A run takes one to two minutes. tests/repository.rs holds the names and versions in the file to Cargo.lock without it.
+# A run takes one to two minutes. Without all this tests/checks/repository.rs compares names and versions.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 case ${1:-} in '' | --check) ;; *) echo "usage: scripts/notices.sh [--check]" >&2; exit 2 ;; esac
