@@ -22,6 +22,7 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates curl \
     && rm -rf /var/lib/apt/lists/*
 COPY --from=build /src/target/release/classify /usr/local/bin/classify
+COPY LICENSE THIRD-PARTY-NOTICES.txt /usr/share/doc/classify/
 # Nobody in particular, by number, so that Kubernetes can tell it is not root.
 USER 65532:65532
 EXPOSE 9080
