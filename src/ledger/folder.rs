@@ -175,25 +175,9 @@ impl Opened {
 
 impl RunFolder {
     fn load(path: PathBuf) -> Result<Self> {
-        /// What every version has.
-        #[derive(serde::Deserialize)]
-        struct Versioned {
-            version: u32,
-        }
         let file = path.join("run.json");
         let text = fs::read(&file).map_err(|error| cannot("read", &file, &error))?;
-        let broken = |error: serde_json::Error| {
-            Failure::unexpected(format!("{} cannot be understood: {error}", file.display()))
-        };
-        let Versioned { version } = serde_json::from_slice(&text).map_err(broken)?;
-        if version > VERSION {
-            return Err(Failure::usage(format!(
-                "{} was made by a newer version of classify",
-                file.display()
-            ))
-            .hint("go on with that version"));
-        }
-        let spec = serde_json::from_slice(&text).map_err(broken)?;
+        let spec = understand(&text, &file)?;
         Ok(Self { path, spec })
     }
 
@@ -337,6 +321,24 @@ impl RunFolder {
     fn report_file(&self) -> PathBuf {
         self.path.join("report.json")
     }
+}
+
+/// Reads the content of `file`, a `run.json`.
+pub(super) fn understand(text: &[u8], file: &Path) -> Result<Spec> {
+    /// What every version has.
+    #[derive(serde::Deserialize)]
+    struct Versioned {
+        version: u32,
+    }
+    let broken = |error: serde_json::Error| {
+        Failure::unexpected(format!("{} cannot be understood: {error}", file.display()))
+    };
+    let Versioned { version } = serde_json::from_slice(text).map_err(broken)?;
+    if version > VERSION {
+        return Err(Failure::usage(format!("{} was made by a newer version of classify", file.display()))
+            .hint("go on with that version"));
+    }
+    serde_json::from_slice(text).map_err(broken)
 }
 
 /// Where what came through standard input is kept, `number` being its place among the sources.

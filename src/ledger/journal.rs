@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -148,7 +148,7 @@ impl Journal {
 ///
 /// # Errors
 /// When the file cannot be read.
-pub(super) fn read(file: &File, mut each: impl FnMut(Line<'_>)) -> io::Result<u64> {
+pub(super) fn read(file: impl Read, mut each: impl FnMut(Line<'_>)) -> io::Result<u64> {
     let mut reader = BufReader::with_capacity(64 * 1024, file);
     let (mut length, mut text) = (0, Vec::new());
     loop {

@@ -15,6 +15,8 @@
 
 mod carried;
 mod folder;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod journal;
 mod past;
 mod rows;

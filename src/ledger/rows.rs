@@ -1,7 +1,7 @@
 //! The rows of a run as two hashes each: enough to say how an input has changed, and in which order its rows stood.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
+use std::io::{self, BufReader, BufWriter, Read, Write as _};
 use std::path::Path;
 
 use crate::input::RowId;
@@ -32,7 +32,11 @@ pub fn write(path: &Path, rows: impl Iterator<Item = RowId>) -> io::Result<()> {
 /// # Errors
 /// When the file cannot be opened.
 pub fn read(path: &Path) -> io::Result<impl Iterator<Item = io::Result<RowId>> + use<>> {
-    let mut file = BufReader::new(File::open(path)?);
+    Ok(read_from(BufReader::new(File::open(path)?)))
+}
+
+/// As [`read`], from wherever they are.
+pub(super) fn read_from<R: Read>(mut file: R) -> impl Iterator<Item = io::Result<RowId>> + use<R> {
     let mut next = move || -> io::Result<Option<RowId>> {
         let (mut id, mut content) = ([0; 8], [0; 8]);
         match file.read_exact(&mut id) {
@@ -42,7 +46,7 @@ pub fn read(path: &Path) -> io::Result<impl Iterator<Item = io::Result<RowId>> +
         }
         Ok(Some(RowId { id: u64::from_le_bytes(id), content: u64::from_le_bytes(content) }))
     };
-    Ok(std::iter::from_fn(move || next().transpose()))
+    std::iter::from_fn(move || next().transpose())
 }
 
 /// Compares the rows kept at `path` with those of an input that was hashed with the same keys.
@@ -50,17 +54,21 @@ pub fn read(path: &Path) -> io::Result<impl Iterator<Item = io::Result<RowId>> +
 /// # Errors
 /// When the file cannot be read.
 pub fn changes(path: &Path, now: impl Iterator<Item = RowId>) -> io::Result<Changes> {
+    Ok(compare(read(path)?.collect::<io::Result<_>>()?, now.collect()))
+}
+
+/// Compares the rows of an input with those of another one, which were hashed with the same keys.
+pub(super) fn compare(before: Vec<RowId>, now: Vec<RowId>) -> Changes {
     let sorted = |mut rows: Vec<RowId>| {
         rows.sort_unstable_by_key(|row| row.id);
         rows
     };
-    let before = sorted(read(path)?.collect::<io::Result<_>>()?);
-    let now = sorted(now.collect());
+    let (before, now) = (sorted(before), sorted(now));
     let (mut before, mut now) = (before.iter().peekable(), now.iter().peekable());
     let mut changes = Changes::default();
     loop {
         match (before.peek(), now.peek()) {
-            (None, None) => return Ok(changes),
+            (None, None) => return changes,
             (Some(old), Some(new)) if old.id == new.id => {
                 changes.changed += u64::from(old.content != new.content);
                 before.next();

@@ -1,8 +1,7 @@
 //! Complete results put into the order of the input. Knows of a row only where it stands and which id it has.
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom};
+use std::io::{self, BufRead as _, BufReader, Read, Seek, SeekFrom};
 
 use serde::Deserialize;
 
@@ -25,7 +24,7 @@ pub(super) struct Place {
 /// # Errors
 /// When the file cannot be read, or is none of ours.
 pub(super) fn places(
-    file: &File,
+    file: impl Read + Seek,
     format: Format,
     ids: impl Iterator<Item = io::Result<u64>>,
     hash: impl Fn(&str) -> u64,
