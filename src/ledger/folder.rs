@@ -9,7 +9,7 @@ use serde::Serialize;
 use tempfile::NamedTempFile;
 use ulid::Ulid;
 
-use super::journal::{self, Journal, Line};
+use super::journal::{self, Journal, Line, Unreadable};
 use super::past::Past;
 use super::spec::{Spec, VERSION};
 use crate::domain::stats::RunStats;
@@ -201,11 +201,10 @@ impl RunFolder {
     fn read_on(self, lock: Lock, stats: &mut RunStats) -> Result<Opened> {
         let file = self.journal_file();
         let mut past = Past::default();
-        let opened = Journal::open(&file, |line| past.learn(line, stats)).and_then(|mut journal| {
-            journal.append([Line::Opened { at: now(), pid: std::process::id() }])?;
-            Ok(journal)
-        });
-        let journal = opened.map_err(|error| cannot("write", &file, &error))?;
+        let mut journal =
+            Journal::open(&file, |line| past.learn(line, stats)).map_err(|error| self.unreadable(error))?;
+        let opened = Line::Opened { at: now(), pid: std::process::id() };
+        journal.append([opened]).map_err(|error| cannot("write", &file, &error))?;
         past.learn(Line::Opened { at: String::new(), pid: 0 }, stats);
         Ok(Opened { folder: self, past, journal, lock })
     }
@@ -217,11 +216,13 @@ impl RunFolder {
     pub fn look(&self, stats: &mut RunStats) -> Result<Past> {
         let path = self.journal_file();
         let mut past = Past::default();
-        match File::open(&path).and_then(|file| journal::read(&file, |line| past.learn(line, stats))) {
-            Ok(_length) => Ok(past),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(past),
-            Err(error) => Err(cannot("read", &path, &error)),
-        }
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(past),
+            Err(error) => return Err(cannot("read", &path, &error)),
+        };
+        journal::read(file, |line| past.learn(line, stats)).map_err(|error| self.unreadable(error))?;
+        Ok(past)
     }
 
     /// The process that is at it, if one is.
@@ -272,9 +273,23 @@ impl RunFolder {
 
     fn note(&self, line: Line<'_>) -> Result<()> {
         let file = self.journal_file();
-        Journal::open(&file, |_| {})
-            .and_then(|mut journal| journal.append([line]))
-            .map_err(|error| cannot("write", &file, &error))
+        let mut journal = Journal::open(&file, |_| {}).map_err(|error| self.unreadable(error))?;
+        journal.append([line]).map_err(|error| cannot("write", &file, &error))
+    }
+
+    /// What is said of a journal that cannot be read. Which of its lines count is for a person to decide.
+    fn unreadable(&self, error: Unreadable) -> Failure {
+        let file = self.journal_file();
+        let number = match error {
+            Unreadable::Disk(error) => return cannot("read", &file, &error),
+            Unreadable::Line { number, .. } => number,
+        };
+        Failure::unexpected(format!("{} is damaged: {error}", file.display())).hint(format!(
+            "what stands before that line can be saved: `sed -i '{number},$d' {}`; then `classify runs resume {}` \
+             collects the rest again",
+            file.display(),
+            self.spec.run_id
+        ))
     }
 
     /// Keeps the report as of an orderly end.

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::carried::{Failures, split};
-use super::journal::{self, Line};
+use super::journal::{self, Line, Unreadable};
 use super::past::Past;
 use super::rows::{Changes, compare, read_from};
 use super::spec::Spec;
@@ -18,7 +18,7 @@ use crate::input::RowId;
 ///
 /// # Errors
 /// When a line before the last is not understood.
-pub fn replay(journal: &[u8], stats: &mut RunStats) -> io::Result<(Past, u64)> {
+pub fn replay(journal: &[u8], stats: &mut RunStats) -> std::result::Result<(Past, u64), Unreadable> {
     let mut past = Past::default();
     let length = journal::read(journal, |line| past.learn(line, stats))?;
     past.learn(Line::Opened { at: String::new(), pid: 0 }, stats);
