@@ -165,7 +165,14 @@ impl RunStats {
             RunEvent::NodeUp { node } => self.nodes[*node].up = true,
             RunEvent::Trouble(trouble) => self.trouble = *trouble,
             RunEvent::Recorded(recorded) => self.record(recorded),
-            RunEvent::Rejected => *self.failed.entry(FailureClass::InvalidInput).or_default() += 1,
+            RunEvent::Rejected => self.reject(1),
+        }
+    }
+
+    /// Counts rows that are no indicators.
+    pub fn reject(&mut self, rows: u64) {
+        if rows > 0 {
+            *self.failed.entry(FailureClass::InvalidInput).or_default() += rows;
         }
     }
 

@@ -205,7 +205,7 @@ impl RunFolder {
             Journal::open(&file, |line| past.learn(line, stats)).map_err(|error| self.unreadable(error))?;
         let opened = Line::Opened { at: now(), pid: std::process::id() };
         journal.append([opened]).map_err(|error| cannot("write", &file, &error))?;
-        past.learn(Line::Opened { at: String::new(), pid: 0 }, stats);
+        past.learn(Line::Opened { at: String::new(), pid: 0 }, stats).map_err(Failure::unexpected)?;
         Ok(Opened { folder: self, past, journal, lock })
     }
 
@@ -273,7 +273,7 @@ impl RunFolder {
 
     fn note(&self, line: Line<'_>) -> Result<()> {
         let file = self.journal_file();
-        let mut journal = Journal::open(&file, |_| {}).map_err(|error| self.unreadable(error))?;
+        let mut journal = Journal::open(&file, |_| Ok(())).map_err(|error| self.unreadable(error))?;
         journal.append([line]).map_err(|error| cannot("write", &file, &error))
     }
 

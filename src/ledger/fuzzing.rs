@@ -17,11 +17,12 @@ use crate::input::RowId;
 /// Reads a journal as whoever goes on with its run does: what was done, and how many bytes of the journal stay.
 ///
 /// # Errors
-/// When a line before the last is not understood.
+/// When a line before the last is damaged, or one says what cannot be.
 pub fn replay(journal: &[u8], stats: &mut RunStats) -> std::result::Result<(Past, u64), Unreadable> {
     let mut past = Past::default();
     let length = journal::read(journal, |line| past.learn(line, stats))?;
-    past.learn(Line::Opened { at: String::new(), pid: 0 }, stats);
+    let opened = Line::Opened { at: String::new(), pid: 0 };
+    past.learn(opened, stats).map_err(|why| Unreadable::Line { number: 0, why })?;
     Ok((past, length))
 }
 

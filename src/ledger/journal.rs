@@ -102,7 +102,7 @@ pub enum Unreadable {
     /// The disk fails.
     #[error(transparent)]
     Disk(#[from] io::Error),
-    /// A line is damaged.
+    /// A line is damaged, or says what cannot be.
     #[error("line {number}: {why}")]
     Line {
         /// Which, from 1.
@@ -124,8 +124,8 @@ impl Journal {
     /// Opens the journal at `path`, hands each line to `each`, and cuts off what is torn.
     ///
     /// # Errors
-    /// When the file cannot be read or written, or a line before the last is damaged.
-    pub fn open(path: &Path, each: impl FnMut(Line<'_>)) -> Result<Self, Unreadable> {
+    /// When the file cannot be read or written, a line before the last is damaged, or `each` refuses one.
+    pub fn open(path: &Path, each: impl FnMut(Line<'_>) -> Result<(), String>) -> Result<Self, Unreadable> {
         let mut file = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(path)?;
         let length = read(&file, each)?;
         file.set_len(length)?;
@@ -165,8 +165,11 @@ impl Journal {
 /// Hands each line of a journal to `each`; returns how long they are together. A last line that is torn is left out.
 ///
 /// # Errors
-/// When the file cannot be read, or a line before the last is damaged.
-pub(super) fn read(file: impl Read, mut each: impl FnMut(Line<'_>)) -> Result<u64, Unreadable> {
+/// When the file cannot be read, a line before the last is damaged, or `each` refuses one.
+pub(super) fn read(
+    file: impl Read,
+    mut each: impl FnMut(Line<'_>) -> Result<(), String>,
+) -> Result<u64, Unreadable> {
     let mut reader = BufReader::with_capacity(64 * 1024, file);
     let (mut length, mut text) = (0, Vec::new());
     for number in 1.. {
@@ -176,7 +179,7 @@ pub(super) fn read(file: impl Read, mut each: impl FnMut(Line<'_>)) -> Result<u6
             break;
         }
         match serde_json::from_slice(&text) {
-            Ok(line) => each(line),
+            Ok(line) => each(line).map_err(|why| Unreadable::Line { number, why })?,
             Err(_) if reader.fill_buf()?.is_empty() => break,
             Err(error) => return Err(Unreadable::Line { number, why: error.to_string() }),
         }
@@ -192,7 +195,7 @@ mod tests {
     fn lines(path: &Path) -> Vec<Line<'static>> {
         let mut lines = Vec::new();
         let own = |line: Line<'_>| serde_json::from_value(serde_json::to_value(line).unwrap()).unwrap();
-        read(&File::open(path).unwrap(), |line| lines.push(own(line))).unwrap();
+        read(&File::open(path).unwrap(), |line| Ok(lines.push(own(line)))).unwrap();
         lines
     }
 
@@ -206,7 +209,7 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         for torn in ["{\"event\":\"rej", "{\"event\":\"rejected\",\"rows\":3,\"t\":1}", "\0\0\0\0\n"] {
             std::fs::write(&path, [&whole, torn.as_bytes()].concat()).unwrap();
-            let mut journal = Journal::open(&path, |_| {}).unwrap();
+            let mut journal = Journal::open(&path, |_| Ok(())).unwrap();
             journal.append([Line::Restarted]).unwrap();
             assert_eq!(lines(&path), [rejected(1), rejected(2), Line::Restarted], "{torn}");
         }
@@ -225,7 +228,7 @@ mod tests {
         ] {
             let text = [line, damage, line].concat();
             std::fs::write(&path, &text).unwrap();
-            let error = Journal::open(&path, |_| {}).unwrap_err();
+            let error = Journal::open(&path, |_| Ok(())).unwrap_err();
             assert!(matches!(error, Unreadable::Line { number: 2, .. }), "{damage}: {error}");
             assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "it is as it was");
         }
@@ -246,7 +249,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.jsonl");
         let line = Line::Done { batch: 17, node: "restate-1".into(), recorded, t: 1.25 };
-        Journal::open(&path, |_| {}).unwrap().append([line.clone()]).unwrap();
+        Journal::open(&path, |_| Ok(())).unwrap().append([line.clone()]).unwrap();
         assert_eq!(lines(&path), [line]);
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with(r#"{"event":"done","batch":17,"node":"restate-1","succeeded":4"#), "{text}");
