@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::journal::Line;
-use crate::domain::event::{Reception, RunEvent};
+use crate::domain::event::{Reception, Recorded, RunEvent};
 use crate::domain::outcome::FailureClass;
 use crate::domain::stats::{NodeStats, RunStats};
-use crate::output::Mark;
+use crate::output::{Extent, Mark};
 
 /// How a run stands, as far as its journal can say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -47,7 +47,16 @@ pub struct Past {
     pub sessions: u32,
     done: Numbers,
     sent: Numbers,
+    /// What stands in lines without a mark behind them.
+    unmarked: Unmarked,
     under_way: HashMap<u64, (String, u64, Duration)>,
+}
+
+/// Rows of which no mark says yet that they are on disk. They count with the next one.
+#[derive(Debug, Default)]
+struct Unmarked {
+    batches: Vec<(u64, String, Recorded)>,
+    rejected: u64,
 }
 
 /// A set of numbers, most of which follow one another. Takes no more than a few bytes for each, however large it is.
@@ -55,8 +64,12 @@ pub struct Past {
 struct Numbers(HashMap<u64, u64>);
 
 impl Numbers {
-    fn insert(&mut self, number: u64) {
-        *self.0.entry(number / TOGETHER).or_default() |= 1 << (number % TOGETHER);
+    /// Whether it was not there.
+    fn insert(&mut self, number: u64) -> bool {
+        let (some, bit) = (self.0.entry(number / TOGETHER).or_default(), 1 << (number % TOGETHER));
+        let is_new = *some & bit == 0;
+        *some |= bit;
+        is_new
     }
 
     fn contains(&self, number: u64) -> bool {
@@ -79,14 +92,17 @@ impl Past {
     /// Learns one line, and counts what it says.
     ///
     /// # Errors
-    /// When it says what cannot be, of a run with so many indicators. Nothing of it is counted then.
+    /// When it says what cannot be, of a run with so many indicators.
     pub fn learn(&mut self, line: Line<'_>, stats: &mut RunStats) -> Result<(), String> {
         match line {
             Line::Opened { .. } => {
                 self.sessions = self.sessions.saturating_add(1);
-                // What was under way then is sent again by whoever opened it, and counted then.
+                // What was under way then is sent again by whoever opened it, and counted then. Rows without a mark are cut off the files.
                 self.under_way.clear();
+                self.unmarked = Unmarked { rejected: self.rejected, ..Unmarked::default() };
             }
+            // Said twice, it was done once.
+            Line::Carried { .. } if self.carried => {}
             Line::Carried { succeeded, failed, mark } => {
                 room_for(sum(succeeded, &failed), stats)?;
                 (self.carried, self.mark) = (true, mark);
@@ -98,41 +114,82 @@ impl Past {
                 self.sent.insert(batch);
                 self.under_way.insert(batch, (node.into_owned(), indicators, at));
             }
-            Line::Done { batch, node, mut recorded, t } => {
+            Line::Done { batch, node, recorded, t } => {
                 let rows = sum(recorded.succeeded, &recorded.failed);
                 is_batch(batch, rows.unwrap_or(u64::MAX), stats)?;
-                room_for(rows, stats)?;
                 if recorded.reused.max(recorded.spared) > recorded.succeeded {
                     return Err(format!("more than the {} rows with labels", recorded.succeeded));
                 }
                 self.time(t)?;
-                self.done.insert(batch);
-                if let Some((node, indicators, at)) = self.under_way.remove(&batch) {
-                    let node = place(&node, stats);
-                    stats.apply(&RunEvent::Submitted { node, reception: Reception::New, indicators, at });
-                }
-                recorded.node = place(&node, stats);
-                stats.apply(&RunEvent::Recorded(recorded));
+                self.unmarked.batches.push((batch, node.into_owned(), recorded));
             }
             Line::Rejected { rows, t } => {
-                let more = rows.saturating_sub(self.rejected);
-                room_for(Some(more), stats)?;
+                if !(self.unmarked.rejected..=stats.indicators).contains(&rows) {
+                    let before = self.unmarked.rejected;
+                    return Err(format!(
+                        "{rows} rows after {before} of {} are no indicators",
+                        stats.indicators
+                    ));
+                }
                 self.time(t)?;
-                stats.reject(more);
-                self.rejected = rows;
+                self.unmarked.rejected = rows;
             }
-            Line::Mark(mark) => self.mark = mark,
+            Line::Mark(mark) => {
+                self.goes_on(mark)?;
+                self.count(stats)?;
+                self.mark = mark;
+            }
             Line::Restarted => {
                 let sent = std::mem::take(&mut self.sent);
                 *self = Self { sessions: self.sessions, elapsed: self.elapsed, sent, ..Self::default() };
                 stats.forget();
             }
-            Line::Sealed { mark } => (self.mark, self.standing) = (mark, Standing::Sealed(mark)),
+            Line::Sealed { mark } => {
+                self.count(stats)?;
+                (self.mark, self.standing) = (mark, Standing::Sealed(mark));
+            }
             Line::Finished { .. } => self.standing = Standing::Finished,
             Line::Cancelled { .. } => self.standing = Standing::Cancelled,
             Line::Superseded { by } => self.standing = Standing::Superseded(by),
             Line::Unknown => {}
         }
+        Ok(())
+    }
+
+    /// Whether `mark` may follow the last one: files grow, and only with rows.
+    fn goes_on(&self, mark: Mark) -> Result<(), String> {
+        let is_idle = self.unmarked.batches.is_empty() && self.unmarked.rejected == self.rejected;
+        if is_idle && mark != self.mark {
+            return Err("the files changed, and no rows were written".to_owned());
+        }
+        let grew = |before: Extent, now: Extent| {
+            now.bytes >= before.bytes && (before.file.is_none() || before.file == now.file)
+        };
+        if grew(self.mark.results, mark.results) && grew(self.mark.failures, mark.failures) {
+            return Ok(());
+        }
+        Err("the files are shorter than they were, or others".to_owned())
+    }
+
+    /// Counts the rows without a mark: one stands behind them now.
+    fn count(&mut self, stats: &mut RunStats) -> Result<(), String> {
+        for (batch, node, mut recorded) in std::mem::take(&mut self.unmarked.batches) {
+            // A batch that stands there twice is on disk once.
+            if !self.done.insert(batch) {
+                continue;
+            }
+            room_for(sum(recorded.succeeded, &recorded.failed), stats)?;
+            if let Some((node, indicators, at)) = self.under_way.remove(&batch) {
+                let node = place(&node, stats);
+                stats.apply(&RunEvent::Submitted { node, reception: Reception::New, indicators, at });
+            }
+            recorded.node = place(&node, stats);
+            stats.apply(&RunEvent::Recorded(recorded));
+        }
+        let rejected = self.unmarked.rejected - self.rejected;
+        room_for(Some(rejected), stats)?;
+        stats.reject(rejected);
+        self.rejected = self.unmarked.rejected;
         Ok(())
     }
 
@@ -180,7 +237,6 @@ fn place(name: &str, stats: &mut RunStats) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::event::Recorded;
     use crate::domain::outcome::Usage;
 
     fn sent(batch: u64, t: f64) -> Line<'static> {
@@ -205,6 +261,11 @@ mod tests {
         Line::Opened { at: String::new(), pid: 1 }
     }
 
+    fn mark(bytes: u64) -> Line<'static> {
+        let extent = Extent { bytes, ..Extent::default() };
+        Line::Mark(Mark { results: extent, failures: extent })
+    }
+
     fn learn(lines: impl IntoIterator<Item = Line<'static>>) -> (Past, RunStats) {
         let mut stats = RunStats::new(20, vec![NodeStats::new("restate-1".into(), "http://a".into())]);
         let mut past = Past::default();
@@ -214,9 +275,8 @@ mod tests {
 
     #[test]
     fn what_is_on_disk_counts_once_and_what_was_under_way_not_at_all() {
-        let lines =
-            [opened(), sent(0, 0.1), sent(1, 0.2), done(1, 1.5), opened(), sent(0, 1.6), sent(2, 1.7)];
-        let (past, stats) = learn(lines);
+        let first = [opened(), sent(0, 0.1), sent(1, 0.2), done(1, 1.5), mark(100)];
+        let (past, stats) = learn(first.into_iter().chain([opened(), sent(0, 1.6), sent(2, 1.7)]));
         assert_eq!(
             (past.is_done(0), past.is_done(1), past.is_sent(2), past.is_sent(3)),
             (false, true, true, false)
@@ -232,6 +292,7 @@ mod tests {
             sent(0, 0.1),
             done(0, 0.2),
             Line::Rejected { rows: 2, t: 0.3 },
+            mark(100),
             Line::Restarted,
         ]);
         assert_eq!((past.is_done(0), past.is_sent(0), past.rejected), (false, true, 0));
@@ -242,7 +303,7 @@ mod tests {
     #[test]
     fn a_node_that_is_gone_keeps_its_counts() {
         let elsewhere = Line::Sent { batch: 0, node: "restate-9".into(), indicators: 5, t: 0.1 };
-        let (_, stats) = learn([opened(), elsewhere, done(0, 0.2)]);
+        let (_, stats) = learn([opened(), elsewhere, done(0, 0.2), mark(100)]);
         assert_eq!((stats.nodes[1].name.as_str(), stats.nodes[1].indicators), ("restate-9", 5));
         assert!(!stats.nodes[1].up);
     }
@@ -266,14 +327,63 @@ mod tests {
             Line::Carried { succeeded: 1, failed: many(), mark: Mark::default() },
             with(&|recorded| recorded.succeeded = u64::MAX),
             with(&|recorded| recorded.failed = many()),
-            with(&|recorded| recorded.succeeded = 20),
             with(&|recorded| recorded.reused = 5),
             with(&|recorded| recorded.spared = 5),
         ] {
             let mut stats = RunStats::new(20, Vec::new());
             let mut past = Past::default();
             assert!(past.learn(line.clone(), &mut stats).is_err(), "{line:?}");
+            past.learn(mark(0), &mut stats).unwrap();
             assert_eq!((stats.finished(), past.rejected, past.is_done(0)), (0, 0, false), "{line:?}");
         }
+    }
+
+    #[test]
+    fn rows_without_a_mark_behind_them_do_not_count() {
+        let rejected = |rows| Line::Rejected { rows, t: 0.3 };
+        let whole = [opened(), sent(0, 0.1), done(0, 0.2), mark(100)];
+        let torn = [sent(1, 0.3), done(1, 0.4), rejected(1)];
+        let (past, stats) = learn(whole.clone().into_iter().chain(torn.clone()));
+        assert_eq!((past.is_done(0), past.is_done(1), past.rejected), (true, false, 0));
+        assert_eq!((stats.finished(), stats.pending()), (5, 15));
+        // The next process does them again: the mark behind those says nothing of these.
+        let again = [opened(), sent(2, 0.5), done(2, 0.6), mark(200)];
+        let (past, stats) = learn(whole.into_iter().chain(torn).chain(again));
+        assert_eq!((past.is_done(1), past.is_done(2), past.rejected), (false, true, 0));
+        assert_eq!((stats.finished(), past.mark.results.bytes), (10, 200));
+    }
+
+    #[test]
+    fn what_stands_there_twice_counts_once() {
+        let carried = || Line::Carried { succeeded: 3, failed: BTreeMap::new(), mark: Mark::default() };
+        let rejected = || Line::Rejected { rows: 2, t: 0.1 };
+        let twice = [
+            opened(),
+            carried(),
+            carried(),
+            done(0, 0.1),
+            done(0, 0.1),
+            rejected(),
+            rejected(),
+            mark(9),
+            mark(9),
+        ];
+        let (_, stats) = learn(twice.into_iter().chain([done(0, 0.2), mark(9)]));
+        assert_eq!((stats.carried, stats.finished(), stats.nodes[0].succeeded), (3, 10, 4));
+    }
+
+    #[test]
+    fn rows_and_files_do_not_become_fewer() {
+        let refused = |lines: &[Line<'static>]| {
+            let (mut past, mut stats) =
+                learn([opened(), done(0, 0.1), Line::Rejected { rows: 3, t: 0.1 }, mark(100)]);
+            lines.iter().find_map(|line| past.learn(line.clone(), &mut stats).err())
+        };
+        let rejected = |rows| Line::Rejected { rows, t: 0.2 };
+        assert!(refused(&[rejected(2)]).is_some());
+        assert!(refused(&[done(1, 0.2), mark(99)]).is_some());
+        assert!(refused(&[mark(101)]).is_some(), "bytes without rows");
+        assert!(refused(&[done(1, 0.2), done(2, 0.3), done(3, 0.4), mark(200)]).is_some(), "23 of 20 rows");
+        assert_eq!(refused(&[mark(100), rejected(3), done(1, 0.2), rejected(4), mark(101)]), None);
     }
 }
