@@ -345,15 +345,17 @@ pub(super) fn understand(text: &[u8], file: &Path) -> Result<Spec> {
     struct Versioned {
         version: u32,
     }
-    let broken = |error: serde_json::Error| {
-        Failure::unexpected(format!("{} cannot be understood: {error}", file.display()))
+    let broken = |why: &dyn std::fmt::Display| {
+        Failure::unexpected(format!("{} cannot be understood: {why}", file.display()))
     };
-    let Versioned { version } = serde_json::from_slice(text).map_err(broken)?;
+    let Versioned { version } = serde_json::from_slice(text).map_err(|error| broken(&error))?;
     if version > VERSION {
         return Err(Failure::usage(format!("{} was made by a newer version of classify", file.display()))
             .hint("go on with that version"));
     }
-    serde_json::from_slice(text).map_err(broken)
+    let spec: Spec = serde_json::from_slice(text).map_err(|error| broken(&error))?;
+    spec.check().map_err(|why| broken(&why))?;
+    Ok(spec)
 }
 
 /// Where what came through standard input is kept, `number` being its place among the sources.
