@@ -145,8 +145,18 @@ pub struct Budget {
 struct Holder {
     cap: u64,
     in_flight: u64,
+    /// What it was granted since: calls under way that it has not told of.
+    #[serde(default)]
+    granted: u64,
     wants: u64,
     seen: u64,
+}
+
+impl Holder {
+    /// Calls that it may have under way. Without a limit there is no cap, and there may be one soon.
+    fn calls(&self) -> u64 {
+        self.cap.max(self.in_flight.saturating_add(self.granted))
+    }
 }
 
 /// What can be seen of a budget.
@@ -209,6 +219,9 @@ impl Budget {
         if lease.granted != Amount::default() {
             let entry = self.grants.entry(id).or_default();
             *entry = plus(*entry, lease.granted);
+            if let Some(holder) = self.holders.get_mut(&ask.process) {
+                holder.granted = lease.granted.requests;
+            }
         }
         lease
     }
@@ -282,14 +295,14 @@ impl Budget {
     fn share(&mut self, limits: &Limits, ask: &Ask, now: u64) -> Option<u64> {
         self.holders.retain(|_, holder| is_alive(holder, now));
         let wants = ask.in_flight.saturating_add(u64::try_from(ask.waiting.len()).unwrap_or(u64::MAX));
-        let holder = Holder { cap: 0, in_flight: ask.in_flight, wants, seen: now };
+        let holder = Holder { cap: 0, in_flight: ask.in_flight, granted: 0, wants, seen: now };
         self.holders.insert(ask.process.clone(), holder);
         let limit = whole(millis(limits.concurrency?) * self.pace).max(1);
         let taken: u64 = self
             .holders
             .iter()
             .filter(|(process, _)| **process != ask.process)
-            .fold(0, |sum, (_, other)| sum.saturating_add(other.cap.max(other.in_flight)));
+            .fold(0, |sum, (_, other)| sum.saturating_add(other.calls()));
         let fair = fair_share(limit, wants, self.holders.values().map(|holder| holder.wants));
         let cap = fair.min(limit.saturating_sub(taken));
         if let Some(holder) = self.holders.get_mut(&ask.process) {

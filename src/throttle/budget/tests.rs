@@ -197,6 +197,16 @@ fn calls_at_once_are_shared_and_the_dead_leave_theirs() {
 }
 
 #[test]
+fn calls_from_before_there_was_a_limit_count() {
+    let mut budget = Budget::new(0);
+    assert_eq!(budget.lease(&limits(0, 0, 0), &ask("a", 12), 0).granted.requests, 12);
+    assert_eq!(budget.lease(&limits(0, 0, 10), &ask("b", 5), 10).granted.requests, 0, "12 are under way");
+    let fewer = Ask { in_flight: 8, ..ask("a", 0) };
+    budget.lease(&limits(0, 0, 10), &fewer, 20);
+    assert_eq!(budget.lease(&limits(0, 0, 10), &ask("b", 5), 30).granted.requests, 2);
+}
+
+#[test]
 fn shares_are_fair() {
     assert_eq!(fair_share(10, 50, [50, 50].into_iter()), 5);
     assert_eq!(fair_share(10, 50, [50, 2].into_iter()), 8);
