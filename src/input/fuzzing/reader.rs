@@ -14,7 +14,9 @@ pub(in super::super) struct Reader(Option<csv_core::Reader>);
 impl Reader {
     /// One that has read nothing.
     pub(in super::super) fn new() -> Self {
-        let mut reader = IDLE.with_borrow_mut(Vec::pop).unwrap_or_else(csv_core::Reader::new);
+        // Its `Default` makes one that reads nothing.
+        let mut reader =
+            IDLE.with_borrow_mut(Vec::pop).unwrap_or_else(|| csv_core::ReaderBuilder::new().build());
         reader.reset();
         Self(Some(reader))
     }
