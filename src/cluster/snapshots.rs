@@ -14,7 +14,7 @@ use crate::error::{Failure, Result};
 
 /// How often a partition's leader takes a snapshot: both must hold, so a busy cluster uploads each partition every five
 /// minutes at most, and an idle one nothing. A server that is told this and no destination does not start, so it cannot
-/// stand in `restate.toml`; the compose file has the same words, and `tests/restate_toml.rs` compares them.
+/// stand in `restate.toml`; the compose file has the same words, and `tests/checks/restate_toml.rs` compares them.
 ///
 /// A log is trimmed up to the last snapshot, ten minutes after it. Measured with a durable call per indicator, as a model's answers
 /// take it (three nodes, 10,903 indicators): 6.3 log records an indicator and 11 kB of log on each node; a snapshot of all partitions

@@ -1,5 +1,5 @@
 //! The chaos suite: jobs on a real cluster while clients, service, nodes, network and disk fail at random moments, and what
-//! must hold afterwards. `tests/chaos.rs` does a round of each, `examples/chaos.rs` as many as one likes.
+//! must hold afterwards. `tests/e2e/chaos_rounds.rs` does a round of each, `examples/chaos.rs` as many as one likes.
 //!
 //! Everything random in a round follows from its seed. When exactly a process dies follows from the machine, too: the same
 //! seed chooses the same fault, the same share of the rows and the same pauses, not the same instruction.
