@@ -13,6 +13,8 @@ use crate::world::{World, send};
 
 pub(crate) fn max_in_flight_bounds_unfinished_rows(world: &mut World) {
     bounded(world, 24, &["--batch-size", "4"]);
+    // A batch of default size would have 50 rows.
+    bounded(world, 10, &[]);
 }
 
 /// Runs rows of which `most` may be unfinished, and checks that so many are and never more.
