@@ -4,11 +4,11 @@
 #   engine.sh start    installs what is missing and starts an engine, unless one answers already
 #   engine.sh stop     ends the engine that `start` started, and waits for its end
 #
-# The engine's data, log and process id are in target/containers; Compose v2 goes to the plugins of $DOCKER_CONFIG. What is
+# The engine's data, log and process id are in $WORK (default target/containers); Compose v2 goes to the plugins of $DOCKER_CONFIG. What is
 # there already is used as it is.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-work=$(mkdir -p target/containers && cd target/containers && pwd)
+work=$(mkdir -p "${WORK:-target/containers}" && cd "${WORK:-target/containers}" && pwd)
 plugins=${DOCKER_CONFIG:-$HOME/.docker}/cli-plugins
 pid_file=$work/dockerd.pid
 

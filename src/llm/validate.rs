@@ -168,6 +168,7 @@ fn bounded(complaint: &str) -> String {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use proptest::sample::select;
     use serde_json::json;
 
     use super::*;
@@ -266,12 +267,59 @@ mod tests {
         assert_eq!(bare, vec![Found::Invalid("`items` is not a list".into()); 2]);
     }
 
+    /// What a model may say to `count` questions: right, with something changed in it, or anything at all.
+    fn reply(count: usize, list: bool) -> impl Strategy<Value = String> {
+        let right = if list {
+            let item = |number| {
+                let mut item = good();
+                item["item"] = json!(number);
+                item
+            };
+            json!({ "items": (1..=count).map(item).collect::<Vec<_>>() }).to_string()
+        } else {
+            good().to_string()
+        };
+        let piece = prop_oneof![
+            any::<char>().prop_map(String::from),
+            "[0-9]{1,3}",
+            select(vec!["null", "\"", "{}", "[]", ",", "-"]).prop_map(String::from)
+        ];
+        let edits = prop::collection::vec((any::<prop::sample::Index>(), 0_usize..4, piece), 0..3);
+        let changed = edits.prop_map(move |edits| {
+            let mut letters: Vec<char> = right.chars().collect();
+            for (at, removed, piece) in edits {
+                let at = at.index(letters.len() + 1);
+                letters.splice(at..letters.len().min(at + removed), piece.chars());
+            }
+            letters.into_iter().collect()
+        });
+        prop_oneof![9 => changed, 1 => any::<String>()]
+    }
+
+    fn prop_assert_kept(answer: &Answer) -> Result<(), TestCaseError> {
+        prop_assert!((0.0..=1.0).contains(&answer.confidence), "{answer:?}");
+        prop_assert!(["big", "tiny"].contains(&answer.labels["size"].as_str().unwrap()), "{answer:?}");
+        prop_assert!(answer.labels["legs"].as_f64().unwrap() >= 0.0, "{answer:?}");
+        prop_assert!(answer.labels["note"].is_string(), "{answer:?}");
+        prop_assert_eq!(answer.labels.len(), 3);
+        Ok(())
+    }
+
     proptest! {
         #[test]
-        fn no_text_panics_and_no_complaint_is_long(text in any::<String>(), count in 1_usize..4, list: bool) {
-            for found in check(&text, small().fields(), list, count) {
-                let is_invalid = matches!(&found, Found::Invalid(why) if why.chars().count() <= LONGEST_COMPLAINT + 1);
-                prop_assert!(is_invalid, "{found:?}");
+        fn whatever_a_model_says_is_an_answer_or_a_short_complaint(
+            (count, list, text) in (1_usize..4, any::<bool>())
+                .prop_map(|(count, list)| (if list { count } else { 1 }, list))
+                .prop_flat_map(|(count, list)| (Just(count), Just(list), reply(count, list)))
+        ) {
+            let found = check(&text, small().fields(), list, count);
+            prop_assert_eq!(found.len(), count);
+            for one in found {
+                match one {
+                    Found::Valid(answer) => prop_assert_kept(&answer)?,
+                    Found::Invalid(why) => prop_assert!(why.chars().count() <= LONGEST_COMPLAINT + 1, "{why}"),
+                    Found::Missing => prop_assert!(list, "one answer to one question is there"),
+                }
             }
         }
 
@@ -290,12 +338,7 @@ mod tests {
                 value["labels"][extra] = json!(1);
             }
             match one(&value) {
-                Found::Valid(answer) => {
-                    prop_assert!((0.0..=1.0).contains(&answer.confidence));
-                    prop_assert!(["big", "tiny"].contains(&answer.labels["size"].as_str().unwrap()));
-                    prop_assert!(answer.labels["legs"].as_f64().unwrap() >= 0.0);
-                    prop_assert_eq!(answer.labels.len(), 3);
-                }
+                Found::Valid(answer) => prop_assert_kept(&answer)?,
                 Found::Invalid(why) => prop_assert!(why.chars().count() <= LONGEST_COMPLAINT + 1),
                 Found::Missing => prop_assert!(false, "one answer to one question is there"),
             }

@@ -419,7 +419,8 @@ async fn a_storm_of_faults_ends_with_every_row_accounted_for() {
     let ended: Vec<_> = stream::iter(spawned).buffer_unordered(16).collect().await;
     let got: Vec<Asked> = ended.into_iter().map(Result::unwrap).collect();
     let failed = got.iter().filter(|one| one.answer.is_err()).count();
-    assert!(failed < 20, "four attempts at 27 % fail half a percent of the rows: {failed} of 400");
+    // Two are expected; ten or more have a chance of 1 in 10,000.
+    assert!(failed < 10, "four attempts at 27 % fail half a percent of the rows: {failed} of 400");
     for one in &got {
         assert!(one.answer.is_ok() || one.usage.requests >= 2, "{one:?}");
     }

@@ -28,6 +28,7 @@ pub(crate) fn a_killed_node_loses_nothing(world: &mut World) {
         (&totals["succeeded"], &totals["failed"], &totals["pending"]),
         (&json!(300), &json!(0), &json!(0))
     );
+    // The rules look again at batches that a new leader starts anew, here those under way at that moment (docs/durability.md).
     let repeated = world.repeated_since(before);
     assert!(repeated <= 60, "{repeated} classifications were repeated");
 

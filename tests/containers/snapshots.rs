@@ -98,12 +98,13 @@ pub(crate) fn a_wiped_node_comes_back(world: &mut World) {
     docker(&["rm", "--force", &project.container("restate-2")]);
     docker(&["volume", "rm", &format!("{}_restate-2", project.0)]);
     let refused = world.try_start_nodes();
-    assert_ne!(
+    assert_eq!(
         refused.code,
-        Some(0),
+        Some(4),
         "a node that lost its data does not simply come back: {}",
         refused.stderr
     );
+    assert!(refused.stderr.contains("data-loss"), "{}", refused.stderr);
 
     // As docs/restore.md says.
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/restore-node.sh");

@@ -1,6 +1,5 @@
 //! Runs that were handed over: the cluster goes on with them when nobody is there.
 
-use std::thread::park_timeout;
 use std::time::Duration;
 
 use classify::domain::detached::{Phase, Progress};
@@ -10,6 +9,7 @@ use jiff::Timestamp;
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
+use crate::note;
 use crate::world::{World, http, wait_for};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -99,12 +99,13 @@ pub(crate) fn goes_on_at_its_rate_when_nobody_is_there(world: &mut World) {
 
     let arrivals = run.arrivals(world);
     assert_eq!((arrivals.len(), run.kept(world)), (300, 0), "each row once, and nothing is kept");
-    // The first batch leaves at once, and each other a quarter of a second after the one before: never faster. A busy machine may
-    // be slower.
+    // The first batch leaves at once, and each other a quarter of a second after the one before: never faster, and slower only by
+    // what a step came late.
     let took = arrivals[299].duration_since(arrivals[0]).as_secs_f64();
-    assert!((13.5..30.0).contains(&took), "took {took} s, which shall be 14.75 s");
     let noted = over.ended_at_ms.expect("it has ended") - over.begun_at_ms;
-    assert!((14_000..40_000).contains(&noted), "noted {noted} ms");
+    note(&format!("detached: 300 rows in {took:.2} s, noted {noted} ms"));
+    assert!((14.5..16.2).contains(&took), "took {took} s, which should be 14.75 s");
+    assert!((14_500..18_000).contains(&noted), "noted {noted} ms");
 
     // Another machine sees the counts, and this one has the results.
     let nodes = run.node.url().to_owned();
@@ -133,17 +134,20 @@ pub(crate) fn a_pause_stops_it_and_it_goes_on_where_it_was(world: &mut World) {
     world.classify(&["runs", "pause", &run.id]).expect_code(0);
     let paused = run.show();
     assert_eq!(paused.phase, Phase::Paused);
-    // What was planned already is at most a second and a half of it.
-    assert!(paused.released < 50, "{paused:?}");
+    // Ten were finished. What was planned already is at most a second and a half of it, six batches; some are under way.
+    note(&format!("paused: {} batches released", paused.released));
+    assert!(paused.released <= 20, "{paused:?}");
     let still = run.wait("what is in flight", |progress| progress.in_flight() == 0);
-    // Long enough for several more batches, were there any.
-    park_timeout(Duration::from_secs(3));
+    // Another run at the same rate: this one would have released as many.
+    let other = world.table(60);
+    let pace = ["--rpm", "1200", "--batch-size", "5", "-o", "other.jsonl", &other];
+    world.classify(&pace).expect_code(0);
     assert_eq!((run.show(), still.released), (still, paused.released));
 
     world.classify(&["runs", "resume", &run.id]).expect_code(0);
     assert_eq!(run.attach(world, 0)["succeeded"], 300);
     world.expect_each_once(&run.table, RESULTS);
-    assert_eq!(run.arrivals(world).len(), 300, "each row once");
+    assert_eq!(run.arrivals(world).len(), 360, "each row of both runs once");
 }
 
 pub(crate) fn cancelled_it_ends_and_keeps_nothing(world: &mut World) {
@@ -168,21 +172,26 @@ pub(crate) fn a_service_that_comes_back_meets_no_burst(world: &mut World) {
     run.wait("some of it", |progress| progress.finished() >= 10);
     world.end_service(Signal::SIGKILL);
     let gone = Timestamp::now();
-    // Four times as long as batches are planned ahead.
-    park_timeout(Duration::from_secs(6));
+    // Four times as long as batches are planned ahead: a run that caught up would have that much to send.
+    let outage = Duration::from_secs(6);
+    wait_for("the outage to last", 2 * outage, || {
+        Timestamp::now().duration_since(gone) >= outage.try_into().expect("a short time")
+    });
     world.start_service();
     let back = Timestamp::now();
     assert_eq!(run.attach(world, 0)["succeeded"], 400);
 
     let arrivals = run.arrivals(world);
     let after: Vec<_> = arrivals.iter().copied().filter(|at| *at > gone).collect();
-    // Six seconds' worth would be 120. What was under way, and what had been planned for the next second and a half, may come at once.
+    // Six seconds' worth would be 120. What was under way, what had been planned for the next second and a half, and a second's worth
+    // of the plan that goes on may come at once: 10, 30 and 20.
     let fullest = fullest_second(&after);
-    assert!(fullest <= 75, "{fullest} in a second");
     let later: Vec<_> =
         after.iter().copied().filter(|at| at.duration_since(back).as_secs_f64() > 6.0).collect();
-    let fullest = fullest_second(&later);
-    assert!(fullest <= 35, "{fullest} in a second, after all is well again");
+    let later = fullest_second(&later);
+    note(&format!("after an outage: {fullest} in the fullest second, {later} once all is well again"));
+    assert!(fullest <= 60, "{fullest} in a second");
+    assert!(later <= 30, "{later} in a second, after all is well again");
 }
 
 pub(crate) fn batches_that_are_killed_are_counted_by_who_attaches(world: &mut World) {

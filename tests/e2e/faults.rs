@@ -1,13 +1,14 @@
 //! What dies in mid-run costs nothing but time.
 
 use std::net::TcpListener;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use classify::engine::diagnosis::{conclude, examine};
 use classify::restate::ingress::Ingress;
 use nix::sys::signal::Signal;
 
-use crate::world::{World, send};
+use crate::note;
+use crate::world::{World, send, wait_for};
 
 /// Unfinished indicators at once in these runs: the bound on what a crash may repeat.
 const IN_FLIGHT: usize = 300;
@@ -37,6 +38,7 @@ pub(crate) fn a_killed_node_costs_nothing_but_time(world: &mut World) {
     let ran = run.finish().expect_code(0);
     world.expect_each_once(&table, "node.jsonl");
     let repeated = world.repeated_since(before);
+    note(&format!("node killed: the rules looked at {repeated} rows again"));
     assert!(repeated <= IN_FLIGHT, "{repeated} classifications were repeated");
     let report = ran.json();
     assert_eq!(report["totals"]["succeeded"], 8_000);
@@ -107,6 +109,7 @@ pub(crate) fn a_killed_service_costs_nothing_but_time(world: &mut World) {
     run.finish().expect_code(0);
     world.expect_each_once(&table, "service.jsonl");
     let repeated = world.repeated_since(before);
+    note(&format!("service killed: the rules looked at {repeated} rows again"));
     assert!(repeated <= IN_FLIGHT, "{repeated} classifications were repeated");
 }
 
@@ -122,6 +125,11 @@ pub(crate) fn lost_quorum_is_told_and_outlived(world: &mut World) {
     send(pids[0], Signal::SIGKILL);
     run.wait_said("no node answers", Duration::from_secs(15));
     world.start_nodes();
+    let (back, stood) = (Instant::now(), world.executed().len());
+    wait_for("work to go on within 10 s of the nodes' return", Duration::from_secs(10), || {
+        world.executed().len() > stood
+    });
+    note(&format!("quorum back: on again after {:.1} s", back.elapsed().as_secs_f64()));
 
     run.finish().expect_code(0);
     world.expect_each_once(&table, "quorum.jsonl");

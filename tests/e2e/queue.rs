@@ -46,10 +46,15 @@ pub(crate) fn cancelled_work_is_told_and_can_be_done_again(world: &mut World) {
     // Without the service the rest waits where it can be killed.
     world.end_service(Signal::SIGKILL);
     run.wait_said("the service does not answer", Duration::from_secs(15));
-    wait_for("the run to end", Duration::from_secs(30), || {
-        world.classify(&["queue", "cancel", "--service", "ClassifyBatch", "--kill", "--yes"]).expect_code(0);
-        run.has_ended()
-    });
+    let id = run_id(world);
+    let known = || {
+        let listed = world.classify(&["queue", "list", "--run", &id, "--service", "ClassifyBatch", "--json"]);
+        listed.expect_code(0).json()["total"].as_u64().expect("a number")
+    };
+    wait_for("all batches to be submitted", Duration::from_secs(30), || known() == 12);
+    let cancel = ["queue", "cancel", "--run", &id, "--service", "ClassifyBatch", "--kill", "--yes"];
+    world.classify(&cancel).expect_code(0);
+    wait_for("the run to end", Duration::from_secs(30), || run.has_ended());
     let report = run.finish().expect_code(3).json();
     let cancelled = report["totals"]["failed"].as_u64().expect("a number");
     assert!(cancelled > 0, "{report:#}");

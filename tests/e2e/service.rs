@@ -6,6 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
+use crate::note;
 use crate::world::{Guarded, World, http, wait_for};
 
 pub(crate) fn says_when_its_port_is_taken(world: &mut World) {
@@ -29,6 +30,7 @@ pub(crate) fn drains_on_sigterm(world: &mut World) {
         // Drained: what the service had begun it also answered. Restate promises at least once: an answer that was cut
         // off on its way is asked for again, which may hit a few calls but never all in flight.
         let repeated = world.repeated_since(before);
+        note(&format!("{signal}: {repeated} rows looked at again"));
         assert!(repeated <= 10, "{signal}: {repeated} calls were repeated");
     }
 }

@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -133,10 +133,11 @@ impl World {
 
     /// Makes what listens on the service's port known to the cluster, and waits until every node can call it.
     pub(crate) fn register(&self) {
-        let uri = format!("http://127.0.0.1:{}", self.service_port);
-        wait_for("the service to be registered", Duration::from_mins(1), || {
-            self.classify(&["cluster", "register", &uri, "--name", self.program.cluster]).code == Some(0)
+        wait_for("the service to listen", Duration::from_secs(30), || {
+            TcpStream::connect(("127.0.0.1", self.service_port)).is_ok()
         });
+        let uri = format!("http://127.0.0.1:{}", self.service_port);
+        self.classify(&["cluster", "register", &uri, "--name", self.program.cluster]).expect_code(0);
     }
 
     pub(crate) fn service_port(&self) -> u16 {

@@ -13,10 +13,24 @@ fn text() -> impl Strategy<Value = String> {
     prop::collection::vec(awkward, 1..8).prop_map(|parts| format!("x{}y", parts.concat()))
 }
 
+/// Any number a double can hold.
+fn finite() -> impl Strategy<Value = f64> {
+    use prop::num::f64::{NEGATIVE, NORMAL, POSITIVE, SUBNORMAL, ZERO};
+    POSITIVE | NEGATIVE | NORMAL | SUBNORMAL | ZERO
+}
+
+/// A number as JSON has it: of any length, with any zeros at its end.
+fn digits() -> impl Strategy<Value = String> {
+    prop_oneof![
+        finite().prop_map(|number| serde_json::to_string(&number).unwrap()),
+        any::<i128>().prop_map(|number| number.to_string()),
+        "-?(0|[1-9][0-9]{0,40})(\\.[0-9]{1,30})?([eE][+-]?[0-9]{1,3})?",
+    ]
+}
+
 fn indicator() -> impl Strategy<Value = Indicator> {
     let maybe = || prop::option::of(text());
-    let sample = (text(), prop::option::of(-4000..4000_i32))
-        .prop_map(|(date, value)| Sample { date, value: value.map(|value| f64::from(value) / 4.0) });
+    let sample = (text(), prop::option::of(finite())).prop_map(|(date, value)| Sample { date, value });
     let columns = (maybe(), maybe(), maybe(), maybe(), maybe(), maybe(), maybe());
     let samples = prop::collection::vec(sample, 0..3);
     (text(), columns, samples).prop_map(|(name, columns, sample_values)| {
@@ -157,6 +171,20 @@ proptest! {
         prop_assert_eq!(&good("a.csv", as_csv(&table)), &table);
         prop_assert_eq!(&good("a.json", as_array(&table)), &table);
         prop_assert_eq!(&good("a.jsonl", as_lines(&table)), &table);
+    }
+
+    #[test]
+    fn numbers_without_a_name_keep_their_digits(numbers in prop::collection::vec(digits(), 1..9)) {
+        let columns = |sep: &str| -> String {
+            let column = |(index, number)| format!("{sep}\"column {index}\":{sep}{number}");
+            numbers.iter().enumerate().map(column).collect::<Vec<_>>().join(",")
+        };
+        let line = format!("{{\"id\":\"a\",\"name\":\"n\",{}}}\n", columns(""));
+        let array = format!("[{{\"id\":\"a\",\n\"name\":\"n\",{}}}]", columns("\n  "));
+        for read in [good("a.jsonl", line), good("a.json", array)] {
+            let kept: Vec<_> = read[0].extra.values().map(crate::domain::cell::CellValue::json).collect();
+            prop_assert_eq!(&kept, &numbers);
+        }
     }
 
     #[test]

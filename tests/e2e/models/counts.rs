@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::{Provider, with_model};
 use crate::llm_stub::Plan;
+use crate::note;
 use crate::world::World;
 
 /// Indicators of the example in the repository, to `name`; returns how many.
@@ -73,6 +74,7 @@ pub(crate) fn several_indicators_share_a_request(world: &mut World) {
     let (seen, report) = (provider.seen("stub-shared"), ran.json());
     assert!(seen.iter().all(|seen| seen.ids.len() <= 5));
     // 40 at best. Calls that arrive late make groups of their own.
+    note(&format!("--items-per-call 5: {} requests for 200 rows", seen.len()));
     assert!((40..=80).contains(&seen.len()), "{} requests", seen.len());
     provider.expect_same_counts("stub-shared", &report);
     assert_eq!(report["llm"]["retries"], 0, "{report:#}");

@@ -30,8 +30,6 @@ fn between(seen: &[Seen], from: Instant, length: Duration) -> usize {
 }
 
 pub(crate) fn faults_end_in_labels_or_a_class(world: &mut World) {
-    // Refusals at random hold the pace at a tenth of it.
-    const LIMIT: usize = 120_000;
     let shares = [
         (Fault::RateLimited(RetryAfter::Silent), 0.16),
         (Fault::RateLimited(RetryAfter::Seconds(0.05)), 0.04),
@@ -43,8 +41,8 @@ pub(crate) fn faults_end_in_labels_or_a_class(world: &mut World) {
         (Fault::Refusal, 0.005),
     ];
     let provider = Provider::start(Plan::shares(11, shares).slowed(Duration::from_millis(50)));
-    provider
-        .serve(world, &["--llm-rpm", &LIMIT.to_string(), "--llm-concurrency", "1000", "--llm-timeout", "2"]);
+    // So many that refusals alone hold the pace.
+    provider.serve(world, &["--llm-rpm", "120000", "--llm-concurrency", "1000", "--llm-timeout", "2"]);
     let table = world.table(2_000);
     let options = ["-o", "faulty.jsonl", "--failures", "faulty.failed.jsonl", &table];
     let begun = Instant::now();
@@ -86,7 +84,6 @@ pub(crate) fn faults_end_in_labels_or_a_class(world: &mut World) {
     }
     let seen = provider.seen("stub-faulty");
     assert_eq!(report["llm"]["retries"], seen.len() - 2_000, "all but the first request of each row");
-    assert!(fullest_minute(&seen) <= LIMIT);
 }
 
 pub(crate) fn two_services_share_one_limit(world: &mut World) {
