@@ -190,7 +190,10 @@ mod tests {
     use super::*;
 
     #[test]
-    #[cfg_attr(not(debug_assertions), ignore = "clap checks itself in debug builds only: .ci/slow runs this test")]
+    #[cfg_attr(
+        not(debug_assertions),
+        ignore = "clap checks itself in debug builds only: .ci/slow runs this test"
+    )]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
     }
