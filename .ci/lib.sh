@@ -18,7 +18,7 @@ if [ "${CI_COLD:-}" = 1 ]; then
   export CARGO_HOME=$CI_CACHE/cargo npm_config_cache=$CI_CACHE/npm PIP_NO_CACHE_DIR=1
   export GOMODCACHE=$CI_CACHE/go/mod GOCACHE=$CI_CACHE/go/build
 fi
-CI_CACHE=${CI_CACHE:-$HOME/.cache/classify-ci}
+export CI_CACHE=${CI_CACHE:-$HOME/.cache/classify-ci}
 mkdir -p "$CI_CACHE"
 
 hash_of() { sha256sum | cut -c 1-16; }
