@@ -14,6 +14,8 @@ mod llm_stub;
 mod numbers;
 mod repository;
 mod restate_toml;
+#[path = "../support/running.rs"]
+mod running;
 #[path = "../support/schema.rs"]
 mod schema;
 #[path = "../support/server.rs"]
@@ -22,3 +24,4 @@ mod settings;
 #[path = "../support/mod.rs"]
 mod support;
 mod usage;
+mod watch;

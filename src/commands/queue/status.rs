@@ -15,14 +15,20 @@ use crate::ui::Ui;
 pub(super) async fn run(global: &Global, args: &QueueStatusArgs, ui: Ui) -> Result<ExitStatus> {
     let nodes = nodes(global, &args.nodes)?;
     let stop = signals::listen()?;
+    let mut seen = false;
     loop {
         let queue = tokio::select! {
             queue = any(&nodes, async |node| Queue::look(node, TIMEOUT).await) => queue?,
             () = stop.at_least(Level::Drain) => {
+                // Whoever watches ends it in this way, whatever it is at.
+                if seen {
+                    return Ok(ExitStatus::Success);
+                }
                 return Err(Failure::new(ExitStatus::Interrupted, "interrupted before a node answered"));
             }
         };
         show(&queue, args, ui)?;
+        seen = true;
         if !args.watch {
             return Ok(ExitStatus::Success);
         }
