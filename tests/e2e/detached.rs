@@ -104,8 +104,8 @@ pub(crate) fn goes_on_at_its_rate_when_nobody_is_there(world: &mut World) {
     let took = arrivals[299].duration_since(arrivals[0]).as_secs_f64();
     let noted = over.ended_at_ms.expect("it has ended") - over.begun_at_ms;
     note(&format!("detached: 300 rows in {took:.2} s, noted {noted} ms"));
-    assert!((14.5..16.2).contains(&took), "took {took} s, which should be 14.75 s");
-    assert!((14_500..18_000).contains(&noted), "noted {noted} ms");
+    assert!((14.5..15.5).contains(&took), "took {took} s, which should be 14.75 s");
+    assert!((14_500..17_000).contains(&noted), "noted {noted} ms");
 
     // Another machine sees the counts, and this one has the results.
     let nodes = run.node.url().to_owned();
