@@ -31,6 +31,9 @@ pub mod config;
 pub mod cli;
 pub mod commands;
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
+
 #[cfg(test)]
 #[path = "../tests/support/schema.rs"]
 mod json_schema;

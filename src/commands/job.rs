@@ -82,7 +82,7 @@ impl Job {
                 ui.warn("rows that were collected are gone, or belong to another run: collecting them again");
             }
             journal.append([Line::Restarted]).map_err(cannot_write)?;
-            past.learn(Line::Restarted, &mut self.stats);
+            past.learn(Line::Restarted, &mut self.stats).map_err(Failure::unexpected)?;
         }
         if let ledger::Rows::Failures(retried) = &folder.spec.rows
             && !past.carried
@@ -98,7 +98,7 @@ impl Job {
             let line = Line::Carried { succeeded, failed, mark };
             journal.append([line.clone()]).map_err(cannot_write)?;
             self.sink.count().map_err(cannot_write)?;
-            past.learn(line, &mut self.stats);
+            past.learn(line, &mut self.stats).map_err(Failure::unexpected)?;
         }
         Ok(())
     }

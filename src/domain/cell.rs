@@ -51,6 +51,10 @@ impl CellValue {
         }
     }
 
+    pub(super) fn into_raw(self) -> Box<RawValue> {
+        self.0
+    }
+
     /// The JSON text.
     pub fn json(&self) -> &str {
         self.0.get()

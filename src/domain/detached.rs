@@ -61,7 +61,7 @@ impl Plan {
 
     /// Indicators of one batch.
     pub fn rows(&self, batch: u64) -> u64 {
-        self.rows_before(batch + 1) - self.rows_before(batch)
+        self.rows_before(batch.saturating_add(1)) - self.rows_before(batch)
     }
 }
 

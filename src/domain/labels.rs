@@ -9,15 +9,31 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
+use super::cell::{CellValue, nesting};
+
+/// Most arrays and objects in each other that are taken apart. Labels of a taxonomy have none.
+const MAX_NESTING: usize = 64;
+
 /// A JSON object with one value per field of the taxonomy, in the taxonomy's order: as the service makes it.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize)]
 #[serde(transparent)]
 pub struct Labels(Box<RawValue>);
 
 impl Labels {
     /// The labels in `fields`.
     pub fn new(fields: &Map<String, Value>) -> Self {
-        Self(compact(fields))
+        let text = to_raw_value(fields);
+        Self(text.unwrap_or_else(|error| unreachable!("texts, numbers and maps of them are JSON: {error}")))
+    }
+}
+
+impl<'de> Deserialize<'de> for Labels {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        match on_one_line(&raw)? {
+            None => Ok(Self(raw)),
+            Some(compact) => Ok(Self(compact)),
+        }
     }
 }
 
@@ -51,22 +67,26 @@ impl LabelsText<'_> {
 impl<'de: 'a, 'a> Deserialize<'de> for LabelsText<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let raw = <&RawValue>::deserialize(deserializer)?;
-        let text = raw.get();
-        if !text.starts_with('{') {
-            return Err(D::Error::invalid_type(Unexpected::Other("something else"), &"an object of labels"));
-        }
-        // Between its tokens JSON may have line breaks; a line of results may not.
-        if memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_some() {
-            let fields: Map<String, Value> = serde_json::from_str(text).map_err(D::Error::custom)?;
-            return Ok(Self(Cow::Owned(compact(&fields))));
-        }
-        Ok(Self(Cow::Borrowed(raw)))
+        Ok(Self(on_one_line(raw)?.map_or(Cow::Borrowed(raw), Cow::Owned)))
     }
 }
 
-fn compact(fields: &Map<String, Value>) -> Box<RawValue> {
-    to_raw_value(fields)
-        .unwrap_or_else(|error| unreachable!("texts, numbers and maps of them are JSON: {error}"))
+/// The same without line breaks, which JSON may have between its tokens and a line of results may not; nothing where there are none.
+///
+/// # Errors
+/// When it is no object of labels.
+fn on_one_line<E: Error>(raw: &RawValue) -> Result<Option<Box<RawValue>>, E> {
+    let text = raw.get();
+    if !text.starts_with('{') {
+        return Err(E::invalid_type(Unexpected::Other("something else"), &"an object of labels"));
+    }
+    if memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_none() {
+        return Ok(None);
+    }
+    if nesting(text) > MAX_NESTING {
+        return Err(E::custom("labels lie in each other"));
+    }
+    CellValue::of(raw).map(|value| Some(value.into_raw())).map_err(E::custom)
 }
 
 #[cfg(test)]
@@ -84,8 +104,11 @@ mod tests {
 
     #[test]
     fn line_breaks_between_tokens_do_not_survive() {
-        let labels: LabelsText<'_> = serde_json::from_str("{\"a\" :\r\n 1}").unwrap();
-        assert_eq!(serde_json::to_string(&labels).unwrap(), r#"{"a":1}"#);
+        let (text, line) = ("{\"a\" :\r\n 1.50,\n\"b\":1e999}", r#"{"a":1.50,"b":1e999}"#);
+        let labels: LabelsText<'_> = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&labels).unwrap(), line);
+        let labels: Labels = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&labels).unwrap(), line);
     }
 
     #[test]
@@ -97,8 +120,10 @@ mod tests {
 
     #[test]
     fn only_an_object_has_labels() {
-        for other in ["[]", "\"a\"", "null", "{"] {
+        let tower = format!("{{\n\"a\":{}{}}}", "[".repeat(1_000), "]".repeat(1_000));
+        for other in ["[]", "\"a\"", "null", "{", &tower] {
             assert!(serde_json::from_str::<LabelsText<'_>>(other).is_err(), "{other}");
+            assert!(serde_json::from_str::<Labels>(other).is_err(), "{other}");
         }
     }
 }

@@ -124,7 +124,7 @@ impl Retries {
 
     /// All of them.
     pub fn total(&self) -> u64 {
-        self.by_class().map(|(_, number)| number).sum()
+        self.by_class().fold(0, |sum, (_, number)| sum.saturating_add(number))
     }
 
     fn is_none(&self) -> bool {

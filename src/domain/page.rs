@@ -41,7 +41,7 @@ pub fn read_page(mut body: Bytes) -> Option<Vec<(u64, Bytes)>> {
         if length > body.len() {
             return None;
         }
-        batches.push((first + batches.len() as u64, body.split_to(length)));
+        batches.push((first.checked_add(batches.len() as u64)?, body.split_to(length)));
     }
     Some(batches)
 }
@@ -60,5 +60,8 @@ mod tests {
         assert_eq!(read_page(body.clone()).unwrap(), batches);
         assert!(read_page(body.slice(..body.len() - 1)).is_none(), "cut off");
         assert!(read_page(Bytes::from_static(b"{\"a\"")).is_none());
+        let mut last = PageWriter::new(u64::MAX);
+        [b"{}", b"{}"].iter().for_each(|request| last.push(*request));
+        assert!(read_page(last.finish()).is_none(), "there is no index behind the last");
     }
 }

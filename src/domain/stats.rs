@@ -165,7 +165,14 @@ impl RunStats {
             RunEvent::NodeUp { node } => self.nodes[*node].up = true,
             RunEvent::Trouble(trouble) => self.trouble = *trouble,
             RunEvent::Recorded(recorded) => self.record(recorded),
-            RunEvent::Rejected => *self.failed.entry(FailureClass::InvalidInput).or_default() += 1,
+            RunEvent::Rejected => self.reject(1),
+        }
+    }
+
+    /// Counts rows that are no indicators.
+    pub fn reject(&mut self, rows: u64) {
+        if rows > 0 {
+            *self.failed.entry(FailureClass::InvalidInput).or_default() += rows;
         }
     }
 
@@ -205,6 +212,11 @@ impl RunStats {
 }
 
 impl Usage {
+    /// Tokens sent and received.
+    pub fn tokens(&self) -> u64 {
+        self.input_tokens.saturating_add(self.output_tokens)
+    }
+
     /// Adds what another classification consumed. A price is known only where it is known for all.
     pub fn add(&mut self, other: &Self) {
         // An indicator that shared its request with others may have tokens without a request.
@@ -215,11 +227,12 @@ impl Usage {
         if *other == Self::default() {
             return;
         }
-        self.requests += other.requests;
-        self.input_tokens += other.input_tokens;
-        self.cached_tokens += other.cached_tokens;
-        self.output_tokens += other.output_tokens;
-        self.retries = self.retries.zip(other.retries, |ours, theirs| ours + theirs);
+        // Numbers from outside: a provider that counts nonsense must not stop a run.
+        self.requests = self.requests.saturating_add(other.requests);
+        self.input_tokens = self.input_tokens.saturating_add(other.input_tokens);
+        self.cached_tokens = self.cached_tokens.saturating_add(other.cached_tokens);
+        self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
+        self.retries = self.retries.zip(other.retries, u64::saturating_add);
         self.cost_usd = self.cost_usd.zip(other.cost_usd).map(|(ours, theirs)| ours + theirs);
     }
 }
@@ -227,6 +240,7 @@ impl Usage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::outcome::Retries;
 
     fn stats(indicators: u64) -> RunStats {
         let nodes = ["a", "b"].map(|name| NodeStats::new(name.into(), format!("http://{name}")));
@@ -280,6 +294,17 @@ mod tests {
             stats.apply(&RunEvent::Submitted { node: 0, reception: Reception::New, indicators: 10, at });
         }
         assert_eq!(stats.max_60s_window, 30, "0, 1 and 59 s lie within one minute");
+    }
+
+    #[test]
+    fn nonsense_from_a_provider_is_no_end() {
+        let vast = Usage { requests: 1, input_tokens: u64::MAX, output_tokens: u64::MAX, ..Usage::default() };
+        let mut sum = vast;
+        sum.add(&vast);
+        assert_eq!((sum.requests, sum.input_tokens, sum.output_tokens), (2, u64::MAX, u64::MAX));
+        assert_eq!(sum.tokens(), u64::MAX);
+        let retries = Retries { timeout: u64::MAX, schema: 1, ..Retries::default() };
+        assert_eq!(retries.total(), u64::MAX);
     }
 
     #[test]

@@ -37,16 +37,21 @@ pub(super) fn check_with(
     keys: Keys,
     stdin: &mut dyn Read,
 ) -> Result<Checked> {
-    let mut walk = Walk::new(open(sources, options, stdin)?, None);
+    check_opened(open(sources, options, stdin)?, options.skip_invalid, keys)
+}
+
+/// As [`check()`], of sources that are open.
+pub(super) fn check_opened(sources: Vec<Opened>, skip_invalid: bool, keys: Keys) -> Result<Checked> {
+    let mut walk = Walk::new(sources, None);
     let Findings { mut seen, mut bad, .. } = survey(&mut walk, keys)?;
     let largest_row = seen.largest();
     let repeats = seen.repeats();
-    if !options.skip_invalid && (bad.total > 0 || !repeats.different.is_empty()) {
+    if !skip_invalid && (bad.total > 0 || !repeats.different.is_empty()) {
         bad.add_conflicts(&walk, &repeats.different)?;
         return Err(bad.into_failure(&walk));
     }
     let summary = Summary {
-        files: sources.len(),
+        files: walk.sources().len(),
         rows: walk.rows(),
         invalid: bad.total + repeats.different.len() as u64,
         duplicates: repeats.same.len() as u64,
@@ -59,7 +64,7 @@ pub(super) fn check_with(
         prefixes: walk.prefixes().to_vec(),
         sources: walk.sources().to_vec(),
         repeats,
-        skip_invalid: options.skip_invalid,
+        skip_invalid,
         seen: Some(seen),
     })
 }

@@ -18,7 +18,7 @@ use crate::domain::indicator::Indicator;
 
 /// Keys of the hashes of one input's rows: two of ids, two of contents. Whoever has them can compare rows without having them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Keys([u64; 4]);
+pub struct Keys(pub(super) [u64; 4]);
 
 impl Keys {
     /// Keys that nobody can guess.

@@ -8,6 +8,10 @@
 //! Does not know about batches, results or the failures file, prints nothing, and is synchronous: it belongs on a
 //! blocking thread. It has threads of its own, to read ahead and for the rows of a long first pass.
 
+#[cfg(not(fuzzing))]
+mod ahead;
+#[cfg(fuzzing)]
+#[path = "fuzzing/ahead.rs"]
 mod ahead;
 mod array;
 mod bad;
@@ -18,6 +22,8 @@ mod csv;
 mod cut;
 mod duplicates;
 mod format;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod lines;
 mod object;
 mod open;
@@ -41,11 +47,11 @@ pub use self::format::Format;
 pub use self::rows::{InvalidRow, Row, Rows};
 
 /// Longest text a cell may hold: one mebibyte.
-pub const MAX_CELL: usize = 1 << 20;
+pub const MAX_CELL: usize = if cfg!(fuzzing) { 256 } else { 1 << 20 };
 /// Longest row, in bytes: bounds the memory a hostile or broken file can claim.
-pub const MAX_ROW: usize = 8 << 20;
+pub const MAX_ROW: usize = if cfg!(fuzzing) { 1024 } else { 8 << 20 };
 /// Longest id, in bytes. Ids travel in keys, logs and file names of the user's own tools.
-pub const MAX_ID: usize = 512;
+pub const MAX_ID: usize = if cfg!(fuzzing) { 64 } else { 512 };
 
 /// Most arrays and objects that may lie in each other in a value of a column we have no name for. A row is part of larger JSON on its way,
 /// and `serde_json` reads 127 levels.

@@ -19,25 +19,54 @@ pub(super) struct Opened {
     pub(super) format: Format,
     /// Whether it was copied, being nothing that can be read twice.
     pub(super) spooled: bool,
-    file: Arc<File>,
+    content: Arc<Content>,
+}
+
+/// Where the bytes of a source are.
+#[derive(Debug)]
+enum Content {
+    File(File),
+    /// A fuzz target has no files.
+    #[cfg(fuzzing)]
+    Memory(Vec<u8>),
 }
 
 impl Opened {
     /// A reader from its beginning; any number of them do not disturb each other.
     pub(super) fn reader(&self) -> impl Read + Send + use<> {
-        FromStart { file: Arc::clone(&self.file), offset: 0 }
+        FromStart { content: Arc::clone(&self.content), offset: 0 }
+    }
+
+    /// A source that is in memory.
+    #[cfg(fuzzing)]
+    pub(super) fn in_memory(format: Format, bytes: &[u8]) -> Self {
+        let content = Arc::new(Content::Memory(bytes.to_vec()));
+        Self { label: "table".to_owned(), format, spooled: false, content }
+    }
+}
+
+impl Content {
+    fn read_at(&self, target: &mut [u8], offset: u64) -> io::Result<usize> {
+        match self {
+            Self::File(file) => file.read_at(target, offset),
+            #[cfg(fuzzing)]
+            Self::Memory(bytes) => {
+                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+                (&bytes[start..]).read(target)
+            }
+        }
     }
 }
 
 /// A reader with a position of its own, which handles of one file otherwise share.
 struct FromStart {
-    file: Arc<File>,
+    content: Arc<Content>,
     offset: u64,
 }
 
 impl Read for FromStart {
     fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
-        let length = self.file.read_at(target, self.offset)?;
+        let length = self.content.read_at(target, self.offset)?;
         self.offset += length as u64;
         Ok(length)
     }
@@ -62,7 +91,7 @@ pub(super) fn open(sources: &[Source], options: &Options, stdin: &mut dyn Read) 
         .into_iter()
         .map(|entry| match entry {
             Some(Entry { label, format: Some(format), file, regular: true }) => {
-                Ok(Opened { label, format, spooled: false, file: Arc::new(file) })
+                Ok(Opened { label, format, spooled: false, content: Arc::new(Content::File(file)) })
             }
             Some(Entry { label, format, mut file, .. }) => spool(label, format, &mut file),
             None => spool("stdin".to_owned(), options.format, &mut *stdin),
@@ -125,7 +154,7 @@ fn spool(label: String, format: Option<Format>, source: &mut dyn Read) -> Result
         Some(format) => format,
         None => sniff(&mut file).map_err(own)?.ok_or_else(|| unknown(&label))?,
     };
-    Ok(Opened { label, format, spooled: true, file: Arc::new(file) })
+    Ok(Opened { label, format, spooled: true, content: Arc::new(Content::File(file)) })
 }
 
 fn unknown(label: &str) -> Failure {

@@ -10,7 +10,7 @@ use crate::domain::cell::{CellValue, Shape, nesting};
 use crate::domain::indicator::Indicator;
 
 /// How much of a bad row is shown: enough to find it, not enough to fill the failures file.
-pub(super) const MAX_RAW: usize = 16 * 1024;
+pub(super) const MAX_RAW: usize = if cfg!(fuzzing) { 128 } else { 16 * 1024 };
 
 /// A row and the line it starts on.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, BufWriter, Write as _};
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 
 use serde::Deserialize;
@@ -32,6 +32,21 @@ pub fn split_failures(
     retry: &Path,
     kept: &Path,
 ) -> io::Result<Failures> {
+    let (mut retry, mut keep) = (BufWriter::new(File::create(retry)?), BufWriter::new(File::create(kept)?));
+    let failures = split(BufReader::new(File::open(from)?), classes, &mut retry, &mut keep)?;
+    for mut file in [retry, keep] {
+        file.flush()?;
+    }
+    Ok(failures)
+}
+
+/// As [`split_failures`], from and to wherever they are.
+pub(super) fn split(
+    from: impl BufRead,
+    classes: &BTreeSet<FailureClass>,
+    retry: &mut impl Write,
+    keep: &mut impl Write,
+) -> io::Result<Failures> {
     #[derive(Deserialize)]
     struct Line<'a> {
         #[serde(borrow)]
@@ -39,8 +54,7 @@ pub fn split_failures(
         class: FailureClass,
     }
     let mut failures = Failures::default();
-    let (mut retry, mut keep) = (BufWriter::new(File::create(retry)?), BufWriter::new(File::create(kept)?));
-    for text in BufReader::new(File::open(from)?).lines() {
+    for text in from.lines() {
         let text = text?;
         let line: Line<'_> = serde_json::from_str(&text)?;
         if classes.contains(&line.class) {
@@ -52,9 +66,6 @@ pub fn split_failures(
             writeln!(keep, "{text}")?;
             *failures.kept.entry(line.class).or_default() += 1;
         }
-    }
-    for mut file in [retry, keep] {
-        file.flush()?;
     }
     Ok(failures)
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tempfile::NamedTempFile;
 use ulid::Ulid;
 
-use super::journal::{self, Journal, Line};
+use super::journal::{self, Journal, Line, Unreadable};
 use super::past::Past;
 use super::spec::{Spec, VERSION};
 use crate::domain::stats::RunStats;
@@ -175,25 +175,9 @@ impl Opened {
 
 impl RunFolder {
     fn load(path: PathBuf) -> Result<Self> {
-        /// What every version has.
-        #[derive(serde::Deserialize)]
-        struct Versioned {
-            version: u32,
-        }
         let file = path.join("run.json");
         let text = fs::read(&file).map_err(|error| cannot("read", &file, &error))?;
-        let broken = |error: serde_json::Error| {
-            Failure::unexpected(format!("{} cannot be understood: {error}", file.display()))
-        };
-        let Versioned { version } = serde_json::from_slice(&text).map_err(broken)?;
-        if version > VERSION {
-            return Err(Failure::usage(format!(
-                "{} was made by a newer version of classify",
-                file.display()
-            ))
-            .hint("go on with that version"));
-        }
-        let spec = serde_json::from_slice(&text).map_err(broken)?;
+        let spec = understand(&text, &file)?;
         Ok(Self { path, spec })
     }
 
@@ -217,12 +201,11 @@ impl RunFolder {
     fn read_on(self, lock: Lock, stats: &mut RunStats) -> Result<Opened> {
         let file = self.journal_file();
         let mut past = Past::default();
-        let opened = Journal::open(&file, |line| past.learn(line, stats)).and_then(|mut journal| {
-            journal.append([Line::Opened { at: now(), pid: std::process::id() }])?;
-            Ok(journal)
-        });
-        let journal = opened.map_err(|error| cannot("write", &file, &error))?;
-        past.learn(Line::Opened { at: String::new(), pid: 0 }, stats);
+        let mut journal =
+            Journal::open(&file, |line| past.learn(line, stats)).map_err(|error| self.unreadable(error))?;
+        let opened = Line::Opened { at: now(), pid: std::process::id() };
+        journal.append([opened]).map_err(|error| cannot("write", &file, &error))?;
+        past.learn(Line::Opened { at: String::new(), pid: 0 }, stats).map_err(Failure::unexpected)?;
         Ok(Opened { folder: self, past, journal, lock })
     }
 
@@ -233,11 +216,13 @@ impl RunFolder {
     pub fn look(&self, stats: &mut RunStats) -> Result<Past> {
         let path = self.journal_file();
         let mut past = Past::default();
-        match File::open(&path).and_then(|file| journal::read(&file, |line| past.learn(line, stats))) {
-            Ok(_length) => Ok(past),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(past),
-            Err(error) => Err(cannot("read", &path, &error)),
-        }
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(past),
+            Err(error) => return Err(cannot("read", &path, &error)),
+        };
+        journal::read(file, |line| past.learn(line, stats)).map_err(|error| self.unreadable(error))?;
+        Ok(past)
     }
 
     /// The process that is at it, if one is.
@@ -288,9 +273,23 @@ impl RunFolder {
 
     fn note(&self, line: Line<'_>) -> Result<()> {
         let file = self.journal_file();
-        Journal::open(&file, |_| {})
-            .and_then(|mut journal| journal.append([line]))
-            .map_err(|error| cannot("write", &file, &error))
+        let mut journal = Journal::open(&file, |_| Ok(())).map_err(|error| self.unreadable(error))?;
+        journal.append([line]).map_err(|error| cannot("write", &file, &error))
+    }
+
+    /// What is said of a journal that cannot be read. Which of its lines count is for a person to decide.
+    fn unreadable(&self, error: Unreadable) -> Failure {
+        let file = self.journal_file();
+        let number = match error {
+            Unreadable::Disk(error) => return cannot("read", &file, &error),
+            Unreadable::Line { number, .. } => number,
+        };
+        Failure::unexpected(format!("{} is damaged: {error}", file.display())).hint(format!(
+            "what stands before that line can be saved: `sed -i '{number},$d' {}`; then `classify runs resume {}` \
+             collects the rest again",
+            file.display(),
+            self.spec.run_id
+        ))
     }
 
     /// Keeps the report as of an orderly end.
@@ -337,6 +336,26 @@ impl RunFolder {
     fn report_file(&self) -> PathBuf {
         self.path.join("report.json")
     }
+}
+
+/// Reads the content of `file`, a `run.json`.
+pub(super) fn understand(text: &[u8], file: &Path) -> Result<Spec> {
+    /// What every version has.
+    #[derive(serde::Deserialize)]
+    struct Versioned {
+        version: u32,
+    }
+    let broken = |why: &dyn std::fmt::Display| {
+        Failure::unexpected(format!("{} cannot be understood: {why}", file.display()))
+    };
+    let Versioned { version } = serde_json::from_slice(text).map_err(|error| broken(&error))?;
+    if version > VERSION {
+        return Err(Failure::usage(format!("{} was made by a newer version of classify", file.display()))
+            .hint("go on with that version"));
+    }
+    let spec: Spec = serde_json::from_slice(text).map_err(|error| broken(&error))?;
+    spec.check().map_err(|why| broken(&why))?;
+    Ok(spec)
 }
 
 /// Where what came through standard input is kept, `number` being its place among the sources.

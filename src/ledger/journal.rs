@@ -1,15 +1,17 @@
 //! The growing part of a run's folder: one line of JSON for each thing that must survive the process.
 //!
 //! Lines are appended after what they speak of is durable elsewhere, so none of them has to be synced: a line that a loss
-//! of power takes away makes the run fetch a batch again, and no more. A torn last line is cut off when the journal is opened.
+//! of power takes away makes the run fetch a batch again, and no more. A torn last line is cut off when the journal is opened. Any other
+//! line that is not understood is an error: behind it stands what was paid for.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::domain::event::Recorded;
 use crate::domain::outcome::FailureClass;
@@ -94,6 +96,22 @@ pub enum Line<'a> {
     Unknown,
 }
 
+/// Why a journal cannot be read.
+#[derive(Debug, Error)]
+pub enum Unreadable {
+    /// The disk fails.
+    #[error(transparent)]
+    Disk(#[from] io::Error),
+    /// A line is damaged, or says what cannot be.
+    #[error("line {number}: {why}")]
+    Line {
+        /// Which, from 1.
+        number: u64,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
 /// The open journal.
 #[derive(Debug)]
 pub struct Journal {
@@ -106,8 +124,8 @@ impl Journal {
     /// Opens the journal at `path`, hands each line to `each`, and cuts off what is torn.
     ///
     /// # Errors
-    /// When the file cannot be read or written.
-    pub fn open(path: &Path, each: impl FnMut(Line<'_>)) -> io::Result<Self> {
+    /// When the file cannot be read or written, a line before the last is damaged, or `each` refuses one.
+    pub fn open(path: &Path, each: impl FnMut(Line<'_>) -> Result<(), String>) -> Result<Self, Unreadable> {
         let mut file = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(path)?;
         let length = read(&file, each)?;
         file.set_len(length)?;
@@ -144,23 +162,30 @@ impl Journal {
     }
 }
 
-/// Hands each line of a journal to `each`, up to the first that is torn; returns the length of those before it.
+/// Hands each line of a journal to `each`; returns how long they are together. A last line that is torn is left out.
 ///
 /// # Errors
-/// When the file cannot be read.
-pub(super) fn read(file: &File, mut each: impl FnMut(Line<'_>)) -> io::Result<u64> {
+/// When the file cannot be read, a line before the last is damaged, or `each` refuses one.
+pub(super) fn read(
+    file: impl Read,
+    mut each: impl FnMut(Line<'_>) -> Result<(), String>,
+) -> Result<u64, Unreadable> {
     let mut reader = BufReader::with_capacity(64 * 1024, file);
     let (mut length, mut text) = (0, Vec::new());
-    loop {
+    for number in 1.. {
         text.clear();
         let bytes = reader.read_until(b'\n', &mut text)?;
-        if bytes == 0 || text.last() != Some(&b'\n') {
-            return Ok(length);
+        if text.last() != Some(&b'\n') {
+            break;
         }
-        let Ok(line) = serde_json::from_slice(&text) else { return Ok(length) };
-        each(line);
+        match serde_json::from_slice(&text) {
+            Ok(line) => each(line).map_err(|why| Unreadable::Line { number, why })?,
+            Err(_) if reader.fill_buf()?.is_empty() => break,
+            Err(error) => return Err(Unreadable::Line { number, why: error.to_string() }),
+        }
         length += bytes as u64;
     }
+    Ok(length)
 }
 
 #[cfg(test)]
@@ -170,7 +195,7 @@ mod tests {
     fn lines(path: &Path) -> Vec<Line<'static>> {
         let mut lines = Vec::new();
         let own = |line: Line<'_>| serde_json::from_value(serde_json::to_value(line).unwrap()).unwrap();
-        read(&File::open(path).unwrap(), |line| lines.push(own(line))).unwrap();
+        read(&File::open(path).unwrap(), |line| Ok(lines.push(own(line)))).unwrap();
         lines
     }
 
@@ -184,9 +209,28 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         for torn in ["{\"event\":\"rej", "{\"event\":\"rejected\",\"rows\":3,\"t\":1}", "\0\0\0\0\n"] {
             std::fs::write(&path, [&whole, torn.as_bytes()].concat()).unwrap();
-            let mut journal = Journal::open(&path, |_| {}).unwrap();
+            let mut journal = Journal::open(&path, |_| Ok(())).unwrap();
             journal.append([Line::Restarted]).unwrap();
             assert_eq!(lines(&path), [rejected(1), rejected(2), Line::Restarted], "{torn}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_line_before_the_last_is_told_and_nothing_is_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.jsonl");
+        let line = "{\"event\":\"restarted\"}\n";
+        for damage in [
+            "{\"event\":\"rest\0rted\"}\n",
+            "\0\0\0\0\n",
+            "\n",
+            "{\"event\":\"rejected\",\"rows\":-1,\"t\":0}\n",
+        ] {
+            let text = [line, damage, line].concat();
+            std::fs::write(&path, &text).unwrap();
+            let error = Journal::open(&path, |_| Ok(())).unwrap_err();
+            assert!(matches!(error, Unreadable::Line { number: 2, .. }), "{damage}: {error}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text, "it is as it was");
         }
     }
 
@@ -205,7 +249,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.jsonl");
         let line = Line::Done { batch: 17, node: "restate-1".into(), recorded, t: 1.25 };
-        Journal::open(&path, |_| {}).unwrap().append([line.clone()]).unwrap();
+        Journal::open(&path, |_| Ok(())).unwrap().append([line.clone()]).unwrap();
         assert_eq!(lines(&path), [line]);
         let text = std::fs::read_to_string(&path).unwrap();
         assert!(text.starts_with(r#"{"event":"done","batch":17,"node":"restate-1","succeeded":4"#), "{text}");

@@ -15,6 +15,8 @@
 
 mod carried;
 mod folder;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod journal;
 mod past;
 mod rows;
@@ -22,7 +24,7 @@ mod spec;
 
 pub use carried::{Failures, rows as retried_rows, split_failures};
 pub use folder::{Opened, RunFolder, Runs, input_file, is_id, new_id, now};
-pub use journal::{Journal, Line};
+pub use journal::{Journal, Line, Unreadable};
 pub use past::{Past, Standing};
 pub use rows::{Changes, changes, read as read_rows, write as write_rows};
 pub use spec::{Counts, Labels, Limits, Output, Retried, Rows, Spec, Speed, Tables, Target, VERSION};

@@ -1,12 +1,13 @@
 //! What a journal says: which batches are on disk, what they added to the counts, and how the run stands. Pure.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use super::journal::Line;
-use crate::domain::event::{Reception, RunEvent};
+use crate::domain::event::{Reception, Recorded, RunEvent};
+use crate::domain::outcome::FailureClass;
 use crate::domain::stats::{NodeStats, RunStats};
-use crate::output::Mark;
+use crate::output::{Extent, Mark};
 
 /// How a run stands, as far as its journal can say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +24,11 @@ pub enum Standing {
     /// Its files belong to another run now.
     Superseded(String),
 }
+
+/// Longest time of work that is believed, in seconds: a century. Whoever writes more is damaged.
+const LONGEST: f64 = 100.0 * 366.0 * 24.0 * 3_600.0;
+/// Batches that stand together in [`Numbers`].
+const TOGETHER: u64 = u64::BITS as u64;
 
 /// What earlier processes have done.
 #[derive(Debug, Default)]
@@ -41,24 +47,34 @@ pub struct Past {
     pub sessions: u32,
     done: Numbers,
     sent: Numbers,
+    /// What stands in lines without a mark behind them.
+    unmarked: Unmarked,
     under_way: HashMap<u64, (String, u64, Duration)>,
 }
 
-/// A set of small numbers.
+/// Rows of which no mark says yet that they are on disk. They count with the next one.
 #[derive(Debug, Default)]
-struct Numbers(Vec<bool>);
+struct Unmarked {
+    batches: Vec<(u64, String, Recorded)>,
+    rejected: u64,
+}
+
+/// A set of numbers, most of which follow one another. Takes no more than a few bytes for each, however large it is.
+#[derive(Debug, Default)]
+struct Numbers(HashMap<u64, u64>);
 
 impl Numbers {
-    fn insert(&mut self, number: u64) {
-        let Ok(place) = usize::try_from(number) else { return };
-        if self.0.len() <= place {
-            self.0.resize(place + 1, false);
-        }
-        self.0[place] = true;
+    /// Whether it was not there.
+    fn insert(&mut self, number: u64) -> bool {
+        let (some, bit) = (self.0.entry(number / TOGETHER).or_default(), 1 << (number % TOGETHER));
+        let is_new = *some & bit == 0;
+        *some |= bit;
+        is_new
     }
 
     fn contains(&self, number: u64) -> bool {
-        usize::try_from(number).ok().and_then(|place| self.0.get(place).copied()).unwrap_or(false)
+        let together = self.0.get(&(number / TOGETHER));
+        together.is_some_and(|some| some & (1 << (number % TOGETHER)) != 0)
     }
 }
 
@@ -74,58 +90,138 @@ impl Past {
     }
 
     /// Learns one line, and counts what it says.
-    pub fn learn(&mut self, line: Line<'_>, stats: &mut RunStats) {
+    ///
+    /// # Errors
+    /// When it says what cannot be, of a run with so many indicators.
+    pub fn learn(&mut self, line: Line<'_>, stats: &mut RunStats) -> Result<(), String> {
         match line {
             Line::Opened { .. } => {
-                self.sessions += 1;
-                // What was under way then is sent again by whoever opened it, and counted then.
+                self.sessions = self.sessions.saturating_add(1);
+                // What was under way then is sent again by whoever opened it, and counted then. Rows without a mark are cut off the files.
                 self.under_way.clear();
+                self.unmarked = Unmarked { rejected: self.rejected, ..Unmarked::default() };
             }
+            // Said twice, it was done once.
+            Line::Carried { .. } if self.carried => {}
             Line::Carried { succeeded, failed, mark } => {
+                room_for(sum(succeeded, &failed), stats)?;
                 (self.carried, self.mark) = (true, mark);
                 stats.carry(succeeded, &failed);
             }
             Line::Sent { batch, node, indicators, t } => {
+                is_batch(batch, indicators, stats)?;
+                let at = self.time(t)?;
                 self.sent.insert(batch);
-                let at = self.time(t);
                 self.under_way.insert(batch, (node.into_owned(), indicators, at));
             }
-            Line::Done { batch, node, mut recorded, t } => {
-                self.done.insert(batch);
-                self.time(t);
-                if let Some((node, indicators, at)) = self.under_way.remove(&batch) {
-                    let node = place(&node, stats);
-                    stats.apply(&RunEvent::Submitted { node, reception: Reception::New, indicators, at });
+            Line::Done { batch, node, recorded, t } => {
+                let rows = sum(recorded.succeeded, &recorded.failed);
+                is_batch(batch, rows.unwrap_or(u64::MAX), stats)?;
+                if recorded.reused.max(recorded.spared) > recorded.succeeded {
+                    return Err(format!("more than the {} rows with labels", recorded.succeeded));
                 }
-                recorded.node = place(&node, stats);
-                stats.apply(&RunEvent::Recorded(recorded));
+                self.time(t)?;
+                self.unmarked.batches.push((batch, node.into_owned(), recorded));
             }
             Line::Rejected { rows, t } => {
-                self.time(t);
-                for _ in self.rejected..rows {
-                    stats.apply(&RunEvent::Rejected);
+                if !(self.unmarked.rejected..=stats.indicators).contains(&rows) {
+                    let before = self.unmarked.rejected;
+                    return Err(format!(
+                        "{rows} rows after {before} of {} are no indicators",
+                        stats.indicators
+                    ));
                 }
-                self.rejected = rows;
+                self.time(t)?;
+                self.unmarked.rejected = rows;
             }
-            Line::Mark(mark) => self.mark = mark,
+            Line::Mark(mark) => {
+                self.goes_on(mark)?;
+                self.count(stats)?;
+                self.mark = mark;
+            }
             Line::Restarted => {
                 let sent = std::mem::take(&mut self.sent);
                 *self = Self { sessions: self.sessions, elapsed: self.elapsed, sent, ..Self::default() };
                 stats.forget();
             }
-            Line::Sealed { mark } => (self.mark, self.standing) = (mark, Standing::Sealed(mark)),
+            Line::Sealed { mark } => {
+                self.count(stats)?;
+                (self.mark, self.standing) = (mark, Standing::Sealed(mark));
+            }
             Line::Finished { .. } => self.standing = Standing::Finished,
             Line::Cancelled { .. } => self.standing = Standing::Cancelled,
             Line::Superseded { by } => self.standing = Standing::Superseded(by),
             Line::Unknown => {}
         }
+        Ok(())
     }
 
-    fn time(&mut self, t: f64) -> Duration {
-        let at = Duration::try_from_secs_f64(t).unwrap_or_default();
-        self.elapsed = self.elapsed.max(at);
-        at
+    /// Whether `mark` may follow the last one: files grow, and only with rows.
+    fn goes_on(&self, mark: Mark) -> Result<(), String> {
+        let is_idle = self.unmarked.batches.is_empty() && self.unmarked.rejected == self.rejected;
+        if is_idle && mark != self.mark {
+            return Err("the files changed, and no rows were written".to_owned());
+        }
+        let grew = |before: Extent, now: Extent| {
+            now.bytes >= before.bytes && (before.file.is_none() || before.file == now.file)
+        };
+        if grew(self.mark.results, mark.results) && grew(self.mark.failures, mark.failures) {
+            return Ok(());
+        }
+        Err("the files are shorter than they were, or others".to_owned())
     }
+
+    /// Counts the rows without a mark: one stands behind them now.
+    fn count(&mut self, stats: &mut RunStats) -> Result<(), String> {
+        for (batch, node, mut recorded) in std::mem::take(&mut self.unmarked.batches) {
+            // A batch that stands there twice is on disk once.
+            if !self.done.insert(batch) {
+                continue;
+            }
+            room_for(sum(recorded.succeeded, &recorded.failed), stats)?;
+            if let Some((node, indicators, at)) = self.under_way.remove(&batch) {
+                let node = place(&node, stats);
+                stats.apply(&RunEvent::Submitted { node, reception: Reception::New, indicators, at });
+            }
+            recorded.node = place(&node, stats);
+            stats.apply(&RunEvent::Recorded(recorded));
+        }
+        let rejected = self.unmarked.rejected - self.rejected;
+        room_for(Some(rejected), stats)?;
+        stats.reject(rejected);
+        self.rejected = self.unmarked.rejected;
+        Ok(())
+    }
+
+    fn time(&mut self, t: f64) -> Result<Duration, String> {
+        if !(0.0..=LONGEST).contains(&t) {
+            return Err(format!("{t} s is no time of work"));
+        }
+        let at = Duration::from_secs_f64(t);
+        self.elapsed = self.elapsed.max(at);
+        Ok(at)
+    }
+}
+
+/// Rows with and without labels; nothing where they are more than can be.
+fn sum(succeeded: u64, failed: &BTreeMap<FailureClass, u64>) -> Option<u64> {
+    failed.values().try_fold(succeeded, |sum, number| sum.checked_add(*number))
+}
+
+/// Every batch has a row of its own, and none has more than there are.
+fn is_batch(batch: u64, rows: u64, stats: &RunStats) -> Result<(), String> {
+    if batch < stats.indicators && rows <= stats.indicators {
+        return Ok(());
+    }
+    Err(format!("batch {batch} of {rows} rows in a run with {} indicators", stats.indicators))
+}
+
+/// Whether so many rows may be on disk besides those that are.
+fn room_for(rows: Option<u64>, stats: &RunStats) -> Result<(), String> {
+    if rows.is_some_and(|rows| rows <= stats.pending()) {
+        return Ok(());
+    }
+    Err(format!("more rows than the {} indicators of the run", stats.indicators))
 }
 
 /// The node's place; one that is no longer among those of the run gets a place of its own behind them.
@@ -140,11 +236,8 @@ fn place(name: &str, stats: &mut RunStats) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-    use crate::domain::event::Recorded;
-    use crate::domain::outcome::{FailureClass, Usage};
+    use crate::domain::outcome::Usage;
 
     fn sent(batch: u64, t: f64) -> Line<'static> {
         Line::Sent { batch, node: "restate-1".into(), indicators: 5, t }
@@ -168,18 +261,22 @@ mod tests {
         Line::Opened { at: String::new(), pid: 1 }
     }
 
+    fn mark(bytes: u64) -> Line<'static> {
+        let extent = Extent { bytes, ..Extent::default() };
+        Line::Mark(Mark { results: extent, failures: extent })
+    }
+
     fn learn(lines: impl IntoIterator<Item = Line<'static>>) -> (Past, RunStats) {
         let mut stats = RunStats::new(20, vec![NodeStats::new("restate-1".into(), "http://a".into())]);
         let mut past = Past::default();
-        lines.into_iter().for_each(|line| past.learn(line, &mut stats));
+        lines.into_iter().for_each(|line| past.learn(line, &mut stats).unwrap());
         (past, stats)
     }
 
     #[test]
     fn what_is_on_disk_counts_once_and_what_was_under_way_not_at_all() {
-        let lines =
-            [opened(), sent(0, 0.1), sent(1, 0.2), done(1, 1.5), opened(), sent(0, 1.6), sent(2, 1.7)];
-        let (past, stats) = learn(lines);
+        let first = [opened(), sent(0, 0.1), sent(1, 0.2), done(1, 1.5), mark(100)];
+        let (past, stats) = learn(first.into_iter().chain([opened(), sent(0, 1.6), sent(2, 1.7)]));
         assert_eq!(
             (past.is_done(0), past.is_done(1), past.is_sent(2), past.is_sent(3)),
             (false, true, true, false)
@@ -195,6 +292,7 @@ mod tests {
             sent(0, 0.1),
             done(0, 0.2),
             Line::Rejected { rows: 2, t: 0.3 },
+            mark(100),
             Line::Restarted,
         ]);
         assert_eq!((past.is_done(0), past.is_sent(0), past.rejected), (false, true, 0));
@@ -205,8 +303,87 @@ mod tests {
     #[test]
     fn a_node_that_is_gone_keeps_its_counts() {
         let elsewhere = Line::Sent { batch: 0, node: "restate-9".into(), indicators: 5, t: 0.1 };
-        let (_, stats) = learn([opened(), elsewhere, done(0, 0.2)]);
+        let (_, stats) = learn([opened(), elsewhere, done(0, 0.2), mark(100)]);
         assert_eq!((stats.nodes[1].name.as_str(), stats.nodes[1].indicators), ("restate-9", 5));
         assert!(!stats.nodes[1].up);
+    }
+
+    #[test]
+    fn numbers_that_cannot_be_are_refused_and_take_no_memory() {
+        let with = |change: &dyn Fn(&mut Recorded)| {
+            let Line::Done { batch, node, mut recorded, t } = done(0, 0.1) else { panic!() };
+            change(&mut recorded);
+            Line::Done { batch, node, recorded, t }
+        };
+        let many = || BTreeMap::from([(FailureClass::Schema, u64::MAX)]);
+        for line in [
+            sent(9_000_000_000_000_000_000, 0.1),
+            done(9_000_000_000_000_000_000, 0.1),
+            done(20, 0.1),
+            sent(0, -1.0),
+            done(0, 1e300),
+            Line::Sent { batch: 0, node: "restate-1".into(), indicators: 21, t: 0.1 },
+            Line::Rejected { rows: u64::MAX, t: 0.1 },
+            Line::Carried { succeeded: 1, failed: many(), mark: Mark::default() },
+            with(&|recorded| recorded.succeeded = u64::MAX),
+            with(&|recorded| recorded.failed = many()),
+            with(&|recorded| recorded.reused = 5),
+            with(&|recorded| recorded.spared = 5),
+        ] {
+            let mut stats = RunStats::new(20, Vec::new());
+            let mut past = Past::default();
+            assert!(past.learn(line.clone(), &mut stats).is_err(), "{line:?}");
+            past.learn(mark(0), &mut stats).unwrap();
+            assert_eq!((stats.finished(), past.rejected, past.is_done(0)), (0, 0, false), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn rows_without_a_mark_behind_them_do_not_count() {
+        let rejected = |rows| Line::Rejected { rows, t: 0.3 };
+        let whole = [opened(), sent(0, 0.1), done(0, 0.2), mark(100)];
+        let torn = [sent(1, 0.3), done(1, 0.4), rejected(1)];
+        let (past, stats) = learn(whole.clone().into_iter().chain(torn.clone()));
+        assert_eq!((past.is_done(0), past.is_done(1), past.rejected), (true, false, 0));
+        assert_eq!((stats.finished(), stats.pending()), (5, 15));
+        // The next process does them again: the mark behind those says nothing of these.
+        let again = [opened(), sent(2, 0.5), done(2, 0.6), mark(200)];
+        let (past, stats) = learn(whole.into_iter().chain(torn).chain(again));
+        assert_eq!((past.is_done(1), past.is_done(2), past.rejected), (false, true, 0));
+        assert_eq!((stats.finished(), past.mark.results.bytes), (10, 200));
+    }
+
+    #[test]
+    fn what_stands_there_twice_counts_once() {
+        let carried = || Line::Carried { succeeded: 3, failed: BTreeMap::new(), mark: Mark::default() };
+        let rejected = || Line::Rejected { rows: 2, t: 0.1 };
+        let twice = [
+            opened(),
+            carried(),
+            carried(),
+            done(0, 0.1),
+            done(0, 0.1),
+            rejected(),
+            rejected(),
+            mark(9),
+            mark(9),
+        ];
+        let (_, stats) = learn(twice.into_iter().chain([done(0, 0.2), mark(9)]));
+        assert_eq!((stats.carried, stats.finished(), stats.nodes[0].succeeded), (3, 10, 4));
+    }
+
+    #[test]
+    fn rows_and_files_do_not_become_fewer() {
+        let refused = |lines: &[Line<'static>]| {
+            let (mut past, mut stats) =
+                learn([opened(), done(0, 0.1), Line::Rejected { rows: 3, t: 0.1 }, mark(100)]);
+            lines.iter().find_map(|line| past.learn(line.clone(), &mut stats).err())
+        };
+        let rejected = |rows| Line::Rejected { rows, t: 0.2 };
+        assert!(refused(&[rejected(2)]).is_some());
+        assert!(refused(&[done(1, 0.2), mark(99)]).is_some());
+        assert!(refused(&[mark(101)]).is_some(), "bytes without rows");
+        assert!(refused(&[done(1, 0.2), done(2, 0.3), done(3, 0.4), mark(200)]).is_some(), "23 of 20 rows");
+        assert_eq!(refused(&[mark(100), rejected(3), done(1, 0.2), rejected(4), mark(101)]), None);
     }
 }

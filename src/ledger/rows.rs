@@ -1,7 +1,7 @@
 //! The rows of a run as two hashes each: enough to say how an input has changed, and in which order its rows stood.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read as _, Write as _};
+use std::io::{self, BufRead, BufReader, BufWriter, Write as _};
 use std::path::Path;
 
 use crate::input::RowId;
@@ -32,17 +32,22 @@ pub fn write(path: &Path, rows: impl Iterator<Item = RowId>) -> io::Result<()> {
 /// # Errors
 /// When the file cannot be opened.
 pub fn read(path: &Path) -> io::Result<impl Iterator<Item = io::Result<RowId>> + use<>> {
-    let mut file = BufReader::new(File::open(path)?);
+    Ok(read_from(BufReader::new(File::open(path)?)))
+}
+
+/// As [`read`], from wherever they are.
+pub(super) fn read_from<R: BufRead>(mut file: R) -> impl Iterator<Item = io::Result<RowId>> + use<R> {
     let mut next = move || -> io::Result<Option<RowId>> {
-        let (mut id, mut content) = ([0; 8], [0; 8]);
-        match file.read_exact(&mut id) {
-            Ok(()) => file.read_exact(&mut content)?,
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            Err(error) => return Err(error),
+        // A row that is cut off is no end.
+        if file.fill_buf()?.is_empty() {
+            return Ok(None);
         }
+        let (mut id, mut content) = ([0; 8], [0; 8]);
+        file.read_exact(&mut id)?;
+        file.read_exact(&mut content)?;
         Ok(Some(RowId { id: u64::from_le_bytes(id), content: u64::from_le_bytes(content) }))
     };
-    Ok(std::iter::from_fn(move || next().transpose()))
+    std::iter::from_fn(move || next().transpose())
 }
 
 /// Compares the rows kept at `path` with those of an input that was hashed with the same keys.
@@ -50,17 +55,21 @@ pub fn read(path: &Path) -> io::Result<impl Iterator<Item = io::Result<RowId>> +
 /// # Errors
 /// When the file cannot be read.
 pub fn changes(path: &Path, now: impl Iterator<Item = RowId>) -> io::Result<Changes> {
+    Ok(compare(read(path)?.collect::<io::Result<_>>()?, now.collect()))
+}
+
+/// Compares the rows of an input with those of another one, which were hashed with the same keys.
+pub(super) fn compare(before: Vec<RowId>, now: Vec<RowId>) -> Changes {
     let sorted = |mut rows: Vec<RowId>| {
         rows.sort_unstable_by_key(|row| row.id);
         rows
     };
-    let before = sorted(read(path)?.collect::<io::Result<_>>()?);
-    let now = sorted(now.collect());
+    let (before, now) = (sorted(before), sorted(now));
     let (mut before, mut now) = (before.iter().peekable(), now.iter().peekable());
     let mut changes = Changes::default();
     loop {
         match (before.peek(), now.peek()) {
-            (None, None) => return Ok(changes),
+            (None, None) => return changes,
             (Some(old), Some(new)) if old.id == new.id => {
                 changes.changed += u64::from(old.content != new.content);
                 before.next();
@@ -96,5 +105,14 @@ mod tests {
         let expected = Changes { added: 2, removed: 1, changed: 1 };
         assert_eq!(changes(&path, now.into_iter()).unwrap(), expected);
         assert_eq!(changes(&path, old.into_iter().rev()).unwrap(), Changes::default());
+    }
+
+    #[test]
+    fn a_row_that_is_cut_off_is_an_error() {
+        let bytes = [7; 32];
+        for length in [1, 7, 8, 9, 15, 17, 31] {
+            assert!(read_from(&bytes[..length]).any(|row| row.is_err()), "{length} bytes");
+        }
+        assert_eq!(read_from(&bytes[..]).filter(|row| row.is_ok()).count(), 2);
     }
 }

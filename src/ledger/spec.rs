@@ -13,6 +13,8 @@ use crate::throttle::Rate;
 
 /// Version of the folder's format. A reader refuses what is newer than itself.
 pub const VERSION: u32 = 1;
+/// Most rows of a run: those of an input can be counted in 32 bits.
+const MOST_ROWS: u64 = u32::MAX as u64;
 
 /// Content of `run.json`. Written once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,6 +52,20 @@ pub enum Rows {
     Tables(Tables),
     /// Failures of an earlier run, kept in the folder.
     Failures(Retried),
+}
+
+impl Rows {
+    /// Every row but merged duplicates; nothing where the numbers contradict each other.
+    fn indicators(&self) -> Option<u64> {
+        match self {
+            Self::Tables(Tables { rows, invalid, duplicates, .. }) => {
+                rows.checked_sub(*duplicates).filter(|rows| invalid <= rows)
+            }
+            Self::Failures(Retried { rows, succeeded, failed, .. }) => failed
+                .values()
+                .try_fold(rows.checked_add(*succeeded)?, |sum, number| sum.checked_add(*number)),
+        }
+    }
 }
 
 /// Tables, and what was found in them.
@@ -165,11 +181,17 @@ pub struct Output {
 impl Spec {
     /// Rows the run has to account for: every row but merged duplicates.
     pub fn indicators(&self) -> u64 {
-        match &self.rows {
-            Rows::Tables(tables) => tables.rows - tables.duplicates,
-            Rows::Failures(retried) => {
-                retried.rows + retried.succeeded + retried.failed.values().sum::<u64>()
-            }
+        self.rows.indicators().unwrap_or_default()
+    }
+
+    /// Whether its numbers can be: all else relies on them.
+    ///
+    /// # Errors
+    /// When they cannot.
+    pub(super) fn check(&self) -> Result<(), &'static str> {
+        match self.rows.indicators() {
+            Some(0..=MOST_ROWS) => Ok(()),
+            _ => Err("numbers of rows that cannot be"),
         }
     }
 
@@ -184,5 +206,38 @@ impl Spec {
             },
             Rows::Failures(retried) => retried.input,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tables(rows: u64, invalid: u64, duplicates: u64) -> Rows {
+        Rows::Tables(Tables {
+            sources: Vec::new(),
+            names: Vec::new(),
+            options: input::Options::default(),
+            digest: String::new(),
+            keys: Keys::random(),
+            files: 1,
+            rows,
+            invalid,
+            duplicates,
+        })
+    }
+
+    #[test]
+    fn numbers_that_contradict_each_other_are_none() {
+        assert_eq!(tables(10, 2, 3).indicators(), Some(7));
+        assert_eq!(tables(3, 0, 4).indicators(), None);
+        assert_eq!(tables(3, 3, 1).indicators(), None);
+        let input = Counts { files: 1, rows: 1, invalid: 0, duplicates: 0 };
+        let retried = |rows| {
+            let failed = [(crate::domain::outcome::FailureClass::Schema, 2)].into();
+            Rows::Failures(Retried { rows, results_bytes: 0, succeeded: 1, failed, input })
+        };
+        assert_eq!(retried(4).indicators(), Some(7));
+        assert_eq!(retried(u64::MAX).indicators(), None);
     }
 }

@@ -90,6 +90,11 @@ impl<T: Throttle> Asker<T> {
         Self { client, model, options, prompt, fields: taxonomy.fields().to_vec(), backoff, throttle }
     }
 
+    #[cfg(fuzzing)]
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Whom it asks.
     pub fn model(&self) -> &Model {
         &self.model
@@ -226,7 +231,7 @@ impl<T: Throttle> Asker<T> {
         }
     }
 
-    fn judge(&self, reply: &Reply, question: &Question<'_>) -> Result<Vec<Found>, Unanswered> {
+    pub(super) fn judge(&self, reply: &Reply, question: &Question<'_>) -> Result<Vec<Found>, Unanswered> {
         let items = question.items;
         match &reply.stop {
             Stop::Finished => Ok(check(&reply.content, &self.fields, self.prompt.schema().is_list(), items)),
@@ -255,7 +260,7 @@ fn unanswered(error: CallError, usage: &Usage) -> Unanswered {
     Unanswered { class, message, attempts: attempts(usage), locked_out }
 }
 
-fn consumed(exchange: &Exchange) -> Usage {
+pub(super) fn consumed(exchange: &Exchange) -> Usage {
     let tokens = exchange.result.as_ref().ok().and_then(|reply| reply.tokens).unwrap_or_default();
     Usage {
         requests: 1,
@@ -267,7 +272,7 @@ fn consumed(exchange: &Exchange) -> Usage {
     }
 }
 
-fn feedback(exchange: &Exchange) -> Feedback {
+pub(super) fn feedback(exchange: &Exchange) -> Feedback {
     let (tokens, verdict) = match &exchange.result {
         Ok(reply) => (reply.tokens.map(|tokens| tokens.input.saturating_add(tokens.output)), Verdict::Served),
         Err(error) => (None, error.verdict),

@@ -130,13 +130,28 @@ impl Client {
         };
         let (status, headers) = (response.status(), response.headers().clone());
         let now = SystemTime::now();
-        let rates = RateHeaders::read(&headers, now);
-        let result = match read(response).await {
-            Ok(body) if status.is_success() => self.reply(&body),
-            Ok(body) => Err(self.status(status, retry_after(&headers, now), &body)),
-            Err(error) => Err(self.transport(&error)),
+        match read(response).await {
+            Ok(body) => self.exchange(status, &headers, &body, now),
+            Err(error) => {
+                Exchange { result: Err(self.transport(&error)), rates: RateHeaders::read(&headers, now) }
+            }
+        }
+    }
+
+    /// What an answer says that arrived `now`.
+    pub(super) fn exchange(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &[u8],
+        now: SystemTime,
+    ) -> Exchange {
+        let result = if status.is_success() {
+            self.reply(body)
+        } else {
+            Err(self.status(status, retry_after(headers, now), body))
         };
-        Exchange { result, rates }
+        Exchange { result, rates: RateHeaders::read(headers, now) }
     }
 
     fn reply(&self, body: &[u8]) -> Result<Reply, CallError> {

@@ -10,6 +10,8 @@ mod ask;
 mod client;
 mod estimate;
 mod fit;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod openai;
 mod prices;
 mod prompt;

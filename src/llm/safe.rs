@@ -37,6 +37,12 @@ pub fn looks_like_key(text: &str) -> bool {
     KEY_ALONE.is_match(text.trim())
 }
 
+/// Whether anything in `text` looks like a key.
+#[cfg(fuzzing)]
+pub(super) fn has_key(text: &str) -> bool {
+    KEY.captures_iter(text).any(|found| found.name("run").is_none_or(|run| !is_word(run.as_str())))
+}
+
 /// `message` as it may be shown. `key` is the one in use, which goes whatever it looks like.
 pub(super) fn message(message: &str, key: Option<&Secret>) -> String {
     let read: String = message.chars().take(READ).collect();

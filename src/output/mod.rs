@@ -2,6 +2,8 @@
 //! the new file is complete and synced: rows land in `PATH.partial`, which takes the place of `PATH` at the end.
 
 mod file;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod layout;
 mod order;
 mod row;

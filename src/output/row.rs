@@ -162,18 +162,23 @@ fn csv_cells<'a>(
 }
 
 /// Keeps a spreadsheet from running a cell as a formula: text that begins like one gets an apostrophe in front
-/// (OWASP, "CSV Injection").
+/// (OWASP, "CSV Injection"). So does text that looks as if it had got one, or two texts became the same cell.
 fn tame<'a>(text: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
     let text = text.into();
-    if text.starts_with(FORMULA) { format!("'{text}").into() } else { text }
+    if is_formula(&text) { format!("'{text}").into() } else { text }
 }
 
 /// How a formula begins.
 const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
+/// Whether there is a formula behind any number of apostrophes.
+fn is_formula(text: &str) -> bool {
+    text.trim_start_matches('\'').starts_with(FORMULA)
+}
+
 /// The text of a cell that was tamed, if it was.
 pub(super) fn untamed(cell: &str) -> &str {
-    cell.strip_prefix('\'').filter(|text| text.starts_with(FORMULA)).unwrap_or(cell)
+    cell.strip_prefix('\'').filter(|text| is_formula(text)).unwrap_or(cell)
 }
 
 fn csv_line(out: &mut Vec<u8>, cells: impl IntoIterator<Item = impl AsRef<str>>) {
@@ -263,6 +268,17 @@ mod tests {
         assert_eq!((cell("family"), cell("is_cumulative")), ("price-value", "false"));
         assert_eq!((cell("batch"), cell("node"), cell("cost_usd")), ("17", "restate-2", ""));
         assert_eq!(cell("extra"), r#"{"country":"=A"}"#);
+    }
+
+    #[test]
+    fn no_two_texts_become_the_same_cell() {
+        let texts = ["=x", "'=x", "''=x", "'x", "x", "''", "'", "", "-1", "'-1", "\t", "'\t"];
+        let cells: std::collections::BTreeSet<_> = texts.map(tame).into();
+        assert_eq!(cells.len(), texts.len(), "{cells:?}");
+        for text in texts {
+            assert_eq!(untamed(&tame(text)), text);
+            assert!(!tame(text).starts_with(FORMULA), "{text}");
+        }
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl Throttle for Limiter {
                 Some(unused) => {
                     state.returned.push((permit.lease, Amount { requests: 0, tokens: unused }));
                 }
-                None => state.overdrawn += used - permit.tokens,
+                None => state.overdrawn = state.overdrawn.saturating_add(used - permit.tokens),
             }
         }
         let pause = match feedback.verdict {
@@ -193,7 +193,7 @@ impl Shared {
     /// A question that may not have been heard: what it told is told again. Told twice, it errs on the side of less.
     fn unheard(&self, ask: &Ask) {
         let mut state = self.lock();
-        state.overdrawn += ask.overdrawn;
+        state.overdrawn = state.overdrawn.saturating_add(ask.overdrawn);
         state.refused |= ask.refused;
         state.overloaded |= ask.overloaded;
         if ask.pause_ms > 0 {

@@ -28,6 +28,8 @@ use restate_sdk::http_server::HttpServer;
 use tokio::net::{TcpListener, TcpSocket};
 
 pub use audit::AuditLog;
+#[cfg(fuzzing)]
+pub use detached::fuzzing;
 pub use exporter::export;
 pub use metrics::Metrics;
 pub use models::ModelSettings;

@@ -13,10 +13,13 @@
 //! "Analysis of the increase and decrease algorithms for congestion avoidance in computer networks", 1989).
 
 mod compact;
+mod share;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+use share::fair_share;
 
 /// What "per minute" means, in milliseconds.
 const WINDOW: u64 = 60_000;
@@ -142,8 +145,18 @@ pub struct Budget {
 struct Holder {
     cap: u64,
     in_flight: u64,
+    /// What it was granted since: calls under way that it has not told of.
+    #[serde(default)]
+    granted: u64,
     wants: u64,
     seen: u64,
+}
+
+impl Holder {
+    /// Calls that it may have under way. Without a limit there is no cap, and there may be one soon.
+    fn calls(&self) -> u64 {
+        self.cap.max(self.in_flight.saturating_add(self.granted))
+    }
 }
 
 /// What can be seen of a budget.
@@ -184,10 +197,10 @@ impl Budget {
         self.settle(limits, ask);
         self.adapt(ask, now);
         self.last_ask = now;
-        self.grants = self.grants.split_off(&(now + 1));
+        self.grants = self.grants.split_off(&now.saturating_add(1));
         let concurrency = self.share(limits, ask, now);
 
-        let id = (now + WINDOW + ask.ttl_ms + SPREAD).next_multiple_of(GRAIN);
+        let id = grain_after(now.saturating_add(ask.ttl_ms).saturating_add(WINDOW + SPREAD));
         let room = concurrency.map_or(u64::MAX, |cap| cap.saturating_sub(ask.in_flight));
         let mut lease = Lease { id, granted: Amount::default(), concurrency, ask_again_ms: ASK_AGAIN };
         let mut used = self.used();
@@ -200,28 +213,32 @@ impl Budget {
                 break;
             }
             self.pay(limits, tokens, now);
-            lease.granted.requests += 1;
-            lease.granted.tokens += tokens;
-            used.requests += 1;
-            used.tokens += tokens;
+            let one = Amount { requests: 1, tokens };
+            (lease.granted, used) = (plus(lease.granted, one), plus(used, one));
         }
         if lease.granted != Amount::default() {
             let entry = self.grants.entry(id).or_default();
-            entry.requests += lease.granted.requests;
-            entry.tokens += lease.granted.tokens;
+            *entry = plus(*entry, lease.granted);
+            if let Some(holder) = self.holders.get_mut(&ask.process) {
+                holder.granted = lease.granted.requests;
+            }
         }
         lease
     }
 
     /// How much of it is used.
     pub fn usage(&self, now: u64) -> Usage {
-        let granted = self.grants.range(now + 1..).map(|(_, amount)| *amount).fold(Amount::default(), plus);
+        let granted = self
+            .grants
+            .range(now.saturating_add(1)..)
+            .map(|(_, amount)| *amount)
+            .fold(Amount::default(), plus);
         let alive = || self.holders.values().filter(|holder| is_alive(holder, now));
         Usage {
             granted,
             pace: self.pace,
             processes: u64::try_from(alive().count()).unwrap_or(u64::MAX),
-            in_flight: alive().map(|holder| holder.in_flight).sum(),
+            in_flight: alive().fold(0, |sum, holder| sum.saturating_add(holder.in_flight)),
             shut_for_ms: self.shut_until.saturating_sub(now),
         }
     }
@@ -247,23 +264,25 @@ impl Budget {
         }
         if ask.overdrawn > 0 {
             if let Some(mut latest) = self.grants.last_entry() {
-                latest.get_mut().tokens += ask.overdrawn;
+                let tokens = &mut latest.get_mut().tokens;
+                *tokens = tokens.saturating_add(ask.overdrawn);
             }
             if let Some(limit) = limits.tokens {
-                self.tokens_due += self.cost(limit, ask.overdrawn);
+                // Nobody counts longer than a minute: a provider's nonsense must not shut a model for years.
+                self.tokens_due += self.cost(limit, ask.overdrawn.min(limit));
             }
         }
     }
 
     /// Additive increase, multiplicative decrease.
     fn adapt(&mut self, ask: &Ask, now: u64) {
-        self.shut_until = self.shut_until.max(now + ask.pause_ms);
-        if ask.refused && now >= self.last_cut + CUT_ONCE_IN {
+        self.shut_until = self.shut_until.max(now.saturating_add(ask.pause_ms));
+        if ask.refused && now >= self.last_cut.saturating_add(CUT_ONCE_IN) {
             self.pace = (self.pace * DECREASE).max(FLOOR);
             self.last_cut = now;
         }
         if ask.overloaded {
-            self.grow_after = now + GROWTH_PAUSE;
+            self.grow_after = now.saturating_add(GROWTH_PAUSE);
         }
         if !ask.refused && now >= self.grow_after {
             // Time in which nobody asked proves nothing.
@@ -275,16 +294,15 @@ impl Budget {
     /// The process's part of the calls at once: max-min fair, and never more than the others leave.
     fn share(&mut self, limits: &Limits, ask: &Ask, now: u64) -> Option<u64> {
         self.holders.retain(|_, holder| is_alive(holder, now));
-        let wants = ask.in_flight + u64::try_from(ask.waiting.len()).unwrap_or(u64::MAX);
-        let holder = Holder { cap: 0, in_flight: ask.in_flight, wants, seen: now };
+        let wants = ask.in_flight.saturating_add(u64::try_from(ask.waiting.len()).unwrap_or(u64::MAX));
+        let holder = Holder { cap: 0, in_flight: ask.in_flight, granted: 0, wants, seen: now };
         self.holders.insert(ask.process.clone(), holder);
         let limit = whole(millis(limits.concurrency?) * self.pace).max(1);
         let taken: u64 = self
             .holders
             .iter()
             .filter(|(process, _)| **process != ask.process)
-            .map(|(_, other)| other.cap.max(other.in_flight))
-            .sum();
+            .fold(0, |sum, (_, other)| sum.saturating_add(other.calls()));
         let fair = fair_share(limit, wants, self.holders.values().map(|holder| holder.wants));
         let cap = fair.min(limit.saturating_sub(taken));
         if let Some(holder) = self.holders.get_mut(&ask.process) {
@@ -314,7 +332,7 @@ impl Budget {
         let Some(limit) = limit else { return 0 };
         // What is larger than the whole limit passes alone; refusing it for ever would help nobody.
         let wanted = wanted.min(limit);
-        let mut over = (used + wanted).saturating_sub(limit);
+        let mut over = used.saturating_add(wanted).saturating_sub(limit);
         let mut window = 0;
         for (until, amount) in &self.grants {
             if over == 0 {
@@ -350,32 +368,19 @@ impl Budget {
 }
 
 fn plus(sum: Amount, amount: Amount) -> Amount {
-    Amount { requests: sum.requests + amount.requests, tokens: sum.tokens + amount.tokens }
+    Amount {
+        requests: sum.requests.saturating_add(amount.requests),
+        tokens: sum.tokens.saturating_add(amount.tokens),
+    }
+}
+
+/// The end of the grain that holds `time`.
+fn grain_after(time: u64) -> u64 {
+    time.min(u64::MAX - GRAIN).next_multiple_of(GRAIN)
 }
 
 fn is_alive(holder: &Holder, now: u64) -> bool {
-    holder.seen + HOLDER_LIFE > now
-}
-
-/// What one of several gets when small wishes are met in full and the rest is split evenly.
-fn fair_share(limit: u64, mine: u64, all: impl Iterator<Item = u64>) -> u64 {
-    let mut wishes: Vec<u64> = all.collect();
-    wishes.sort_unstable();
-    let mut left = limit;
-    let mut others = u64::try_from(wishes.len()).unwrap_or(u64::MAX);
-    for wish in wishes {
-        // Rounded up, or a limit below the number of processes would starve them all.
-        let even = left.div_ceil(others.max(1));
-        if wish >= even {
-            return mine.min(even);
-        }
-        if wish == mine {
-            return mine;
-        }
-        left -= wish;
-        others -= 1;
-    }
-    mine
+    holder.seen.saturating_add(HOLDER_LIFE) > now
 }
 
 #[expect(clippy::cast_precision_loss, reason = "milliseconds and tokens are far below 2^53")]

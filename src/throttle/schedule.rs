@@ -31,16 +31,18 @@ impl Schedule {
         let earliest = match self.looked_ms {
             // Nobody looked in time, and perhaps there was nobody to take what was planned: it may all be leaving just now. So the
             // whole plan moves to now.
-            Some(looked) if now.saturating_sub(looked) > AHEAD => self.due_ns + (now - looked) * NANOS,
+            Some(looked) if now.saturating_sub(looked) > AHEAD => {
+                self.due_ns.saturating_add(nanos(now - looked))
+            }
             _ => self.due_ns,
         };
-        self.due_ns = earliest.max(now * NANOS);
+        self.due_ns = earliest.max(nanos(now));
         self.looked_ms = Some(now);
     }
 
     /// How long after `now`, when it was last looked at the clock, the next batch leaves; `None` if not before the next look.
     pub fn next(&self, now: u64) -> Option<Duration> {
-        let delay = self.due_ns.saturating_sub(now * NANOS);
+        let delay = self.due_ns.saturating_sub(nanos(now));
         (delay < AHEAD * NANOS).then(|| Duration::from_nanos(delay))
     }
 
@@ -60,6 +62,11 @@ impl Schedule {
     pub fn rest(&mut self) {
         self.looked_ms = None;
     }
+}
+
+/// What does not fit is never.
+fn nanos(milliseconds: u64) -> u64 {
+    milliseconds.saturating_mul(NANOS)
 }
 
 #[cfg(test)]
@@ -160,6 +167,15 @@ mod tests {
         let left = leave(&asked, &[], 600.0, 10);
         let second = |from: u64| left.iter().filter(|at| (**at - float(from)).abs() < 500.0).count();
         assert_eq!([5_000, 30_000, 60_000, 61_000, 62_000, 63_000].map(second), [1, 0, 0, 0, 1, 1]);
+    }
+
+    #[test]
+    fn what_is_due_in_centuries_does_not_leave_after_a_gap() {
+        let mut schedule = Schedule::default();
+        schedule.look(START);
+        schedule.take(1_000, Some(1e-9));
+        schedule.look(START + 60_000);
+        assert_eq!(schedule.next(START + 60_000), None);
     }
 
     #[test]

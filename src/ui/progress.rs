@@ -194,7 +194,7 @@ fn bought(stats: &RunStats, elapsed: Duration) -> String {
     if usage.requests == 0 {
         return String::new();
     }
-    let tokens = crate::report::per_minute(usage.input_tokens + usage.output_tokens, elapsed);
+    let tokens = crate::report::per_minute(usage.tokens(), elapsed);
     let cost = usage.cost_usd.map(|cost| {
         #[expect(clippy::cast_precision_loss, reason = "a projection to show")]
         let share = stats.finished() as f64 / stats.indicators.max(1) as f64;

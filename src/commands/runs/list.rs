@@ -23,20 +23,32 @@ struct Listed {
 }
 
 pub(super) fn run(runs: &Runs, args: &ListArgs, ui: Ui) -> Result<ExitStatus> {
-    let listed = runs.all()?.iter().map(look).collect::<Result<Vec<_>>>()?;
+    let (mut listed, mut status) = (Vec::new(), ExitStatus::Success);
+    for folder in runs.all()? {
+        // One damaged journal must not hide the other runs.
+        match look(&folder) {
+            Ok(one) => listed.push(one),
+            Err(failure) => {
+                ui.failure(&failure);
+                status = failure.status();
+            }
+        }
+    }
     let lines: Vec<String> = if args.json {
         let lines = listed.iter().map(serde_json::to_string).collect::<std::result::Result<_, _>>();
         lines.map_err(anyhow::Error::from)?
     } else if listed.is_empty() {
-        ui.note("no runs yet");
-        return Ok(ExitStatus::Success);
+        if status == ExitStatus::Success {
+            ui.note("no runs yet");
+        }
+        return Ok(status);
     } else {
         table(&listed)
     };
     if !lines.is_empty() {
         print(&lines.join("\n"), ui)?;
     }
-    Ok(ExitStatus::Success)
+    Ok(status)
 }
 
 fn look(folder: &RunFolder) -> Result<Listed> {

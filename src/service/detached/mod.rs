@@ -3,6 +3,8 @@
 //!
 //! Owns the object and what it sends; what it decides is `run`'s. Where the batches are is `pages`'.
 
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod run;
 
 use restate_sdk::prelude::*;

@@ -114,6 +114,31 @@ fn tokens_used_beyond_the_estimate_are_missed_later() {
 }
 
 #[test]
+fn nonsense_neither_lifts_a_limit_nor_shuts_it_for_good() {
+    let limits = limits(60, 1_000, 5);
+    for vast in [u64::MAX, u64::MAX - 1, u64::MAX / 2] {
+        let mut budget = Budget::new(0);
+        budget.lease(&limits, &ask("a", 1), 1_000);
+        let nonsense = Ask {
+            ttl_ms: vast,
+            waiting: vec![vast; 3],
+            in_flight: vast,
+            returned: vec![(vast, Amount { requests: vast, tokens: vast })],
+            pause_ms: vast,
+            ..ask("b", 0)
+        };
+        let mut copy = budget.clone();
+        copy.lease(&limits, &nonsense, 2_000);
+        assert_eq!(copy.lease(&limits, &ask("a", 1), 200_000).granted.requests, 0, "shut");
+        copy.lease(&limits, &nonsense, vast);
+        // A provider that counts nonsense is believed for a minute.
+        budget.lease(&limits, &Ask { overdrawn: vast, ..ask("a", 1) }, 3_000);
+        assert_eq!(budget.lease(&limits, &ask("a", 1), 30_000).granted.requests, 0);
+        assert_eq!(budget.lease(&limits, &ask("a", 1), 130_000).granted.requests, 1);
+    }
+}
+
+#[test]
 fn a_request_larger_than_the_limit_passes_alone() {
     let mut budget = Budget::new(0);
     let large = Ask { waiting: vec![5_000, 10], ..ask("a", 0) };
@@ -169,6 +194,16 @@ fn calls_at_once_are_shared_and_the_dead_leave_theirs() {
     // `a` is killed.
     let alone = Ask { in_flight: 3, ..ask("b", 50) };
     assert_eq!(budget.lease(&limits, &alone, 60 + HOLDER_LIFE).granted.requests, 7);
+}
+
+#[test]
+fn calls_from_before_there_was_a_limit_count() {
+    let mut budget = Budget::new(0);
+    assert_eq!(budget.lease(&limits(0, 0, 0), &ask("a", 12), 0).granted.requests, 12);
+    assert_eq!(budget.lease(&limits(0, 0, 10), &ask("b", 5), 10).granted.requests, 0, "12 are under way");
+    let fewer = Ask { in_flight: 8, ..ask("a", 0) };
+    budget.lease(&limits(0, 0, 10), &fewer, 20);
+    assert_eq!(budget.lease(&limits(0, 0, 10), &ask("b", 5), 30).granted.requests, 2);
 }
 
 #[test]

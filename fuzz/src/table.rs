@@ -1,0 +1,118 @@
+//! Reads a table in both ways there are and asserts what must hold of any.
+
+use classify::domain::indicator::Indicator;
+use classify::error::{ExitStatus, Failure};
+use classify::fuzzing::input;
+use classify::input::{Format, MAX_CELL, MAX_ID, MAX_NESTING, Row, Summary};
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+
+use crate::memory;
+
+/// A table that was read to its end.
+#[derive(Debug, PartialEq)]
+pub struct Table {
+    pub summary: Summary,
+    pub rows: Vec<Row>,
+}
+
+/// Reads `bytes` with bad rows set aside, and compares with what happens where they are refused.
+pub fn read(format: Format, bytes: &[u8]) -> Result<Table, Failure> {
+    // What a table takes follows from its limits, not from what it says of itself.
+    memory::within(64 * 1024 + 64 * bytes.len(), || {
+        let (strict, skipping) = (read_once(format, bytes, false), read_once(format, bytes, true));
+        match (&strict, &skipping) {
+            (Ok(strict), Ok(skipping)) => assert_eq!(strict, skipping, "nothing was to be set aside"),
+            (Err(strict), Ok(Table { summary, .. })) => {
+                assert!(summary.invalid > 0, "{strict}");
+                let total = format!("{} of {} rows cannot be used", summary.invalid, summary.rows);
+                assert!(summary.invalid == 1 || strict.message() == total, "{strict}");
+            }
+            (Err(strict), Err(skipping)) => assert_eq!(strict.message(), skipping.message()),
+            (Ok(_), Err(skipping)) => panic!("setting rows aside refuses more: {skipping}"),
+        }
+        skipping
+    })
+}
+
+fn read_once(format: Format, bytes: &[u8], skip_invalid: bool) -> Result<Table, Failure> {
+    let lines = 1 + bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+    let mut checked = match input::check(format, bytes, skip_invalid) {
+        Ok(checked) => checked,
+        Err(failure) => {
+            assert_eq!(failure.status(), ExitStatus::Usage);
+            places_exist(&failure, lines);
+            return Err(failure);
+        }
+    };
+    let summary = checked.summary().clone();
+    let hashes: Vec<u64> = checked.take_rows().map(|row| row.id).collect();
+    let rows: Vec<Row> =
+        checked.rows().map(|row| row.expect("the second pass reads what the first did")).collect();
+
+    let (mut seen, mut invalid) = (Vec::new(), 0);
+    for row in &rows {
+        match row {
+            Row::Valid(row) => {
+                is_sound(row);
+                seen.push(input::keys().id(&row.id));
+            }
+            Row::Invalid(row) => {
+                invalid += 1;
+                let line = row.origin.strip_prefix("table:").and_then(|line| line.parse().ok());
+                assert!(line.is_some_and(|line: u64| (1..=lines).contains(&line)), "{row:?}");
+                assert!(!row.message.is_empty());
+            }
+        }
+    }
+    assert_eq!(seen, hashes, "both passes see the same rows");
+    assert_eq!((seen.len() as u64, invalid), (summary.indicators(), summary.invalid));
+    assert_eq!(summary.distinct_rows(), rows.len() as u64);
+    assert!(summary.rows > 0 && summary.rows <= lines.max(bytes.len() as u64));
+    assert_eq!(summary.digest, classify::domain::fingerprint::hex(&Sha256::digest(bytes)));
+    assert!(skip_invalid || invalid == 0);
+    Ok(Table { summary, rows })
+}
+
+/// Lines that a failure names, where the name of the table stands in front.
+fn places_exist(failure: &Failure, lines: u64) {
+    for text in failure.details().iter().map(String::as_str).chain([failure.message()]) {
+        let Some(rest) = text.strip_prefix("table:") else { continue };
+        let digits = rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default();
+        assert!(digits.parse().map_or(digits.is_empty(), |line| (1..=lines).contains(&line)), "{text}");
+    }
+}
+
+/// What everything behind the input relies on.
+fn is_sound(row: &Indicator) {
+    let Indicator { id, name, sample_values, extra, .. } = row;
+    assert!(id.len() <= MAX_ID && !id.contains('\0') && !name.contains('\0'));
+    let columns = [
+        &row.units,
+        &row.periodicity,
+        &row.long_name,
+        &row.source_name,
+        &row.definition,
+        &row.topic,
+        &row.category_group,
+        &row.dataset,
+        &row.aggregation_method,
+        &row.scale,
+        &row.currency_code,
+    ];
+    for text in columns.into_iter().flatten().chain([id, name]) {
+        assert!(!text.is_empty() && text.len() <= MAX_CELL && text.trim() == text, "{text:?}");
+    }
+    for sample in sample_values {
+        assert!(!sample.date.is_empty() && sample.date.trim() == sample.date, "{sample:?}");
+        assert!(sample.value.is_none_or(f64::is_finite), "{sample:?}");
+    }
+    for value in extra.values() {
+        let json = value.json();
+        assert!(json.len() <= MAX_CELL + 2 && !json.contains(['\n', '\r']), "{json}");
+        assert!(classify::domain::cell::nesting(json) <= MAX_NESTING, "{json}");
+        assert!(serde_json::from_str::<&RawValue>(json).is_ok(), "{json}");
+    }
+    let json = serde_json::to_string(row).expect("a row is JSON");
+    assert_eq!(&serde_json::from_str::<Indicator>(&json).expect("it is read again"), row);
+}
