@@ -14,8 +14,6 @@ mod llm_stub;
 mod numbers;
 mod repository;
 mod restate_toml;
-#[path = "../support/running.rs"]
-mod running;
 #[path = "../support/schema.rs"]
 mod schema;
 #[path = "../support/server.rs"]
@@ -24,4 +22,3 @@ mod settings;
 #[path = "../support/mod.rs"]
 mod support;
 mod usage;
-mod watch;

@@ -49,12 +49,6 @@ impl Folder {
 
     /// The same with these variables in its environment.
     pub(crate) fn classify_with(&self, environment: &[(&str, &str)], args: &[&str]) -> Ran {
-        let output = self.command(environment, args).output().unwrap();
-        Ran { command: format!("classify {}", args.join(" ")), ..Ran::from(output) }
-    }
-
-    /// The command itself.
-    pub(crate) fn command(&self, environment: &[(&str, &str)], args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_classify"));
         let ours = |name: &str| name.starts_with("CLASSIFY_") || name.ends_with("_API_KEY");
         for (name, _) in std::env::vars().filter(|(name, _)| ours(name)) {
@@ -67,8 +61,8 @@ impl Folder {
         command.args(args).current_dir(self.0.path()).env("CLASSIFY_RUNTIME", "native");
         command.env("CLASSIFY_HOME", self.path("home"));
         command.env("XDG_CONFIG_HOME", self.path("home")).envs(environment.iter().copied());
-        command.stdin(Stdio::null());
-        command
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        Ran { command: format!("classify {}", args.join(" ")), ..Ran::from(output) }
     }
 }
 
