@@ -195,7 +195,11 @@ mod tests {
     fn lines(path: &Path) -> Vec<Line<'static>> {
         let mut lines = Vec::new();
         let own = |line: Line<'_>| serde_json::from_value(serde_json::to_value(line).unwrap()).unwrap();
-        read(&File::open(path).unwrap(), |line| Ok(lines.push(own(line)))).unwrap();
+        read(&File::open(path).unwrap(), |line| {
+            lines.push(own(line));
+            Ok(())
+        })
+        .unwrap();
         lines
     }
 
