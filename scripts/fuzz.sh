@@ -34,6 +34,7 @@ for name; do
   case $name in
   # Longer than a row and a cell may be here (`MAX_ROW`, `MAX_CELL`), or long enough for a story.
   input_*) options+=(-max_len=1200) ;;
+  *_machine | table_roundtrip) options+=(-max_len=400) ;;
   *) options+=(-max_len=800) ;;
   esac
   for words in "fuzz/dictionaries/$name.dict" "fuzz/dictionaries/${name#input_}.dict" fuzz/dictionaries/json.dict; do

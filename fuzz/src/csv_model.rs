@@ -1,7 +1,11 @@
-//! CSV as the `csv` crate reads it, which knows nothing of chunks and limits.
+//! CSV as the parser of the `csv` crate reads it in one piece, without chunks and limits.
+
+use std::cell::RefCell;
 
 use classify::error::Failure;
 use classify::input::{MAX_CELL, Row};
+
+use csv_core::{ReadRecordResult, Reader};
 
 use crate::table::Table;
 
@@ -28,15 +32,39 @@ fn known(name: &str) -> Option<usize> {
     KNOWN.iter().position(|names| names.contains(&name.as_str()))
 }
 
-/// Records that are not blank.
+/// Records that are not blank, read in one piece.
 fn records(bytes: &[u8]) -> Vec<Vec<String>> {
-    let mut reader = csv::ReaderBuilder::new().flexible(true).has_headers(false).from_reader(bytes);
-    let records = reader.records().map(|record| record.expect("it is UTF-8"));
-    let cells = records.map(|record| record.iter().map(|cell| cell.trim().to_owned()).collect::<Vec<_>>());
-    cells.filter(|cells| cells.iter().any(|cell| !cell.is_empty())).collect()
+    thread_local!(static CORE: RefCell<Reader> = RefCell::new(Reader::new()));
+    CORE.with_borrow_mut(|core| read(core, bytes))
 }
 
-/// Asserts that a table was read as the `csv` crate reads it.
+fn read(core: &mut Reader, bytes: &[u8]) -> Vec<Vec<String>> {
+    core.reset();
+    let (mut rest, mut records) = (bytes, Vec::new());
+    let (mut text, mut ends, mut used, mut count) =
+        (vec![0; bytes.len() + 1], vec![0; bytes.len() + 1], 0, 0);
+    loop {
+        let (result, read, written, ended) = core.read_record(rest, &mut text[used..], &mut ends[count..]);
+        (rest, used, count) = (&rest[read..], used + written, count + ended);
+        match result {
+            ReadRecordResult::InputEmpty => {}
+            ReadRecordResult::Record => {
+                let starts = std::iter::once(0).chain(ends[..count].iter().copied());
+                let cells = starts.zip(&ends[..count]).map(|(start, end)| &text[start..*end]);
+                let cells =
+                    cells.map(|cell| std::str::from_utf8(cell).expect("it is UTF-8").trim().to_owned());
+                records.push(cells.collect::<Vec<_>>());
+                (used, count) = (0, 0);
+            }
+            ReadRecordResult::End => break,
+            full => panic!("{full:?}: there is room for all"),
+        }
+    }
+    records.retain(|cells| cells.iter().any(|cell| !cell.is_empty()));
+    records
+}
+
+/// Asserts that a table was read as in one piece.
 pub fn agrees(bytes: &[u8], read: &Result<Table, Failure>) {
     if std::str::from_utf8(bytes).is_err() {
         assert!(read.is_err(), "bytes that are no text were accepted");

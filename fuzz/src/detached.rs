@@ -35,6 +35,8 @@ struct World {
     /// A step was lost, and nobody has resumed the run since.
     is_stuck: bool,
     ended: Option<u64>,
+    /// How often the run is still written down and read again.
+    rereads: u32,
 }
 
 /// Lives through a story drawn from `u`.
@@ -54,6 +56,7 @@ pub fn live(u: &mut Unstructured<'_>) -> Result<()> {
         spent: 0.0,
         is_stuck: false,
         ended: None,
+        rereads: 3,
     };
     for _ in 0..400 {
         if u.is_empty() {
@@ -77,7 +80,7 @@ fn plan(u: &mut Unstructured<'_>) -> Result<Plan> {
         indicators: *u.choose(&[0, 1, 35, 640, 1_000, 5_000])?,
         batch_size: number(u, 49)?,
         per_minute: rate(u)?,
-        max_in_flight: number(u, 499)?,
+        max_in_flight: number(u, 99)?,
         largest_batch: *u.choose(&[0, 1_000, usize::MAX])?,
         max_failures: *u.choose(&[None, None, Some(MaxFailures::Count(9)), Some(MaxFailures::Share(0.1))])?,
         max_cost_usd: *u.choose(&[None, None, Some(0.25), Some(0.0), Some(1e300)])?,
@@ -105,7 +108,9 @@ impl World {
                 self.steps.swap_remove(0);
                 self.is_stuck = true;
             }
-            15 => {
+            // Not every time: nothing else takes as long.
+            15 if self.rereads > 0 => {
+                self.rereads -= 1;
                 let again = self.run.again().expect("it is read again");
                 assert_eq!(again, self.run);
                 self.run = again;
@@ -177,7 +182,8 @@ impl World {
         let before = self.run.clone();
         let clock = self.clock();
         self.run.finished([Report { batch, tally: tally.clone() }, Report { batch, tally }], clock);
-        assert!(is_new || before == self.run, "a report that is none counts");
+        let is_same = before.progress().tally == self.run.progress().tally;
+        assert!(is_new || is_same, "a report that is none counts");
         Ok(())
     }
 

@@ -5,10 +5,14 @@ use std::collections::HashSet;
 use std::io::{BufRead, Read};
 
 use csv_core::ReadRecordResult;
+#[cfg(not(fuzzing))]
+use csv_core::Reader;
 use serde_json::Value;
 
 use super::broken::Broken;
 use super::column::{Column, nearest};
+#[cfg(fuzzing)]
+use super::fuzzing::Reader;
 use super::row::{BadRow, Parsed, RowBuilder, excerpt, raw_cells, row_too_long, too_long};
 use super::text::Text;
 use super::{MAX_CELL, MAX_ID, MAX_ROW};
@@ -176,7 +180,7 @@ fn missing_columns(line: u64, names: &[&str], missing: &[&str]) -> Broken {
 /// Splits text into records of bounded size. Holds one.
 #[derive(Debug)]
 struct Records {
-    core: csv_core::Reader,
+    core: Reader,
     fields: Vec<u8>,
     ends: Vec<usize>,
     /// How much of `fields` and `ends` the current record fills.
@@ -193,7 +197,7 @@ enum Oversize {
 
 impl Records {
     fn new() -> Self {
-        let mut core = csv_core::Reader::new();
+        let mut core = Reader::new();
         // `Text` has dropped the byte order mark. The parser would drop another one, unless it is past the start.
         core.read_record(b"\n", &mut [0], &mut [0]);
         Self { core, fields: vec![0; FIRST_ROOM.0], ends: vec![0; FIRST_ROOM.1], used: 0, count: 0 }

@@ -2,10 +2,14 @@
 //!
 //! Limits and buffers are small there, so that short inputs reach them: see [`super::MAX_CELL`] and [`super::MAX_ROW`].
 
+mod reader;
+
 use super::check::check_opened;
 use super::open::Opened;
 use super::{Checked, Format, Keys};
 use crate::error::Result;
+
+pub(super) use reader::Reader;
 
 /// Keys of hashes that are the same in every run of a target: what it finds must be found again.
 pub fn keys() -> Keys {
