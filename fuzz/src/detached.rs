@@ -17,6 +17,8 @@ const BEFORE: u64 = START - 1_000_000;
 const MINUTE: f64 = 60e9;
 /// Nanoseconds in a millisecond.
 const NANOS: u64 = 1_000_000;
+/// How far ahead batches are planned, in milliseconds.
+const AHEAD: u64 = 1_500;
 
 #[derive(Debug)]
 struct World {
@@ -29,6 +31,8 @@ struct World {
     out: BTreeSet<u64>,
     /// When each batch leaves, in nanoseconds since the start, and how many rows it has.
     left: Vec<(f64, u64)>,
+    /// When the clock was last looked at, unless the run rested since.
+    looked: Option<u64>,
     /// The highest rate there was; nothing where there once was none.
     rate: Option<f64>,
     spent: f64,
@@ -52,6 +56,7 @@ pub fn live(u: &mut Unstructured<'_>) -> Result<()> {
         skew: 0,
         out: BTreeSet::new(),
         left: Vec::new(),
+        looked: None,
         rate,
         spent: 0.0,
         is_stuck: false,
@@ -137,6 +142,14 @@ impl World {
 
         if epoch != before.epoch() || before.progress().phase != Phase::Running {
             assert!(stepped.releases.is_empty(), "a step of the past submits");
+        } else if let Some(looked) = self.looked.replace(clock)
+            && clock > looked + AHEAD
+        {
+            // Nobody looked, and perhaps nobody was there to take what was planned: it leaves now.
+            let (from, now) = (float((looked - BEFORE) * NANOS), float((clock - BEFORE) * NANOS));
+            for (at, _) in self.left.iter_mut().rev().take_while(|(at, _)| *at > from) {
+                *at = at.max(now);
+            }
         }
         for &Release { batch, delay } in &stepped.releases {
             assert_eq!(batch, self.left.len() as u64, "each once and in order");
@@ -197,6 +210,7 @@ impl World {
             self.steps.push((self.now, self.run.epoch()));
             self.rate = self.rate.zip(self.run.progress().plan.per_minute).map(|(one, other)| one.max(other));
             self.is_stuck = false;
+            self.looked = None;
         }
         Ok(())
     }

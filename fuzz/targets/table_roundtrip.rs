@@ -35,7 +35,7 @@ const TEXTS: [&str; 11] = [
     "currency",
 ];
 /// Columns without a meaning. No two are the same, however they are trimmed.
-const EXTRAS: [&str; 5] = ["note", "Other, column", "\"quoted\"", "line\nbreak", "=1+1"];
+const EXTRAS: [&str; 6] = ["note", "Other, column", "\"quoted\"", "line\nbreak", "=1+1", " wide\u{a0}"];
 
 /// One cell: the text of a column, or JSON.
 type Cell = (&'static str, String);

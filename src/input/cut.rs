@@ -74,6 +74,7 @@ impl Piece {
         let (line, column) = self.position;
         let below = (error.line() as u64).saturating_sub(1);
         let indent = if below == 0 { column - 1 } else { 0 };
-        (line + below, indent + error.column() as u64)
+        // Of a line break in a text `serde_json` says that it stands in column 0 of the next line.
+        (line + below, indent + (error.column() as u64).max(1))
     }
 }
