@@ -43,9 +43,13 @@ pub(super) fn raw(json: &[u8]) -> Value {
 
 /// What `serde_json` says, without the position: we give our own, in the file.
 pub(super) fn reason(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let end = text.rfind(" at line ").unwrap_or(text.len());
-    format!("not valid JSON: {}", &text[..end])
+    format!("not valid JSON: {}", bare(error))
+}
+
+fn bare(error: &serde_json::Error) -> String {
+    let mut text = error.to_string();
+    text.truncate(text.rfind(" at line ").unwrap_or(text.len()));
+    text
 }
 
 struct Object<'a> {
@@ -78,7 +82,11 @@ impl<'de> Visitor<'de> for Object<'_> {
                         map.next_value_seed(Cell { builder: &mut *self.builder, column })?;
                     }
                 }
-                Key::Extra(name) => self.builder.extra(name, map.next_value()?).map_err(A::Error::custom)?,
+                // Its place in the value is none in the row: the parser's own is right behind the value.
+                Key::Extra(name) => {
+                    let read = self.builder.extra(name, map.next_value()?);
+                    read.map_err(|error| A::Error::custom(bare(&error)))?;
+                }
             }
         }
         Ok(())

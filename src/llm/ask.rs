@@ -13,7 +13,7 @@ use super::throttle::{Feedback, Throttle, Verdict};
 use super::usage::Usage;
 use super::validate::{Found, check};
 use super::wire::{Question, Reply, Stop};
-use super::{Model, ModelOptions, Prompt, safe};
+use super::{Model, ModelOptions, Prompt};
 use crate::domain::indicator::Indicator;
 use crate::domain::outcome::FailureClass;
 use crate::taxonomy::{Answer, Field, Taxonomy};
@@ -178,7 +178,7 @@ impl<T: Throttle> Asker<T> {
             if complaint.is_some() {
                 let error = Unanswered {
                     class: FailureClass::Schema,
-                    message: format!("{}: {}", self.model.provider, safe::message(&wrong, None)),
+                    message: format!("{}: {}", self.model.provider, self.client.shown(&wrong)),
                     attempts: asking.attempts,
                     locked_out: false,
                 };
@@ -213,7 +213,7 @@ impl<T: Throttle> Asker<T> {
             self.throttle.settle(permit, feedback(&exchange));
             let error = match exchange.result {
                 Ok(reply) => {
-                    let model = reply.model.as_deref().map(|name| safe::message(name, None));
+                    let model = reply.model.as_deref().map(|name| self.client.shown(name));
                     return Round { result: self.judge(&reply, &question), usage, model };
                 }
                 Err(error) => error,
@@ -243,7 +243,7 @@ impl<T: Throttle> Asker<T> {
             }
             Stop::Refused(said) => Err(Unanswered {
                 class: FailureClass::Refused,
-                message: format!("{}: {}", self.model.provider, safe::message(said, None)),
+                message: format!("{}: {}", self.model.provider, self.client.shown(said)),
                 attempts: 1,
                 locked_out: false,
             }),

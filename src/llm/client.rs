@@ -225,8 +225,13 @@ impl Client {
         }
     }
 
+    /// The provider's own words as they may be shown.
+    pub(super) fn shown(&self, words: &str) -> String {
+        safe::message(words, self.access.key())
+    }
+
     fn error(&self, class: FailureClass, message: &str, verdict: Verdict) -> CallError {
-        let message = format!("{}: {}", self.provider(), safe::message(message, self.access.key()));
+        let message = format!("{}: {}", self.provider(), self.shown(message));
         CallError { class, message, retryable: false, retry_after: None, locked_out: false, verdict }
     }
 }
@@ -331,6 +336,8 @@ mod tests {
         let error = status(401, r#"{"error":{"message":"no such key: hunter-two, nor sk-abcdefgh"}}"#);
         assert_eq!(error.message, "openai: 401 Unauthorized: no such key: [redacted], nor [redacted]");
         for provider in Provider::ALL {
+            let model = client(provider).shown("claude-hunter-two");
+            assert_eq!(model, "claude-[redacted]", "a gateway may put it anywhere");
             let shown = format!("{:?}", client(provider));
             assert!(!shown.contains("hunter"), "{shown}");
         }

@@ -118,7 +118,8 @@ impl Model {
         let headers: HeaderMap = headers.iter().filter_map(pair).collect();
         let exchange = self.0.client().exchange(status, &headers, body, now);
         let (usage, feedback) = (consumed(&exchange), feedback(&exchange));
-        let model = exchange.result.as_ref().ok().and_then(|reply| reply.model.as_deref()).map(shown);
+        let model = exchange.result.as_ref().ok().and_then(|reply| reply.model.as_deref());
+        let model = model.map(|name| self.0.client().shown(name));
         let question = Question {
             model: self.0.model(),
             options: ModelOptions::default(),

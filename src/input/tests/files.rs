@@ -130,6 +130,8 @@ fn broken_json_is_located() {
     assert!(bad("a.json", "[,]").contains("not valid JSON"));
     assert!(bad("a.json", "[}").contains("not valid JSON"));
     assert!(bad("a.jsonl", "\n  {\"id\" 1}").starts_with("a.jsonl:2:9: not valid JSON: expected `:`"));
+    let half = "[\n{\"id\":\"a\",\n\"note\"\n:[1,\"\\ud800\"]}]";
+    assert_eq!(bad("a.json", half), "a.json:4:14: not valid JSON: unexpected end of hex escape");
     // The line break in a text is where the text goes wrong; no column comes before the first.
     let broken = bad("a.json", "[{\"id\":\"a\nb\",\"name\":\"One\"}]");
     assert!(broken.starts_with("a.json:2:1: not valid JSON: control character"), "{broken}");
