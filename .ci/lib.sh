@@ -15,6 +15,9 @@ declare -A pids=()
 
 if [ "${CI_COLD:-}" = 1 ]; then
   CI_CACHE=$(mktemp -d)
+  mkdir "$CI_CACHE/cargo"
+  # Where its registry is, is no cache.
+  cp "${CARGO_HOME:-$HOME/.cargo}"/config.toml "$CI_CACHE/cargo/" 2>/dev/null || true
   export CARGO_HOME=$CI_CACHE/cargo npm_config_cache=$CI_CACHE/npm PIP_NO_CACHE_DIR=1
   export GOMODCACHE=$CI_CACHE/go/mod GOCACHE=$CI_CACHE/go/build
 fi
