@@ -117,15 +117,18 @@ impl Client {
     }
 }
 
-/// What a journal counts, line by line.
+/// What a journal counts, line by line: rows count with the mark behind them.
 fn journaled(spec: &Value, journal: &str) -> Counts {
     let rows = &spec["rows"]["tables"];
     let indicators = number(&rows["rows"]) - number(&rows["duplicates"]);
-    let mut counts = Counts { indicators, ..Counts::default() };
+    let nothing = Counts { indicators, ..Counts::default() };
+    let (mut counts, mut marked) = (nothing, nothing);
     for line in journal.lines() {
         let line: Value = serde_json::from_str(line).expect("a line of JSON");
         match line["event"].as_str() {
-            Some("restarted") => counts = Counts { indicators, ..Counts::default() },
+            Some("opened") => counts = marked,
+            Some("restarted") => (counts, marked) = (nothing, nothing),
+            Some("mark" | "sealed") => marked = counts,
             Some("done") => {
                 counts.succeeded += number(&line["succeeded"]);
                 counts.failed += line["failed"]
@@ -139,8 +142,8 @@ fn journaled(spec: &Value, journal: &str) -> Counts {
             _ => {}
         }
     }
-    counts.pending = indicators - counts.succeeded - counts.failed;
-    counts
+    marked.pending = indicators - marked.succeeded - marked.failed;
+    marked
 }
 
 fn number(value: &Value) -> usize {
