@@ -76,7 +76,6 @@ macro_rules! test {
 
 /// Any of these may run beside any other.
 const TOGETHER: &[(&str, Test)] = &[
-    test!(free cluster::the_life_of_a_cluster),
     test!(free cluster::two_starts_at_once_make_one_cluster),
     test!(free cluster::a_node_that_dies_is_reported_with_its_last_words),
     test!(free cluster::a_start_that_fails_stops_what_it_started),
@@ -145,8 +144,9 @@ const TOGETHER: &[(&str, Test)] = &[
     test!(world promises::everything_listens_on_loopback_only),
 ];
 
-/// Tests of times and rates: whatever else the machine does would count.
+/// Tests of times and rates, and of what must be so at once: whatever else the machine does would count.
 const ALONE: &[(&str, Test)] = &[
+    test!(free cluster::the_life_of_a_cluster),
     test!(world rate::arrivals_follow_the_rate),
     test!(world detached::goes_on_at_its_rate_when_nobody_is_there),
     test!(world detached::a_pause_stops_it_and_it_goes_on_where_it_was),
