@@ -154,9 +154,7 @@ const ALONE: &[(&str, Test)] = &[
     test!(world interrupt::twice_stops_at_once),
     test!(world models::two_services_share_one_limit),
     test!(world faults::lost_quorum_is_told_and_outlived),
-    // timing
     test!(world promises::a_dead_node_keeps_its_share),
-    // timing
     test!(world promises::a_limit_on_tokens_is_kept_and_used),
 ];
 
