@@ -13,7 +13,9 @@ use classify::output::Mark;
 use crate::memory;
 
 /// Rows of every run here.
-pub const INDICATORS: u64 = 600;
+pub const INDICATORS: u64 = 300;
+/// Batches that are sent.
+const BATCHES: u64 = 31;
 
 /// Counts before anything is counted.
 pub fn counts() -> RunStats {
@@ -37,7 +39,7 @@ impl Known {
             succeeded: stats.succeeded,
             failed: stats.failures() - past.rejected,
             rejected: past.rejected,
-            done: (0..INDICATORS).filter(|batch| past.is_done(*batch)).collect(),
+            done: (0..BATCHES).filter(|batch| past.is_done(*batch)).collect(),
             bytes: past.mark.results.bytes + past.mark.failures.bytes,
         }
     }
@@ -128,7 +130,7 @@ impl Writer {
         let before = known.clone();
         for _ in 0..u.int_in_range(1..=4)? {
             self.time += 0.125;
-            let (batch, t) = (u.int_in_range(0..=30)?, self.time);
+            let (batch, t) = (u.int_in_range(0..=BATCHES - 1)?, self.time);
             match u.int_in_range(0..=4)? {
                 0 | 1 => self.lines.push(Line::Sent { batch, node: node(u)?.into(), indicators: 5, t }),
                 2 | 3 if known.done.insert(batch) => {

@@ -61,9 +61,8 @@ mod tests {
         assert!(read_page(body.slice(..body.len() - 1)).is_none(), "cut off");
         assert!(read_page(Bytes::from_static(b"{\"a\"")).is_none());
         let mut last = PageWriter::new(u64::MAX);
-        for request in [b"{}", b"{}"] {
-            last.push(request);
-        }
+        last.push(b"{}");
+        last.push(b"{}");
         assert!(read_page(last.finish()).is_none(), "there is no index behind the last");
     }
 }

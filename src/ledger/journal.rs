@@ -195,11 +195,11 @@ mod tests {
     fn lines(path: &Path) -> Vec<Line<'static>> {
         let mut lines = Vec::new();
         let own = |line: Line<'_>| serde_json::from_value(serde_json::to_value(line).unwrap()).unwrap();
-        read(&File::open(path).unwrap(), |line| {
+        let mut keep = |line: Line<'_>| {
             lines.push(own(line));
             Ok(())
-        })
-        .unwrap();
+        };
+        read(&File::open(path).unwrap(), &mut keep).unwrap();
         lines
     }
 

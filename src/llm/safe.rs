@@ -12,17 +12,19 @@ use crate::text::{printable, shorten};
 const LONGEST: usize = 300;
 /// Characters of a message that are looked at. More than are kept, so that no key is cut in two by the bound.
 const READ: usize = 4_000;
+/// What is shown in place of a key.
+const REDACTED: &str = "[redacted]";
 
 /// Prefixes that providers give their keys, with what follows.
 const PREFIXED: &str = r"(?i)\b(?:sk|pk|rk|gsk|xai|hf|ghp)[-_][\w*-]{4,}|\bAIza[\w-]{10,}";
 
-/// What a key looks like: a prefix providers use, a bearer token, or a long run of letters and digits without a hyphen
-/// (model names have hyphens). Some request ids go with them, which costs less than one key that is shown.
-static KEY: LazyLock<Regex> = LazyLock::new(|| {
-    let bearer = r"(?i)\bbearer\s+[\w.*~+/=-]+";
-    let run = r"\b(?<run>[A-Za-z0-9_+/=*]{24,})";
-    pattern(&format!("{PREFIXED}|{bearer}|{run}"))
-});
+/// What is a key by its beginning: a prefix providers use, or a bearer token.
+static KEY: LazyLock<Regex> = LazyLock::new(|| pattern(&format!(r"{PREFIXED}|(?i)\bbearer\s+[\w.*~+/=-]+")));
+
+/// What may be a key by its length: a run of letters and digits without a hyphen (model names have hyphens). Some request ids go with them,
+/// which costs less than one key that is shown. Looked for when there are no other keys any more: a path would take the beginning of one
+/// for its end.
+static RUN: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b[A-Za-z0-9_+/=*]{24,}"));
 
 /// A setting that is a key: no path, URL or name of a model looks like this.
 static KEY_ALONE: LazyLock<Regex> =
@@ -40,16 +42,17 @@ pub fn looks_like_key(text: &str) -> bool {
 /// Whether anything in `text` looks like a key.
 #[cfg(fuzzing)]
 pub(super) fn has_key(text: &str) -> bool {
-    KEY.captures_iter(text).any(|found| found.name("run").is_none_or(|run| !is_word(run.as_str())))
+    KEY.is_match(text) || RUN.find_iter(text).any(|run| !is_word(run.as_str()))
 }
 
 /// `message` as it may be shown. `key` is the one in use, which goes whatever it looks like.
 pub(super) fn message(message: &str, key: Option<&Secret>) -> String {
     let read: String = message.chars().take(READ).collect();
     let read = key.map_or_else(|| read.clone(), |key| key.removed_from(&read));
-    let shown = KEY.replace_all(&read, |found: &Captures<'_>| {
-        let word = found.name("run").map(|run| run.as_str()).filter(|run| is_word(run));
-        word.unwrap_or("[redacted]").to_owned()
+    let read = KEY.replace_all(&read, REDACTED);
+    let shown = RUN.replace_all(&read, |found: &Captures<'_>| {
+        let run = &found[0];
+        if is_word(run) { run } else { REDACTED }.to_owned()
     });
     shorten(printable(&shown).trim(), LONGEST)
 }
@@ -75,6 +78,7 @@ mod tests {
             ("x-api-key sk-ant-api03-AAAA_bb", "x-api-key [redacted]"),
             ("key sk_abcdefghijklmnopqrstuvwxyz", "key [redacted]"),
             ("token 0123456789abcdef0123456789abcdef", "token [redacted]"),
+            ("no route /organizations/projects/sk-proj-abc", "no route /organizations/projects/[redacted]"),
         ] {
             assert_eq!(message(said, None), shown);
         }
