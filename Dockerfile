@@ -20,10 +20,6 @@ ENTRYPOINT ["classify"]
 # The nodes must reach it. Restate's services have no authentication of their own: publish this port to nobody else.
 CMD ["serve", "--bind", "0.0.0.0:9080"]
 
-# `--target prebuilt`, in a folder with the two files above and a `classify` built for this or an older Debian.
-FROM base AS prebuilt
-COPY classify /usr/local/bin/classify
-
 FROM docker.io/library/rust:1.95.0-slim-trixie AS build
 WORKDIR /src
 # The dependencies are a layer of their own, built for an empty program: only another Cargo.lock builds them again.

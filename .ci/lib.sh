@@ -15,10 +15,13 @@ declare -A pids=()
 
 if [ "${CI_COLD:-}" = 1 ]; then
   CI_CACHE=$(mktemp -d)
+  mkdir "$CI_CACHE/cargo"
+  # Where its registry is, is no cache.
+  cp "${CARGO_HOME:-$HOME/.cargo}"/config.toml "$CI_CACHE/cargo/" 2>/dev/null || true
   export CARGO_HOME=$CI_CACHE/cargo npm_config_cache=$CI_CACHE/npm PIP_NO_CACHE_DIR=1
   export GOMODCACHE=$CI_CACHE/go/mod GOCACHE=$CI_CACHE/go/build
 fi
-CI_CACHE=${CI_CACHE:-$HOME/.cache/classify-ci}
+export CI_CACHE=${CI_CACHE:-$HOME/.cache/classify-ci}
 mkdir -p "$CI_CACHE"
 
 hash_of() { sha256sum | cut -c 1-16; }

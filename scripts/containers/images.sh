@@ -109,6 +109,10 @@ ENTRYPOINT ["weed"]
 DOCKERFILE
 
 say "The service"
+docker build --quiet --network host --target base --tag classify-base . >/dev/null
 mkdir -p "$work/service"
-cp "$program" LICENSE THIRD-PARTY-NOTICES.txt "$work/service/"
-docker build --quiet --network host --target prebuilt --tag classify --file Dockerfile "$work/service" >/dev/null
+cp "$program" "$work/service/classify"
+image classify "$work/service" <<'DOCKERFILE'
+FROM classify-base
+COPY classify /usr/local/bin/classify
+DOCKERFILE

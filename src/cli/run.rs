@@ -36,7 +36,7 @@ pub struct RunArgs {
     /// Indicators per minute for each node
     #[arg(long, value_name = "N", value_parser = positive, allow_negative_numbers = true, conflicts_with = "rpm", help_heading = "Pace")]
     pub rpm_per_node: Option<NonZeroU32>,
-    /// Indicators per batch [default: about one second's worth for a node, 1 to 50; 400 for the rules without a rate]
+    /// Indicators per batch [default: about one second's worth for a node, 1 to 50; 400 for the rules without a rate; never more than --max-in-flight]
     #[arg(long, value_name = "N", value_parser = batch_size, allow_negative_numbers = true, help_heading = "Pace")]
     pub batch_size: Option<NonZeroU32>,
     /// Most unfinished indicators at once [default: one minute's worth, at least 500; without a rate 2,000, for the rules 12,000]

@@ -58,7 +58,22 @@ struct Desk {
     asker: Asker<Limiter>,
     price: Option<Price>,
     group: usize,
-    gathering: Mutex<Vec<Waiting>>,
+    gathering: Mutex<Gathering>,
+}
+
+/// The request that is coming together.
+#[derive(Debug, Default)]
+struct Gathering {
+    /// Counts requests, so that a wait that is over ends its own and not the next one.
+    request: u64,
+    waiting: Vec<Waiting>,
+}
+
+impl Gathering {
+    fn take(&mut self) -> Vec<Waiting> {
+        self.request += 1;
+        std::mem::take(&mut self.waiting)
+    }
 }
 
 #[derive(Debug)]
@@ -128,11 +143,11 @@ impl Desk {
         let (answer, answered) = oneshot::channel();
         let full = {
             let mut gathering = self.gathering.lock().unwrap_or_else(PoisonError::into_inner);
-            gathering.push(Waiting { indicator, answer });
-            match gathering.len() {
-                size if size >= self.group => Some(std::mem::take(&mut *gathering)),
+            gathering.waiting.push(Waiting { indicator, answer });
+            match gathering.waiting.len() {
+                size if size >= self.group => Some(gathering.take()),
                 1 => {
-                    tokio::spawn(Arc::clone(self).ask_the_rest());
+                    tokio::spawn(Arc::clone(self).ask_the_rest(gathering.request));
                     None
                 }
                 _ => None,
@@ -146,9 +161,13 @@ impl Desk {
     }
 
     /// Asks about those for whom a full group did not come together in time.
-    async fn ask_the_rest(self: Arc<Self>) {
+    async fn ask_the_rest(self: Arc<Self>, request: u64) {
         sleep(GATHER).await;
-        let group = std::mem::take(&mut *self.gathering.lock().unwrap_or_else(PoisonError::into_inner));
+        let group = {
+            let mut gathering = self.gathering.lock().unwrap_or_else(PoisonError::into_inner);
+            // It may have become full meanwhile.
+            if gathering.request == request { gathering.take() } else { Vec::new() }
+        };
         if !group.is_empty() {
             self.ask_all(group).await;
         }

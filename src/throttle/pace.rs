@@ -87,7 +87,8 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// Works out the pace for `nodes` nodes. `batch_size` and `max_in_flight` override what follows from the rest.
+    /// Works out the pace for `nodes` nodes. `batch_size` and `max_in_flight` override what follows from the rest; a batch of
+    /// default size is never larger than what may be unfinished.
     pub fn new(
         rate: Rate,
         nodes: NonZeroU32,
@@ -107,7 +108,9 @@ impl Pace {
             (None, Answerer::Rules) => UNLIMITED_BATCH,
             (None, Answerer::Model) => LARGEST_DEFAULT_BATCH,
         };
-        let batch_size = batch_size.unwrap_or_else(|| at_least_one(default_batch));
+        let default_batch = at_least_one(default_batch);
+        let default_batch = max_in_flight.map_or(default_batch, |most| most.min(default_batch));
+        let batch_size = batch_size.unwrap_or(default_batch);
         let default_in_flight = match (total, answerer) {
             (Some(rate), _) => whole(rate).max(SMALLEST_DEFAULT_IN_FLIGHT),
             (None, Answerer::Rules) => UNLIMITED_BATCHES * UNLIMITED_BATCH,
@@ -190,6 +193,8 @@ mod tests {
         let pace = Pace::new(Rate::Total(60.0), number(3), Answerer::Rules, Some(number(400)), None);
         assert_eq!((pace.batch_size.get(), pace.max_in_flight.get()), (400, 1_200));
         let pace = Pace::new(Rate::Total(60.0), number(3), Answerer::Rules, None, Some(number(7)));
-        assert_eq!(pace.max_in_flight.get(), 7);
+        assert_eq!((pace.batch_size.get(), pace.max_in_flight.get()), (1, 7));
+        let pace = Pace::new(Rate::Unlimited, number(3), Answerer::Model, None, Some(number(7)));
+        assert_eq!((pace.batch_size.get(), pace.max_in_flight.get()), (7, 7));
     }
 }

@@ -247,6 +247,19 @@ fn numbers_that_make_no_sense() {
 }
 
 #[test]
+fn a_batch_that_is_larger_than_all_that_may_be_unfinished() {
+    let folder = Folder::with_table();
+    refused_args(&folder, &["a.csv", "--batch-size", "11", "--max-in-flight", "10"]).said(&[
+        "input      a.csv: 1 indicator",
+        "error: a batch of 11 rows (`--batch-size`) is more than may be unfinished at once: 10 (`--max-in-flight`)",
+        "hint: use smaller batches: `--batch-size 10`",
+    ]);
+    folder
+        .classify(&[&["a.csv", "--batch-size", "10", "--max-in-flight", "10"], &NO_NODE[..]].concat())
+        .failed(4);
+}
+
+#[test]
 fn an_unknown_mode() {
     let folder = Folder::with_table();
     refused_args(&folder, &["--mode", "fsat", "a.csv"])

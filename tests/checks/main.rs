@@ -11,6 +11,8 @@ mod chaos_checks;
 mod llm;
 #[path = "../support/llm_stub/mod.rs"]
 mod llm_stub;
+mod numbers;
+mod repository;
 mod restate_toml;
 #[path = "../support/schema.rs"]
 mod schema;

@@ -229,7 +229,7 @@ fn the_defaults_that_the_help_tells_are_true() {
     assert_eq!(pace(Mode::Max.rate()).total, None);
 
     assert!(help(&["run"], "batch_size").ends_with(&format!(
-        "[default: about one second's worth for a node, 1 to 50; {} for the rules without a rate]",
+        "[default: about one second's worth for a node, 1 to 50; {} for the rules without a rate; never more than --max-in-flight]",
         rules.batch_size
     )));
     let batch = |rpm: f64| pace(Rate::PerNode(rpm)).batch_size.get();

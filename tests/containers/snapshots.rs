@@ -104,7 +104,7 @@ pub(crate) fn a_wiped_node_comes_back(world: &mut World) {
         "a node that lost its data does not simply come back: {}",
         refused.stderr
     );
-    assert!(refused.stderr.contains("data-loss"), "{}", refused.stderr);
+    assert!(project.logs("restate-2").contains("storage-state is `data-loss`"), "{}", refused.stderr);
 
     // As docs/restore.md says.
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/restore-node.sh");

@@ -104,8 +104,8 @@ pub(crate) fn goes_on_at_its_rate_when_nobody_is_there(world: &mut World) {
     let took = arrivals[299].duration_since(arrivals[0]).as_secs_f64();
     let noted = over.ended_at_ms.expect("it has ended") - over.begun_at_ms;
     note(&format!("detached: 300 rows in {took:.2} s, noted {noted} ms"));
-    assert!((14.5..16.2).contains(&took), "took {took} s, which should be 14.75 s");
-    assert!((14_500..18_000).contains(&noted), "noted {noted} ms");
+    assert!((14.5..15.5).contains(&took), "took {took} s, which should be 14.75 s");
+    assert!((14_500..17_000).contains(&noted), "noted {noted} ms");
 
     // Another machine sees the counts, and this one has the results.
     let nodes = run.node.url().to_owned();
@@ -190,7 +190,7 @@ pub(crate) fn a_service_that_comes_back_meets_no_burst(world: &mut World) {
         after.iter().copied().filter(|at| at.duration_since(back).as_secs_f64() > 6.0).collect();
     let later = fullest_second(&later);
     note(&format!("after an outage: {fullest} in the fullest second, {later} once all is well again"));
-    assert!(fullest <= 60, "{fullest} in a second");
+    assert!(fullest <= 50, "{fullest} in a second");
     assert!(later <= 30, "{later} in a second, after all is well again");
 }
 

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
+use crate::promises::{exposed, listeners};
 use crate::schema::problems;
 use crate::world::World;
 
@@ -139,6 +140,10 @@ pub(crate) fn up_starts_what_is_missing(world: &mut World) {
         assert!(first.stderr.contains(said), "{}", first.stderr);
     }
     world.expect_each_once(&table, "up.jsonl");
+    let status = world.classify(&["cluster", "status", "--json"]).expect_code(0).json();
+    let service = status["service"]["pid"].as_u64().and_then(|pid| pid.try_into().ok()).expect("a pid");
+    let listeners = listeners(service);
+    assert_eq!((listeners.len(), exposed(&listeners)), (1, vec![]), "{listeners:?}");
 
     // All of it is there now, and was not started by this run: nothing to do, nothing to undo.
     let second = world.classify(&["--up", "--mode", "max", "-o", "up.jsonl", &table]).expect_code(0);

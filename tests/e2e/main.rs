@@ -20,6 +20,7 @@ mod job;
 #[path = "../support/llm_stub/mod.rs"]
 mod llm_stub;
 mod models;
+mod promises;
 #[path = "../support/provider.rs"]
 mod provider;
 mod queue;
@@ -75,7 +76,6 @@ macro_rules! test {
 
 /// Any of these may run beside any other.
 const TOGETHER: &[(&str, Test)] = &[
-    test!(free cluster::the_life_of_a_cluster),
     test!(free cluster::two_starts_at_once_make_one_cluster),
     test!(free cluster::a_node_that_dies_is_reported_with_its_last_words),
     test!(free cluster::a_start_that_fails_stops_what_it_started),
@@ -128,10 +128,25 @@ const TOGETHER: &[(&str, Test)] = &[
     test!(world models::the_plan_is_what_the_provider_then_counts),
     test!(world models::failed_rows_are_retried_alone_and_put_among_the_results),
     test!(world models::the_key_is_nowhere),
+    test!(world promises::the_rules_label_by_another_taxonomy),
+    test!(world promises::a_model_labels_by_another_taxonomy),
+    test!(world promises::numbers_keep_their_digits),
+    test!(world promises::anthropic_is_asked_in_its_own_words),
+    test!(world promises::compatible_servers_work_with_and_without_a_key),
+    test!(world promises::max_in_flight_bounds_unfinished_rows),
+    test!(world promises::a_resumed_run_takes_the_new_rate),
+    test!(world promises::a_run_that_ran_out_of_money_is_resumed_with_more),
+    test!(world promises::the_copy_of_standard_input_goes_when_the_run_is_complete),
+    test!(world promises::runs_are_shown_as_they_stand),
+    test!(world promises::limits_are_shown_with_their_use),
+    test!(world promises::the_queue_is_watched),
+    test!(world promises::logs_are_followed_until_ctrl_c),
+    test!(world promises::everything_listens_on_loopback_only),
 ];
 
-/// Tests of times and rates: whatever else the machine does would count.
+/// Tests of times and rates, and of what must be so at once: whatever else the machine does would count.
 const ALONE: &[(&str, Test)] = &[
+    test!(free cluster::the_life_of_a_cluster),
     test!(world rate::arrivals_follow_the_rate),
     test!(world detached::goes_on_at_its_rate_when_nobody_is_there),
     test!(world detached::a_pause_stops_it_and_it_goes_on_where_it_was),
@@ -139,6 +154,8 @@ const ALONE: &[(&str, Test)] = &[
     test!(world interrupt::twice_stops_at_once),
     test!(world models::two_services_share_one_limit),
     test!(world faults::lost_quorum_is_told_and_outlived),
+    test!(world promises::a_dead_node_keeps_its_share),
+    test!(world promises::a_limit_on_tokens_is_kept_and_used),
 ];
 
 /// Clusters that no test is using.

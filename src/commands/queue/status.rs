@@ -15,14 +15,19 @@ use crate::ui::Ui;
 pub(super) async fn run(global: &Global, args: &QueueStatusArgs, ui: Ui) -> Result<ExitStatus> {
     let nodes = nodes(global, &args.nodes)?;
     let stop = signals::listen()?;
+    let mut shown = false;
     loop {
         let queue = tokio::select! {
             queue = any(&nodes, async |node| Queue::look(node, TIMEOUT).await) => queue?,
-            () = stop.at_least(Level::Drain) => {
-                return Err(Failure::new(ExitStatus::Interrupted, "interrupted before a node answered"));
-            }
+            // A watch that has shown something ends this way.
+            () = stop.at_least(Level::Drain) => return if shown {
+                Ok(ExitStatus::Success)
+            } else {
+                Err(Failure::new(ExitStatus::Interrupted, "interrupted before a node answered"))
+            },
         };
         show(&queue, args, ui)?;
+        shown = true;
         if !args.watch {
             return Ok(ExitStatus::Success);
         }

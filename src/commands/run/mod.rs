@@ -202,6 +202,15 @@ fn pace(global: &Global, args: &RunArgs) -> Result<Pace> {
     };
     let nodes = u32::try_from(nodes).ok().and_then(NonZeroU32::new);
     let nodes = nodes.ok_or_else(|| Failure::usage("no node to submit to"))?;
+    if let (Some(size), Some(most)) = (args.batch_size, args.max_in_flight)
+        && size > most
+    {
+        // It would travel alone, and be more at once than may be.
+        return Err(Failure::usage(format!(
+            "a batch of {size} rows (`--batch-size`) is more than may be unfinished at once: {most} (`--max-in-flight`)"
+        ))
+        .hint(format!("use smaller batches: `--batch-size {most}`")));
+    }
     Ok(Pace::new(args.rate(), nodes, Answerer::of(&args.provider), args.batch_size, args.max_in_flight))
 }
 

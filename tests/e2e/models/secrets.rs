@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::{Provider, with_model};
@@ -37,6 +38,9 @@ pub(crate) fn the_key_is_nowhere(world: &mut World) {
     let ran = world.classify(&with_model("stub-secret", &["-o", "wrong.jsonl", &table])).expect_code(2);
     texts.extend([ran.stdout, ran.stderr, restate(world)]);
 
+    // What nodes still keep in memory goes to disk when they end.
+    world.end_service(Signal::SIGTERM);
+    world.classify(&["cluster", "stop"]).expect_code(0);
     let files = files(world.path("").as_path());
     let read: Vec<(PathBuf, Vec<u8>)> =
         files.into_iter().filter_map(|file| Some((file.clone(), fs::read(file).ok()?))).collect();

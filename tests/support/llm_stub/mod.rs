@@ -44,6 +44,8 @@ pub(crate) struct Seen {
     pub(crate) at: Instant,
     /// Path it came to.
     pub(crate) path: String,
+    /// Headers a key may come in, as `name: value`.
+    pub(crate) credentials: Vec<String>,
     /// Model it asks for; empty where it was no request to serve.
     pub(crate) model: String,
     /// Ids of its indicators.
@@ -86,6 +88,10 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Log {
     seen: Vec<Seen>,
+    /// Requests that wait for their answer.
+    open: usize,
+    /// Most of them at once so far.
+    most_open: usize,
     /// Beginnings of prompts that are in the cache.
     cached: HashSet<String>,
     /// Tokens of prompts and schemas, which come with every request.
@@ -129,6 +135,11 @@ impl Stub {
     /// How many requests for `model` there were so far.
     pub(crate) fn number_for(&self, model: &str) -> usize {
         self.shared.log().seen.iter().filter(|seen| seen.model == model).count()
+    }
+
+    /// Most requests that waited for an answer at the same time so far.
+    pub(crate) fn most_open(&self) -> usize {
+        self.shared.log().most_open
     }
 
     /// How many requests ended how.

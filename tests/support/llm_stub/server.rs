@@ -24,6 +24,26 @@ type Body = BoxBody<Bytes, io::Error>;
 
 /// By OpenAI's account, tokens of two messages and of what primes the answer.
 const FRAME: u64 = 2 * 3 + 3;
+/// Headers in which one provider or another wants its key.
+const CREDENTIALS: [&str; 3] = ["authorization", "x-api-key", "api-key"];
+
+/// A request that waits for its answer, or for its client to hang up.
+struct Open(Arc<Shared>);
+
+impl Open {
+    fn count(shared: &Arc<Shared>) -> Self {
+        let mut log = shared.log();
+        log.open += 1;
+        log.most_open = log.most_open.max(log.open);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.log().open -= 1;
+    }
+}
 
 pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let mut connections = JoinSet::new();
@@ -58,7 +78,10 @@ async fn serve(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respon
         Ok((asked, items))
     });
     let dialect = dialect.unwrap_or(Dialect::OpenAi);
-    let todo = enter(&shared, dialect, path, asked);
+    let credentials =
+        CREDENTIALS.into_iter().filter_map(|name| Some(format!("{name}: {}", header(name)?))).collect();
+    let _open = Open::count(&shared);
+    let todo = enter(&shared, dialect, path, credentials, asked);
     tokio::time::sleep(shared.plan.latency()).await;
     let mut held = shared.held.subscribe();
     // The sender lives as long as the stub, and what it lends must not live across the next wait.
@@ -80,12 +103,14 @@ fn enter(
     shared: &Shared,
     dialect: Dialect,
     path: String,
+    credentials: Vec<String>,
     asked: Result<(Asked, Vec<Value>), Refused>,
 ) -> Todo {
     let mut log = shared.log();
     let mut seen = Seen {
         at: Instant::now(),
         path,
+        credentials,
         model: String::new(),
         ids: Vec::new(),
         system: Arc::default(),
