@@ -35,3 +35,35 @@ fn what_is_no_run_is_swept_away_when_it_is_old_and_nobody_holds_it() {
     );
     drop(lock);
 }
+
+const RUN: &str = r#"{"version":1,"run_id":"01KB0000000000000000000000","created_at":"2026-11-27T10:00:00.000Z","rows":{"tables":{
+    "sources":["/a.csv"],"names":["a.csv"],"options":{},"digest":"00","keys":[1,2,3,4],"files":1,"rows":9,"invalid":0,"duplicates":0}},
+    "options":{"provider":"rules","taxonomy":"d"},"taxonomy":{"id":"t@1","fields":["f"]},
+    "pace":{"rate":"unlimited","batch_size":5,"max_in_flight":9},"limits":{},"target":{"cluster":"default"},
+    "output":{"results":"/r","format":"jsonl","failures":"/f"}}"#;
+
+#[test]
+fn a_damaged_line_is_named_and_what_stands_before_it_can_be_saved() {
+    let home = tempfile::tempdir().unwrap();
+    let runs = Runs::new(home.path());
+    let path = runs.path("01KB0000000000000000000000");
+    fs::create_dir_all(&path).unwrap();
+    fs::write(path.join("run.json"), RUN).unwrap();
+    let journal = path.join("journal.jsonl");
+    let rejected = |rows: u64| format!("{{\"event\":\"rejected\",\"rows\":{rows},\"t\":0.5}}\n");
+    let mark = "{\"event\":\"mark\",\"results\":{\"bytes\":0},\"failures\":{\"bytes\":7}}\n";
+    let whole = rejected(2) + mark;
+    fs::write(&journal, format!("{whole}{{\"event\":\"reje{}", rejected(3))).unwrap();
+    let run = || runs.find(LATEST).unwrap();
+    assert_eq!(run().look(&mut RunStats::new(9, Vec::new())).unwrap().rejected, 2, "a torn last line");
+
+    fs::write(&journal, format!("{whole}\0\0\n{}", rejected(3))).unwrap();
+    let failure = run().look(&mut RunStats::new(9, Vec::new())).unwrap_err();
+    let place = journal.display();
+    assert!(failure.message().starts_with(&format!("{place} is damaged: line 3: ")), "{failure}");
+    assert!(failure.hints()[0].contains(&format!("`sed -i '3,$d' {place}`")), "{:?}", failure.hints());
+    assert!(run().open(&mut RunStats::new(9, Vec::new())).is_err());
+    fs::write(&journal, format!("{whole}{}", rejected(10))).unwrap();
+    let failure = run().look(&mut RunStats::new(9, Vec::new())).unwrap_err();
+    assert!(failure.message().ends_with("line 3: 10 rows after 2 of 9 are no indicators"), "{failure}");
+}
