@@ -49,12 +49,22 @@ pub(super) fn has_key(text: &str) -> bool {
 pub(super) fn message(message: &str, key: Option<&Secret>) -> String {
     let read: String = message.chars().take(READ).collect();
     let read = key.map_or_else(|| read.clone(), |key| key.removed_from(&read));
-    let read = KEY.replace_all(&read, REDACTED);
-    let shown = RUN.replace_all(&read, |found: &Captures<'_>| {
-        let run = &found[0];
-        if is_word(run) { run } else { REDACTED }.to_owned()
-    });
-    shorten(printable(&shown).trim(), LONGEST)
+    shorten(printable(&redacted(read)).trim(), LONGEST)
+}
+
+/// `text` without its keys. Looks again after each change: what stood behind a key begins a word now, and may be one too.
+fn redacted(mut text: String) -> String {
+    loop {
+        let without = KEY.replace_all(&text, REDACTED);
+        let without = RUN.replace_all(&without, |found: &Captures<'_>| {
+            let run = &found[0];
+            if is_word(run) { run } else { REDACTED }.to_owned()
+        });
+        if without == text {
+            return text;
+        }
+        text = without.into_owned();
+    }
 }
 
 /// A long run without a digit is a name or a path: `invalid_request_error_of_some_kind`.
@@ -78,6 +88,7 @@ mod tests {
             ("x-api-key sk-ant-api03-AAAA_bb", "x-api-key [redacted]"),
             ("key sk_abcdefghijklmnopqrstuvwxyz", "key [redacted]"),
             ("token 0123456789abcdef0123456789abcdef", "token [redacted]"),
+            ("token 0123456789abcdef01234567\u{17f}k_live", "token [redacted][redacted]"),
             ("no route /organizations/projects/sk-proj-abc", "no route /organizations/projects/[redacted]"),
         ] {
             assert_eq!(message(said, None), shown);
