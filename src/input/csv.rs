@@ -141,10 +141,11 @@ fn header(line: u64, names: &[&str]) -> Result<Vec<Heading>, Broken> {
             continue;
         }
         // Spreadsheets leave headings empty and repeat them: a number keeps such columns apart.
-        let mut unique = if name.is_empty() { format!("column {}", i + 1) } else { name.to_owned() };
-        if !taken.insert(unique.clone()) {
-            unique = format!("{unique} ({})", i + 1);
-            taken.insert(unique.clone());
+        let plain = if name.is_empty() { format!("column {}", i + 1) } else { name.to_owned() };
+        let (mut unique, mut number) = (plain.clone(), i + 1);
+        while !taken.insert(unique.clone()) {
+            unique = format!("{plain} ({number})");
+            number += 1;
         }
         header.push(Heading::Extra(unique));
     }

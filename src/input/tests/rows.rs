@@ -41,6 +41,9 @@ fn headings_that_repeat_or_are_empty_lose_nothing() {
         serde_json::to_value(indicator.extra).unwrap(),
         json!({"note": "x", "note (4)": "y", "column 5": "z"})
     );
+    // Neither is a number that another heading has already.
+    let indicator = good("a.csv", "id,name,x (5),x,x\na,One,p,q,r\n").remove(0);
+    assert_eq!(serde_json::to_value(indicator.extra).unwrap(), json!({"x (5)": "p", "x": "q", "x (6)": "r"}));
 }
 
 #[test]
