@@ -4,6 +4,7 @@
 //! `tests/checks/architecture.rs` holds.
 
 pub mod domain;
+pub mod disk;
 pub mod error;
 pub mod lock;
 pub mod shutdown;

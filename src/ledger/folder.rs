@@ -12,6 +12,7 @@ use ulid::Ulid;
 use super::journal::{self, Journal, Line, Unreadable};
 use super::past::Past;
 use super::spec::{Spec, VERSION};
+use crate::disk;
 use crate::domain::stats::RunStats;
 use crate::error::{Failure, Result};
 use crate::input::Format;
@@ -90,6 +91,7 @@ impl Runs {
         self.sweep();
         let path = self.path(&spec.run_id);
         let make = || -> io::Result<Option<Lock>> {
+            disk::create_folders(&path)?;
             let lock = Lock::try_take(&path.join("lock"))?;
             fill(&path)?;
             let run = draft(&path, &spec)?;
@@ -387,7 +389,7 @@ fn draft(folder: &Path, content: &impl Serialize) -> io::Result<NamedTempFile> {
 /// Gives a synced file its name, for good.
 fn put(file: NamedTempFile, path: &Path) -> io::Result<()> {
     file.persist(path)?;
-    File::open(path.parent().unwrap_or(path))?.sync_all()
+    disk::sync_name(path)
 }
 
 fn cannot(what: &str, path: &Path, error: &io::Error) -> Failure {

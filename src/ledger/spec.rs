@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::batch::RunOptions;
 use crate::domain::max_failures::MaxFailures;
 use crate::input::{self, Keys};
-use crate::output;
+use crate::output::{self, Extent};
 use crate::throttle::Rate;
 
 /// Version of the folder's format. A reader refuses what is newer than itself.
@@ -96,8 +96,10 @@ pub struct Tables {
 pub struct Retried {
     /// Rows to classify.
     pub rows: u64,
-    /// Bytes of the earlier results, all of which are taken over.
-    pub results_bytes: u64,
+    /// The earlier results, all of which are taken over. The default where an earlier version began the retry: the journal of the run
+    /// before it has them.
+    #[serde(default)]
+    pub results: Extent,
     /// Rows in them.
     pub succeeded: u64,
     /// Failures that are not retried, by class.
@@ -235,7 +237,7 @@ mod tests {
         let input = Counts { files: 1, rows: 1, invalid: 0, duplicates: 0 };
         let retried = |rows| {
             let failed = [(crate::domain::outcome::FailureClass::Schema, 2)].into();
-            Rows::Failures(Retried { rows, results_bytes: 0, succeeded: 1, failed, input })
+            Rows::Failures(Retried { rows, results: Extent::default(), succeeded: 1, failed, input })
         };
         assert_eq!(retried(4).indicators(), Some(7));
         assert_eq!(retried(u64::MAX).indicators(), None);

@@ -1,11 +1,13 @@
 //! Results and failures on disk. Owns formats, and the promise that what stood at a path before stays there until
 //! the new file is complete and synced: rows land in `PATH.partial`, which takes the place of `PATH` at the end.
 
+mod extent;
 mod file;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod layout;
 mod order;
+mod place;
 mod row;
 mod sink;
 
@@ -14,8 +16,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-pub use file::{Extent, partial_path};
+pub use extent::{Extent, FileId};
+pub use file::is_spoiled;
 pub use layout::{Entries, Layout};
+pub use place::{behind_links, partial_path};
 pub use sink::{FinishedFiles, Mark, SealedSink, Sink, settle};
 
 /// Format of the results.
