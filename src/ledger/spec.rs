@@ -21,7 +21,7 @@ const MOST_ROWS: u64 = u32::MAX as u64;
 pub struct Spec {
     /// Format of the folder.
     pub version: u32,
-    /// Identity of the run, a ULID: sorts by time, and is the prefix of every batch key.
+    /// Identity of the run, a ULID: sorts by age, and is the prefix of every batch key.
     pub run_id: String,
     /// When it was made, RFC 3339.
     pub created_at: String,

@@ -36,7 +36,7 @@ pub(super) async fn run(global: &Global, runs: &Runs, args: &RetryArgs, ui: Ui) 
     }
     let kept = before.failed.iter().filter(|(class, _)| !classes.contains(class));
     let spec = Spec {
-        run_id: ledger::new_id(),
+        run_id: runs.new_id(),
         created_at: ledger::now(),
         parent: Some(parent.folder.spec.run_id.clone()),
         rows: ledger::Rows::Failures(Retried {
