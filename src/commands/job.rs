@@ -302,7 +302,7 @@ pub(super) fn settle(
 pub(super) fn standing_report(folder: &RunFolder, past: &ledger::Past, stats: &RunStats) -> RunReport {
     let spec = &folder.spec;
     let complete = stats.pending() == 0;
-    let place = |path: &Path| if complete { path.to_owned() } else { output::partial_path(path) };
+    let place = |path: &Path| if complete { path.to_owned() } else { output::partial_of(path) };
     let frame = Frame {
         run_id: spec.run_id.clone(),
         input: input(spec),

@@ -77,9 +77,9 @@ impl Runs {
     pub fn new_id(&self) -> String {
         let id = Ulid::generate();
         let youngest = self.ids().ok().and_then(|mut ids| Ulid::from_string(&ids.pop()?).ok());
-        let behind = youngest.filter(|youngest| *youngest >= id).map_or(id, |youngest| {
-            Ulid::from_parts(youngest.timestamp_ms().saturating_add(1), id.random())
-        });
+        let behind = youngest
+            .filter(|youngest| *youngest >= id)
+            .map_or(id, |youngest| Ulid::from_parts(youngest.timestamp_ms().saturating_add(1), id.random()));
         behind.to_string()
     }
 
@@ -100,6 +100,8 @@ impl Runs {
             disk::create_folders(&path)?;
             let lock = Lock::try_take(&path.join("lock"))?;
             fill(&path)?;
+            // Its name, too, shall survive.
+            File::create(path.join("journal.jsonl"))?;
             let run = draft(&path, &spec)?;
             // All at once: what is written by then shares one commit of the file system.
             sync_files(&path)?;

@@ -9,6 +9,7 @@ use crate::domain::batch::RunOptions;
 use crate::domain::max_failures::MaxFailures;
 use crate::input::{self, Keys};
 use crate::output::{self, Extent};
+use crate::text;
 use crate::throttle::Rate;
 
 /// Version of the folder's format. A reader refuses what is newer than itself.
@@ -72,6 +73,7 @@ impl Rows {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tables {
     /// Absolute paths; what came through standard input or a pipe is kept in the run's folder.
+    #[serde(with = "text::paths::list")]
     pub sources: Vec<PathBuf>,
     /// As typed, for people.
     pub names: Vec<String>,
@@ -169,11 +171,12 @@ pub struct Target {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
     /// The results; absent for stdout.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "text::paths::optional", skip_serializing_if = "Option::is_none")]
     pub results: Option<PathBuf>,
     /// Their format.
     pub format: output::Format,
     /// The failures.
+    #[serde(with = "text::paths")]
     pub failures: PathBuf,
     /// Where results shall stand in the order of the input: keys of the hashes of its rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]

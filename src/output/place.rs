@@ -24,6 +24,11 @@ pub fn partial_path(path: &Path) -> PathBuf {
     with_suffix(path, PARTIAL)
 }
 
+/// As [`partial_path`], of the file that is meant by `path`.
+pub fn partial_of(path: &Path) -> PathBuf {
+    behind_links(path).map_or_else(|_| partial_path(path), |path| partial_path(&path))
+}
+
 /// Where the rows of a partial file are put in order.
 pub(super) fn ordered_path(partial: &Path) -> PathBuf {
     with_suffix(partial, ORDERED)

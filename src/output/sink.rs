@@ -113,7 +113,8 @@ impl Sink {
     /// When the disk fails.
     pub fn go_on(&mut self, mark: Mark) -> io::Result<bool> {
         let Results::File(results) = &mut self.results else { return Ok(false) };
-        let (Some(held), Some(failed)) = (results.held(mark.results)?, self.failures.held(mark.failures)?) else {
+        let (Some(held), Some(failed)) = (results.held(mark.results)?, self.failures.held(mark.failures)?)
+        else {
             return Ok(false);
         };
         results.go_on(mark.results, held)?;

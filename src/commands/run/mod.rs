@@ -91,12 +91,7 @@ fn plan(global: &Global, args: &RunArgs, taxonomy: &Taxonomy, ui: Ui) -> Result<
         version: ledger::VERSION,
         created_at: ledger::now(),
         parent: None,
-        rows: ledger::Rows::Tables(tables(
-            args,
-            &checked,
-            keys,
-            &runs.path(&run_id),
-        )?),
+        rows: ledger::Rows::Tables(tables(args, &checked, keys, &runs.path(&run_id))?),
         run_id,
         options,
         taxonomy: Labels {

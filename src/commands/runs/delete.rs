@@ -30,7 +30,9 @@ pub(super) async fn run(global: &Global, runs: &Runs, args: &DeleteArgs, ui: Ui)
         ui.note(line);
     }
     let all = count(claimed.len() as u64, "run");
-    if !args.yes && !question::confirmed(&format!("Delete {all} from the ledger? Results stay where they are"))? {
+    if !args.yes
+        && !question::confirmed(&format!("Delete {all} from the ledger? Results stay where they are"))?
+    {
         ui.note("nothing was deleted");
         return Ok(ExitStatus::Success);
     }

@@ -96,7 +96,9 @@ fn retryable<'a>(parent: &'a Opened, stats: &RunStats) -> Result<&'a Path> {
     let mark = parent.past.mark;
     for (path, extent) in [(results, mark.results), (&spec.output.failures, mark.failures)] {
         let as_left = extent.is_all_of(path);
-        if !as_left.map_err(|error| Failure::unexpected(format!("cannot read {}: {error}", path.display())))? {
+        if !as_left
+            .map_err(|error| Failure::unexpected(format!("cannot read {}: {error}", path.display())))?
+        {
             return Err(refuse(format!(
                 "left {} behind, and it was changed or replaced since",
                 path.display()
