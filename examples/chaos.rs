@@ -49,7 +49,8 @@ struct Args {
     /// Where randomness begins; round N has this and N [default: another each time]
     #[arg(long)]
     seed: Option<u64>,
-    /// This fault alone: client, service, node, quorum, pause, network, disk, duplicates or resume
+    /// This fault alone: client, service, node, quorum, pause, network, disk, duplicates,
+    /// journal, partial, power or resume
     #[arg(long, value_name = "FAULT")]
     only: Option<Fault>,
     /// Put the table into docs/durability.md, too

@@ -20,6 +20,8 @@ pub enum ExitStatus {
     Unreachable,
     /// 130: interrupted by the user.
     Interrupted,
+    /// 141: whoever read stdout went away before the end, as a shell says it of a process that SIGPIPE ended.
+    ReaderGone,
 }
 
 impl ExitStatus {
@@ -32,6 +34,7 @@ impl ExitStatus {
             Self::SomeFailed => 3,
             Self::Unreachable => 4,
             Self::Interrupted => 130,
+            Self::ReaderGone => 141,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! `docs/architecture.md` has the map of these modules; each may use only those above it in this list, which
 //! `tests/checks/architecture.rs` holds.
 
+pub mod disk;
 pub mod domain;
 pub mod error;
 pub mod lock;

@@ -7,6 +7,9 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+/// Times that a lock is asked for while others do nothing but ask.
+const ASKERS: usize = 100_000;
+
 /// Held until dropped. The operating system lets go of it when the process ends, however it ends.
 #[derive(Debug)]
 pub struct Lock {
@@ -23,10 +26,8 @@ impl Lock {
             std::fs::create_dir_all(parent)?;
         }
         let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) => return Err(error),
+        if !take(&file)? {
+            return Ok(None);
         }
         // The folder may have been removed with the lock in it. Whoever waited for that one holds a file nobody else will find.
         let there = match std::fs::metadata(path) {
@@ -42,6 +43,27 @@ impl Lock {
         write!(file, "{}", std::process::id())?;
         Ok(Some(Self { _file: file }))
     }
+}
+
+/// Takes the lock of `file`; false where somebody has it. Those who only ask hold it for a moment, and are waited for.
+fn take(file: &File) -> io::Result<bool> {
+    let taken = |lock: Result<(), TryLockError>| match lock {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
+    };
+    for _ in 0..ASKERS {
+        if taken(file.try_lock())? {
+            return Ok(true);
+        }
+        // Nobody has it for himself where it can be shared.
+        if !taken(file.try_lock_shared())? {
+            return Ok(false);
+        }
+        file.unlock()?;
+        std::thread::yield_now();
+    }
+    Ok(false)
 }
 
 /// Whether somebody holds the lock at `path`.
@@ -72,6 +94,32 @@ mod tests {
         assert_eq!(holder(&path), Some(std::process::id()));
         drop(held);
         assert!(!is_held(&path) && Lock::try_take(&path).unwrap().is_some());
+    }
+
+    #[test]
+    fn who_asks_takes_nothing_from_who_takes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        drop(Lock::try_take(&path).unwrap().unwrap());
+        std::thread::scope(|threads| {
+            let (done, over) = std::sync::mpsc::channel::<()>();
+            let asking = threads.spawn({
+                let path = &path;
+                move || {
+                    let mut held = 0;
+                    while over.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+                        held += usize::from(is_held(path));
+                    }
+                    held
+                }
+            });
+            for taken in 0..5_000 {
+                let lock = Lock::try_take(&path).unwrap();
+                assert!(lock.is_some(), "after {taken} times: nobody has it");
+            }
+            drop(done);
+            asking.join().unwrap();
+        });
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! Owns escaping for terminals, paths as people type them, and small number formats. CSV and JSON escape for themselves.
 
+pub mod paths;
+
 use std::path::{Path, PathBuf};
 
 /// A path as a person in this folder would type it.

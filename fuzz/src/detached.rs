@@ -87,7 +87,7 @@ fn plan(u: &mut Unstructured<'_>) -> Result<Plan> {
         per_minute: rate(u)?,
         max_in_flight: number(u, 99)?,
         largest_batch: *u.choose(&[0, 1_000, usize::MAX])?,
-        max_failures: *u.choose(&[None, None, Some(MaxFailures::Count(9)), Some(MaxFailures::Share(0.1))])?,
+        max_failures: *u.choose(&[None, None, Some(MaxFailures::Count(9)), Some(MaxFailures::Percent(10.0))])?,
         max_cost_usd: *u.choose(&[None, None, Some(0.25), Some(0.0), Some(1e300)])?,
         expected_cost_usd: *u.choose(&[0.0, 0.01, 1e300])?,
     })

@@ -235,10 +235,10 @@ fn cells_hold(results: &[u8], rows: &[Indicator]) {
     assert_eq!(records.len(), rows.len());
     for (record, row) in records.iter().zip(rows) {
         let cell = |at: usize| output::untamed(&record[at]);
-        assert_eq!((cell(0), cell(1), cell(2)), (row.id.as_str(), row.name.as_str(), "=x"));
-        // A spreadsheet runs what begins like this.
+        assert_eq!((&record[0], cell(1), cell(2)), (row.id.as_str(), row.name.as_str(), "=x"));
+        // A spreadsheet runs what begins like this. Ids stay as they are all the same: other tables are joined by them.
         assert!(
-            record.iter().take(5).all(|cell| !cell.starts_with(['=', '+', '-', '@', '\t', '\r'])),
+            record.iter().take(5).skip(1).all(|cell| !cell.starts_with(['=', '+', '-', '@', '\t', '\r'])),
             "{record:?}"
         );
         let extra = &record[record.len() - 1];

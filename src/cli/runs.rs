@@ -33,9 +33,11 @@ pub enum RunsCommand {
     /// Let a run that the cluster goes on with wait
     Pause(ActArgs),
     /// Give a run up; what is classified stays known for 7 days
-    Cancel(ActArgs),
+    Cancel(CancelArgs),
     /// Classify the failed rows of a finished run again, and put them among its results
     Retry(RetryArgs),
+    /// Delete runs from the ledger; results stay where they are
+    Delete(DeleteArgs),
 }
 
 /// Arguments of `runs list`.
@@ -94,6 +96,31 @@ pub struct ActArgs {
     /// Ingress URLs of the nodes, instead of those of a cluster started here
     #[arg(long, value_name = "URL", value_delimiter = ',', env = "CLASSIFY_INGRESS")]
     pub ingress: Vec<String>,
+}
+
+/// Arguments of `runs cancel`. It cannot be taken back, so that the youngest run is meant only if somebody says so.
+#[derive(Debug, Args)]
+pub struct CancelArgs {
+    /// The run; without it you are asked about the youngest one
+    #[arg(value_name = "ID")]
+    pub id: Option<String>,
+    /// Cluster of a run that another machine handed over
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_NAME, env = "CLASSIFY_CLUSTER")]
+    pub cluster: String,
+    /// Ingress URLs of the nodes, instead of those of a cluster started here
+    #[arg(long, value_name = "URL", value_delimiter = ',', env = "CLASSIFY_INGRESS")]
+    pub ingress: Vec<String>,
+}
+
+/// Arguments of `runs delete`.
+#[derive(Debug, Args)]
+pub struct DeleteArgs {
+    /// The runs
+    #[arg(value_name = "ID", required = true)]
+    pub ids: Vec<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 /// Arguments of `runs retry`.

@@ -1,14 +1,15 @@
 //! A run in its folder, brought to its end or to wherever it gets: what `run`, `runs resume` and `runs retry` have in common.
 
-use std::path::PathBuf;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::domain::stats::RunStats;
-use crate::engine::{Brakes, Engine, Finished, Record};
+use crate::engine::{self, Brakes, Engine, Finished, Record};
 use crate::error::{ExitStatus, Failure, Result};
 use crate::input::Row;
 use crate::ledger::{self, Journal, Limits, Line, Opened, RunFolder, Spec};
-use crate::output::{self, Destination, FinishedFiles, Sink};
+use crate::output::{self, Destination, Extent, FinishedFiles, Sink};
 use crate::report::{self, Frame, RunReport};
 use crate::restate::ingress::Ingress;
 use crate::shutdown::{Level, Shutdown};
@@ -85,23 +86,58 @@ impl Job {
             past.learn(Line::Restarted, &mut self.stats).map_err(Failure::unexpected)?;
         }
         if let ledger::Rows::Failures(retried) = &folder.spec.rows
-            && !past.carried
             && let Some(results) = &folder.spec.output.results
         {
+            let left = what_is_retried(folder, retried)?;
+            if past.carried {
+                return Ok(());
+            }
             let kept = folder.kept_file();
             let kept_bytes = std::fs::metadata(&kept).map_err(cannot_write)?.len();
-            self.sink.carry((results, retried.results_bytes), (&kept, kept_bytes)).map_err(|error| {
+            let carried = self.sink.carry((results, left), (&kept, kept_bytes)).map_err(|error| {
                 Failure::unexpected(format!("cannot take over {}: {error}", results.display()))
             })?;
+            if !carried {
+                return Err(other_results(&folder.spec, results));
+            }
             let mark = self.sink.mark().map_err(cannot_write)?;
             let (succeeded, failed) = (retried.succeeded, retried.failed.clone());
             let line = Line::Carried { succeeded, failed, mark };
             journal.append([line.clone()]).map_err(cannot_write)?;
-            self.sink.count().map_err(cannot_write)?;
+            self.sink.count();
             past.learn(line, &mut self.stats).map_err(Failure::unexpected)?;
         }
         Ok(())
     }
+}
+
+/// The results to which the rows of a retry belong, as the run before it left them.
+fn what_is_retried(folder: &RunFolder, retried: &ledger::Retried) -> Result<Extent> {
+    let Some(parent) = folder.parent() else { return Ok(retried.results) };
+    let past = parent.look(&mut RunStats::new(parent.spec.indicators(), Vec::new()))?;
+    match past.standing {
+        ledger::Standing::Superseded(by) if by != folder.spec.run_id => {
+            let id = &parent.spec.run_id;
+            Err(Failure::usage(format!("the run {id} was retried already, by {by}"))
+                .hint(format!("see it: `classify runs show {by}`")))
+        }
+        // An earlier version did not write it down.
+        _ if retried.results == Extent::default() => Ok(past.mark.results),
+        _ => Ok(retried.results),
+    }
+}
+
+fn other_results(spec: &Spec, results: &Path) -> Failure {
+    let parent = spec.parent.as_deref().unwrap_or_default();
+    Failure::usage(format!(
+        "{} is not what the run {parent} left there: another program or run has replaced or changed it",
+        results.display()
+    ))
+    .hint(format!(
+        "put that file back; or give the retry up (`classify runs cancel {}`) and run the command again: \
+         rows that are classified already cost nothing",
+        spec.run_id
+    ))
 }
 
 pub(super) fn brakes(limits: &Limits) -> Brakes {
@@ -128,25 +164,35 @@ struct End<'a> {
 impl End<'_> {
     /// Puts the files in their places and reports. Whatever went wrong, the counts are told.
     fn conclude(&self, finished: Finished, json: bool, ui: Ui) -> Result<ExitStatus> {
-        let Finished { stats, elapsed, sink, mut journal, mut failure } = finished;
+        let Finished { mut stats, elapsed, sink, mut journal, mut failure } = finished;
         let complete = stats.pending() == 0 && failure.is_none();
+        let mut spoiled = sink.is_spoiled();
         let files = if complete {
             place(self.folder, sink, &mut journal, stats.failures() > 0).unwrap_or_else(|error| {
-                failure = Some(
-                    Failure::unexpected(format!("cannot put the results in their place: {error}"))
+                spoiled = output::is_spoiled(&error);
+                failure = Some(match error.kind() {
+                    ErrorKind::BrokenPipe => engine::reader_gone(),
+                    _ => Failure::unexpected(format!("cannot put the results in their place: {error}"))
                         .hint(self.resume()),
-                );
+                });
                 FinishedFiles { results: None, failures: None }
             })
         } else {
             sink.abandon()
         };
+        if spoiled {
+            // What counted is not there any more. Whoever resumes finds that out, too.
+            let _found_out_anyway = journal.append([Line::Restarted]);
+            stats.forget();
+        }
         let report = RunReport::new(self.frame(files), &stats, elapsed);
         let kept = self.folder.save_report(&report).and_then(|()| {
             if complete && failure.is_none() { finish(self.folder, &mut journal) } else { Ok(()) }
         });
         tell(&report, json, ui)?;
         match failure.or_else(|| kept.err()) {
+            // Whoever went away wants to hear no more.
+            Some(failure) if failure.status() == ExitStatus::ReaderGone => Ok(failure.status()),
             Some(failure) if stats.pending() > 0 && failure.hints().is_empty() => {
                 Err(failure.hint(self.resume()))
             }
@@ -256,7 +302,7 @@ pub(super) fn settle(
 pub(super) fn standing_report(folder: &RunFolder, past: &ledger::Past, stats: &RunStats) -> RunReport {
     let spec = &folder.spec;
     let complete = stats.pending() == 0;
-    let place = |path: &std::path::Path| if complete { path.to_owned() } else { output::partial_path(path) };
+    let place = |path: &Path| if complete { path.to_owned() } else { output::partial_of(path) };
     let frame = Frame {
         run_id: spec.run_id.clone(),
         input: input(spec),

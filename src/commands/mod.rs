@@ -67,11 +67,15 @@ fn block_on<T, E: From<Failure>>(
 
 /// Writes data to stdout. A reader that went away has seen enough.
 fn print(text: &str, ui: Ui) -> Result<()> {
+    is_read(text, ui).map(drop)
+}
+
+/// As [`print`]; false where nobody reads any more.
+fn is_read(text: &str, ui: Ui) -> Result<bool> {
     match ui.data(text) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::unexpected(format!("cannot write to stdout: {error}")))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::unexpected(format!("cannot write to stdout: {error}"))),
     }
 }
 

@@ -14,8 +14,8 @@ const ENOUGH: u64 = 50;
 pub enum MaxFailures {
     /// So many rows.
     Count(u64),
-    /// A share of the finished rows, from 0 to 1; judged from 50 finished rows on.
-    Share(f64),
+    /// Percent of the finished rows, as typed: a hundredth of it would be another number. Judged from 50 finished rows on.
+    Percent(f64),
 }
 
 impl MaxFailures {
@@ -23,9 +23,9 @@ impl MaxFailures {
     pub fn excess(self, failed: u64, finished: u64) -> Option<String> {
         let said = match self {
             Self::Count(most) => (failed > most).then(|| format!("more than {most}")),
-            Self::Share(share) => {
-                let over = finished >= ENOUGH && ratio(failed, finished) > share;
-                over.then(|| format!("more than {}% of {finished}", share * 100.0))
+            Self::Percent(percent) => {
+                let over = finished >= ENOUGH && number(failed) * 100.0 > percent * number(finished);
+                over.then(|| format!("more than {percent}% of {finished}"))
             }
         }?;
         Some(format!("{failed} indicators have failed, {said} (`--max-failures`)"))
@@ -40,7 +40,7 @@ impl FromStr for MaxFailures {
         match text.strip_suffix('%') {
             Some(percent) => {
                 let percent: f64 = percent.trim().parse().map_err(|_| wrong())?;
-                (0.0..=100.0).contains(&percent).then(|| Self::Share(percent / 100.0)).ok_or_else(wrong)
+                (0.0..=100.0).contains(&percent).then_some(Self::Percent(percent)).ok_or_else(wrong)
             }
             None => text.parse().map(Self::Count).map_err(|_| wrong()),
         }
@@ -51,7 +51,7 @@ impl fmt::Display for MaxFailures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Count(rows) => rows.fmt(f),
-            Self::Share(share) => write!(f, "{}%", share * 100.0),
+            Self::Percent(percent) => write!(f, "{percent}%"),
         }
     }
 }
@@ -70,10 +70,9 @@ impl From<MaxFailures> for String {
     }
 }
 
-fn ratio(part: u64, whole: u64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "a share")]
-    let ratio = part as f64 / whole as f64;
-    ratio
+#[expect(clippy::cast_precision_loss, reason = "rows of a table")]
+fn number(rows: u64) -> f64 {
+    rows as f64
 }
 
 #[cfg(test)]
@@ -84,6 +83,13 @@ mod tests {
     fn it_is_written_as_it_is_read() {
         for text in ["20", "5%", "0", "12.5%"] {
             assert_eq!(text.parse::<MaxFailures>().unwrap().to_string(), text);
+        }
+        for percent in 0..=100 {
+            let text = format!("{percent}%");
+            let most: MaxFailures = text.parse().unwrap();
+            assert_eq!(serde_json::to_string(&most).unwrap(), format!("\"{text}\""));
+            assert_eq!(most.excess(percent, 100), None, "exactly so many");
+            assert!(most.excess(percent + 1, 100).is_some());
         }
     }
 }

@@ -20,6 +20,7 @@ mod rotation;
 mod turns;
 mod watchdog;
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ use crate::domain::stats::{NodeStats, RunStats};
 use crate::error::{ExitStatus, Failure, Result};
 use crate::input::Row;
 use crate::ledger::{Journal, Past};
-use crate::output::{Entries, Sink};
+use crate::output::{Entries, Sink, is_spoiled};
 use crate::restate::ingress::Ingress;
 use crate::shutdown::{self, Level, Raise, Shutdown};
 use crate::throttle::Pace;
@@ -119,6 +120,23 @@ pub fn counts(indicators: u64, nodes: &[(String, Ingress)]) -> RunStats {
     RunStats::new(indicators, nodes.collect())
 }
 
+/// Why results could not be written, and what to do about it.
+fn cannot_write(error: &std::io::Error) -> Failure {
+    let next = match error.kind() {
+        ErrorKind::BrokenPipe => return reader_gone(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => "make room",
+        _ if is_spoiled(error) => "let no other program write that file",
+        _ => "put that right",
+    };
+    Failure::unexpected(format!("cannot write the results: {error}"))
+        .hint(format!("{next}, then go on: `classify runs resume`"))
+}
+
+/// Nobody reads what goes to stdout any more.
+pub fn reader_gone() -> Failure {
+    Failure::new(ExitStatus::ReaderGone, "whoever read the results went away")
+}
+
 impl Engine {
     /// Runs `rows` over `nodes` (name and ingress of each) to their end, or until `stop` or a failure of input or disk
     /// ends it earlier. `stats` count what was done before. Whatever happens, the counts say what is on disk.
@@ -143,10 +161,7 @@ impl Engine {
         let mut owner = Owner { stats, observer, clock, brakes: self.brakes, purse, failure: None };
         let (book, written) = owner.follow(inbox, &mut tasks, &raise, stop, self.grace).await?;
         if let Err(error) = written {
-            owner.failure = Some(
-                Failure::unexpected(format!("cannot write the results: {error}"))
-                    .hint("make room, then go on: `classify runs resume`"),
-            );
+            owner.failure = Some(cannot_write(&error));
         }
         let failure = owner.failure.or_else(|| owner.purse.failure());
         let Book { sink, journal, .. } = book;

@@ -27,9 +27,14 @@ const LONGEST: usize = 18;
 impl Column {
     /// The column of this name, trimmed and whatever its case.
     pub(super) fn of(name: &str) -> Option<Self> {
+        Self::named(name).map(|(column, _)| column)
+    }
+
+    /// The column of this name, and which of its names that is.
+    pub(super) fn named(name: &str) -> Option<(Self, &'static str)> {
         // As most tables have it, and each row of JSON again.
-        if let Some(column) = Self::spelled(name.as_bytes()) {
-            return Some(column);
+        if let Some(found) = Self::spelled(name.as_bytes()) {
+            return Some(found);
         }
         let name = trimmed(name);
         let mut lower = [0; LONGEST];
@@ -40,21 +45,36 @@ impl Column {
     }
 
     /// The column of exactly this name.
-    fn spelled(name: &[u8]) -> Option<Self> {
+    fn spelled(name: &[u8]) -> Option<(Self, &'static str)> {
+        let alias = match name {
+            b"unit" => (Self::Units, "unit"),
+            b"frequency" => (Self::Periodicity, "frequency"),
+            b"source" => (Self::SourceName, "source"),
+            b"description" => (Self::Definition, "description"),
+            b"currency" => (Self::CurrencyCode, "currency"),
+            _ => {
+                let column = Self::of_own_name(name)?;
+                (column, column.name())
+            }
+        };
+        Some(alias)
+    }
+
+    fn of_own_name(name: &[u8]) -> Option<Self> {
         Some(match name {
             b"id" => Self::Id,
             b"name" => Self::Name,
-            b"units" | b"unit" => Self::Units,
-            b"periodicity" | b"frequency" => Self::Periodicity,
+            b"units" => Self::Units,
+            b"periodicity" => Self::Periodicity,
             b"long_name" => Self::LongName,
-            b"source_name" | b"source" => Self::SourceName,
-            b"definition" | b"description" => Self::Definition,
+            b"source_name" => Self::SourceName,
+            b"definition" => Self::Definition,
             b"topic" => Self::Topic,
             b"category_group" => Self::CategoryGroup,
             b"dataset" => Self::Dataset,
             b"aggregation_method" => Self::AggregationMethod,
             b"scale" => Self::Scale,
-            b"currency_code" | b"currency" => Self::CurrencyCode,
+            b"currency_code" => Self::CurrencyCode,
             b"sample_values" => Self::SampleValues,
             _ => return None,
         })
@@ -151,6 +171,12 @@ mod tests {
             assert_eq!(Column::of(alias), Some(column), "{alias}");
             assert_eq!(Column::of(column.name()), Some(column));
         }
+    }
+
+    #[test]
+    fn a_column_is_called_as_the_table_calls_it() {
+        assert_eq!(Column::named(" Source "), Some((Column::SourceName, "source")));
+        assert_eq!(Column::named("Source_Name"), Some((Column::SourceName, "source_name")));
     }
 
     #[test]

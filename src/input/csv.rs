@@ -32,14 +32,15 @@ pub(super) struct Csv {
 
 #[derive(Debug)]
 enum Heading {
-    Known(Column),
+    /// With the name it has in the table.
+    Known(Column, &'static str),
     Extra(String),
 }
 
 impl Heading {
     fn name(&self) -> &str {
         match self {
-            Self::Known(column) => column.name(),
+            Self::Known(_, name) => name,
             Self::Extra(name) => name,
         }
     }
@@ -61,6 +62,7 @@ impl Csv {
                 return Err(Broken::line(line, "the header is too long: this does not look like CSV"));
             }
             self.header = header(line, &self.records.fields().map(str::trim).collect::<Vec<_>>())?;
+            text.settle_line_end()?;
         }
         let Some((line, oversize)) = self.records.next(text)? else {
             return Ok(None);
@@ -88,8 +90,8 @@ impl Csv {
         }
         for (heading, field) in self.header.iter().zip(self.records.fields()) {
             match heading {
-                Heading::Known(column) => {
-                    builder.begin(*column);
+                Heading::Known(column, name) => {
+                    builder.begin(*column, name);
                     builder.text(*column, field);
                 }
                 Heading::Extra(_) if field.trim().is_empty() => {}
@@ -115,7 +117,7 @@ impl Csv {
             }
             (Oversize::Bytes, _) => row_too_long(),
         };
-        let id = self.header.iter().position(|heading| matches!(heading, Heading::Known(Column::Id)));
+        let id = self.header.iter().position(|heading| matches!(heading, Heading::Known(Column::Id, _)));
         let id = id.and_then(|i| self.records.fields().nth(i)).map(str::trim);
         let id = id.filter(|id| !id.is_empty() && id.len() <= MAX_ID).map(str::to_owned);
         BadRow { message, column: None, id, raw: self.raw() }
@@ -131,13 +133,13 @@ fn header(line: u64, names: &[&str]) -> Result<Vec<Heading>, Broken> {
         if name.len() > MAX_CELL {
             return Err(Broken::line(line, too_long(name, name.len())));
         }
-        if let Some(column) = Column::of(name) {
+        if let Some((column, spelled)) = Column::named(name) {
             if let Some((_, other)) = known.iter().find(|(seen, _)| *seen == column) {
                 let both = format!("columns `{other}` and `{name}` both mean {}", column.name());
                 return Err(Broken::line(line, both).hint("rename or remove one of them"));
             }
             known.push((column, name));
-            header.push(Heading::Known(column));
+            header.push(Heading::Known(column, spelled));
             continue;
         }
         // Spreadsheets leave headings empty and repeat them: a number keeps such columns apart.
@@ -166,6 +168,10 @@ fn missing_columns(line: u64, names: &[&str], missing: &[&str]) -> Broken {
     let first = names.first().copied().unwrap_or_default();
     if first.starts_with(['{', '[']) {
         return broken.hint("this looks like JSON: `--input-format json|jsonl`");
+    }
+    if first.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("sep=")) {
+        let first = excerpt(first, 10);
+        return broken.hint(format!("the line `{first}` is meant for a spreadsheet: remove it"));
     }
     if names.len() == 1 && first.contains([';', '\t']) {
         return broken.hint("columns must be separated by commas");

@@ -24,7 +24,9 @@ pub(super) fn parse(json: &[u8]) -> Result<Result<Indicator, Box<BadRow>>, serde
         let value: Value = serde_json::from_str(text)?;
         builder.problem(|| format!("expected an object, found {}", samples::describe(&value)));
     }
-    Ok(builder.finish(|| raw(json)))
+    // Read value by value, one of two cells would be gone here, too.
+    let as_text = builder.lost_cells();
+    Ok(builder.finish(|| if as_text { raw_text(json) } else { raw(json) }))
 }
 
 /// A row above [`super::MAX_ROW`]; `json` is the beginning of it.
@@ -74,8 +76,8 @@ impl<'de> Visitor<'de> for Object<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key_seed(KeySeed)? {
             match key {
-                Key::Known(column) => {
-                    self.builder.begin(column);
+                Key::Known(column, name) => {
+                    self.builder.begin(column, name);
                     if column == Column::SampleValues {
                         self.builder.samples(map.next_value()?);
                     } else {
@@ -94,7 +96,7 @@ impl<'de> Visitor<'de> for Object<'_> {
 }
 
 enum Key {
-    Known(Column),
+    Known(Column, &'static str),
     Extra(String),
 }
 
@@ -116,7 +118,10 @@ impl Visitor<'_> for KeySeed {
     }
 
     fn visit_str<E: Error>(self, name: &str) -> Result<Key, E> {
-        Ok(Column::of(name).map_or_else(|| Key::Extra(trimmed(name).to_owned()), Key::Known))
+        Ok(match Column::named(name) {
+            Some((column, name)) => Key::Known(column, name),
+            None => Key::Extra(trimmed(name).to_owned()),
+        })
     }
 }
 
@@ -151,34 +156,34 @@ impl<'de> Visitor<'de> for Cell<'_> {
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
-        self.builder.wrong(self.column, &format!("the boolean {value}"));
+        self.builder.wrong(&format!("the boolean {value}"));
         Ok(())
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
-        self.builder.wrong(self.column, &format!("the number {value}"));
+        self.builder.wrong(&format!("the number {value}"));
         Ok(())
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
-        self.builder.wrong(self.column, &format!("the number {value}"));
+        self.builder.wrong(&format!("the number {value}"));
         Ok(())
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
-        self.builder.wrong(self.column, &format!("the number {value}"));
+        self.builder.wrong(&format!("the number {value}"));
         Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         while items.next_element::<IgnoredAny>()?.is_some() {}
-        self.builder.wrong(self.column, "an array");
+        self.builder.wrong("an array");
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<(), A::Error> {
         while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        self.builder.wrong(self.column, "an object");
+        self.builder.wrong("an object");
         Ok(())
     }
 }

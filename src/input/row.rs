@@ -1,6 +1,7 @@
 //! One row on its way from cells to an [`Indicator`]: what each column may hold, and the message when it does not.
 //! Knows no format; the three readers feed it.
 
+use indexmap::map::Entry;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -34,23 +35,50 @@ pub(super) struct BadRow {
 pub(super) struct RowBuilder {
     indicator: Indicator,
     seen: u32,
+    /// What the table calls the column that was begun last.
+    name: &'static str,
+    /// Whether a column stands there twice.
+    twice: bool,
     problem: Option<String>,
 }
 
 impl RowBuilder {
-    /// A cell of this column follows.
-    pub(super) fn begin(&mut self, column: Column) {
+    /// A cell of this column follows, which the table calls `name`.
+    pub(super) fn begin(&mut self, column: Column, name: &'static str) {
         let bit = 1 << column as u32;
+        self.name = name;
         if self.seen & bit != 0 {
-            self.problem(|| format!("column `{}` is given twice", column.name()));
+            self.twice(name);
         }
         self.seen |= bit;
+    }
+
+    fn twice(&mut self, name: &str) {
+        self.twice = true;
+        self.problem(|| format!("column `{}` is given twice", excerpt(name, 60)));
+    }
+
+    /// Whether a column stands there twice: what was read has one of its cells only.
+    pub(super) fn lost_cells(&self) -> bool {
+        self.twice
+    }
+
+    /// Keeps the cell of a column we have no name for.
+    fn keep(&mut self, name: String, value: CellValue) {
+        match self.indicator.extra.entry(name) {
+            Entry::Vacant(free) => drop(free.insert(value)),
+            Entry::Occupied(taken) => {
+                let name = taken.key().clone();
+                self.twice(&name);
+            }
+        }
     }
 
     /// The column holds text.
     pub(super) fn text(&mut self, column: Column, text: &str) {
         if text.len() > MAX_CELL {
-            return self.problem(|| too_long(column.name(), text.len()));
+            let name = self.name;
+            return self.problem(|| too_long(name, text.len()));
         }
         let text = trimmed(text);
         if text.is_empty() {
@@ -89,8 +117,9 @@ impl RowBuilder {
     }
 
     /// The column holds something else than text.
-    pub(super) fn wrong(&mut self, column: Column, found: &str) {
-        self.problem(|| format!("column `{}` must be text, found {found}", column.name()));
+    pub(super) fn wrong(&mut self, found: &str) {
+        let name = self.name;
+        self.problem(|| format!("column `{name}` must be text, found {found}"));
     }
 
     /// The observations, as JSON.
@@ -119,7 +148,7 @@ impl RowBuilder {
         }
         let text = trimmed(text);
         if !text.is_empty() {
-            self.indicator.extra.insert(name, text.into());
+            self.keep(name, text.into());
         }
     }
 
@@ -146,7 +175,7 @@ impl RowBuilder {
         }
         let value = CellValue::of(value)?;
         match value.json().len() {
-            0..=MAX_CELL => drop(self.indicator.extra.insert(name, value)),
+            0..=MAX_CELL => self.keep(name, value),
             length => self.problem(|| too_long(&name, length)),
         }
         Ok(())

@@ -48,6 +48,10 @@ pub(super) struct Text<R> {
     offset: u64,
     line: u64,
     line_offset: u64,
+    /// What ends a line: `\n`, unless a table turns out to be of those where `\r` does it alone.
+    line_end: u8,
+    /// `\r` so far, until it is known what ends a line.
+    returns: Option<u64>,
 }
 
 impl<R: Read> Text<R> {
@@ -64,7 +68,22 @@ impl<R: Read> Text<R> {
             offset: 0,
             line: 1,
             line_offset: 0,
+            line_end: b'\n',
+            returns: Some(0),
         }
+    }
+
+    /// Settles what ends a line by what ended the first record, which was read just now.
+    pub(super) fn settle_line_end(&mut self) -> io::Result<()> {
+        let last = self.start.checked_sub(1).map(|at| self.buffer[at]);
+        let next = self.fill_buf()?.first().copied();
+        let returns = self.returns.take().unwrap_or_default();
+        if last == Some(b'\r') && next != Some(b'\n') && self.line == 1 {
+            self.line_end = b'\r';
+            self.line += returns;
+            self.line_offset = self.offset;
+        }
+        Ok(())
     }
 
     /// Physical line of the next byte, from 1.
@@ -153,6 +172,17 @@ impl<R: Read> Text<R> {
         Ok(())
     }
 
+    /// Line ends in `text`, which begins where nothing has been handed out yet.
+    fn lines_in(&self, text: &[u8]) -> u64 {
+        let (newlines, returns) = (count(b'\n', text), count(b'\r', text));
+        match self.returns {
+            // A text without any `\n` has lines all the same.
+            Some(before) if newlines == 0 && self.line == 1 => before + returns,
+            _ if self.line_end == b'\r' => returns,
+            _ => newlines,
+        }
+    }
+
     fn validate(&mut self) -> io::Result<()> {
         let Err(error) = std::str::from_utf8(&self.buffer[..self.filled]) else {
             self.valid = self.filled;
@@ -166,7 +196,7 @@ impl<R: Read> Text<R> {
         Err(io::Error::new(
             io::ErrorKind::InvalidData,
             NotUtf8 {
-                line: self.line + newlines(good),
+                line: self.line + self.lines_in(good),
                 offset: self.offset + self.valid as u64,
                 byte: self.buffer[self.valid],
                 beginning: self.beginning,
@@ -186,9 +216,12 @@ impl<R: Read> BufRead for Text<R> {
     fn consume(&mut self, amount: usize) {
         let end = (self.start + amount).min(self.valid);
         let eaten = &self.buffer[self.start..end];
-        let lines = newlines(eaten);
+        let lines = count(self.line_end, eaten);
+        if let Some(returns) = &mut self.returns {
+            *returns += count(b'\r', eaten);
+        }
         if lines > 0 {
-            let last = memrchr(b'\n', eaten).unwrap_or(0);
+            let last = memrchr(self.line_end, eaten).unwrap_or(0);
             self.line += lines;
             self.line_offset = self.offset + last as u64 + 1;
         }
@@ -206,8 +239,8 @@ impl<R: Read> Read for Text<R> {
     }
 }
 
-fn newlines(bytes: &[u8]) -> u64 {
-    memchr_iter(b'\n', bytes).count() as u64
+fn count(byte: u8, bytes: &[u8]) -> u64 {
+    memchr_iter(byte, bytes).count() as u64
 }
 
 #[cfg(test)]
@@ -251,6 +284,15 @@ mod tests {
         assert_eq!(locate(b"\xef\xbb\xbfab\n\xff"), (2, 6, 0xff));
         assert_eq!(locate(b"ab\xe2\x82"), (1, 2, 0xe2));
         assert_eq!(locate(b"\x1f\x8b\x08"), (1, 1, 0x8b));
+    }
+
+    #[test]
+    fn a_carriage_return_alone_may_end_lines() {
+        let lines = |bytes: &[u8]| {
+            let error = read(bytes).unwrap_err();
+            error.get_ref().unwrap().downcast_ref::<NotUtf8>().unwrap().line
+        };
+        assert_eq!((lines(b"a\rb\rM\xfcller"), lines(b"a\r\nb\r\nM\xfc"), lines(b"a\rb\nM\xfc")), (3, 3, 2));
     }
 
     #[test]

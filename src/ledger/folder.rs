@@ -12,6 +12,7 @@ use ulid::Ulid;
 use super::journal::{self, Journal, Line, Unreadable};
 use super::past::Past;
 use super::spec::{Spec, VERSION};
+use crate::disk;
 use crate::domain::stats::RunStats;
 use crate::error::{Failure, Result};
 use crate::input::Format;
@@ -50,11 +51,6 @@ pub struct Opened {
     pub lock: Lock,
 }
 
-/// A new identity for a run: sorts by time.
-pub fn new_id() -> String {
-    Ulid::generate().to_string()
-}
-
 /// Whether this may be the identity of a run, spelled as [`new_id`] spells it.
 pub fn is_id(text: &str) -> bool {
     Ulid::from_string(text).is_ok_and(|id| id.to_string() == text)
@@ -76,6 +72,17 @@ impl Runs {
         self.root.join(run_id)
     }
 
+    /// A new identity for a run. It sorts by time, and behind all there are: a run that was made while the clock was wrong does not stay
+    /// the youngest.
+    pub fn new_id(&self) -> String {
+        let id = Ulid::generate();
+        let youngest = self.ids().ok().and_then(|mut ids| Ulid::from_string(&ids.pop()?).ok());
+        let behind = youngest
+            .filter(|youngest| *youngest >= id)
+            .map_or(id, |youngest| Ulid::from_parts(youngest.timestamp_ms().saturating_add(1), id.random()));
+        behind.to_string()
+    }
+
     /// Makes a run and claims it. `fill` puts what belongs to it into its folder, which need not be synced; the run exists when all of it is
     /// on disk.
     ///
@@ -90,8 +97,11 @@ impl Runs {
         self.sweep();
         let path = self.path(&spec.run_id);
         let make = || -> io::Result<Option<Lock>> {
+            disk::create_folders(&path)?;
             let lock = Lock::try_take(&path.join("lock"))?;
             fill(&path)?;
+            // Its name, too, shall survive.
+            File::create(path.join("journal.jsonl"))?;
             let run = draft(&path, &spec)?;
             // All at once: what is written by then shares one commit of the file system.
             sync_files(&path)?;
@@ -166,6 +176,22 @@ impl Runs {
 }
 
 impl Opened {
+    /// Deletes the run: whatever it has written elsewhere stays.
+    ///
+    /// # Errors
+    /// When the disk fails. What is left is no run any more.
+    pub fn delete(self) -> Result<()> {
+        let path = &self.folder.path;
+        let delete = || -> io::Result<()> {
+            // Without that it is no run, however far the rest gets.
+            fs::remove_file(path.join("run.json"))?;
+            disk::sync_folder(path)?;
+            fs::remove_dir_all(path)?;
+            disk::sync_name(path)
+        };
+        delete().map_err(|error| cannot("delete", path, &error))
+    }
+
     /// Takes back a run of which nothing was submitted.
     pub fn discard(self) {
         // One that stays is a run that can be resumed or cancelled.
@@ -387,7 +413,7 @@ fn draft(folder: &Path, content: &impl Serialize) -> io::Result<NamedTempFile> {
 /// Gives a synced file its name, for good.
 fn put(file: NamedTempFile, path: &Path) -> io::Result<()> {
     file.persist(path)?;
-    File::open(path.parent().unwrap_or(path))?.sync_all()
+    disk::sync_name(path)
 }
 
 fn cannot(what: &str, path: &Path, error: &io::Error) -> Failure {

@@ -23,7 +23,7 @@ mod rows;
 mod spec;
 
 pub use carried::{Failures, rows as retried_rows, split_failures};
-pub use folder::{Opened, RunFolder, Runs, input_file, is_id, new_id, now};
+pub use folder::{Opened, RunFolder, Runs, input_file, is_id, now};
 pub use journal::{Journal, Line, Unreadable};
 pub use past::{Past, Standing};
 pub use rows::{Changes, changes, read as read_rows, write as write_rows};

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::domain::batch::RunOptions;
 use crate::domain::max_failures::MaxFailures;
 use crate::input::{self, Keys};
-use crate::output;
+use crate::output::{self, Extent};
+use crate::text;
 use crate::throttle::Rate;
 
 /// Version of the folder's format. A reader refuses what is newer than itself.
@@ -21,7 +22,7 @@ const MOST_ROWS: u64 = u32::MAX as u64;
 pub struct Spec {
     /// Format of the folder.
     pub version: u32,
-    /// Identity of the run, a ULID: sorts by time, and is the prefix of every batch key.
+    /// Identity of the run, a ULID: sorts by age, and is the prefix of every batch key.
     pub run_id: String,
     /// When it was made, RFC 3339.
     pub created_at: String,
@@ -72,6 +73,7 @@ impl Rows {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tables {
     /// Absolute paths; what came through standard input or a pipe is kept in the run's folder.
+    #[serde(with = "text::paths::list")]
     pub sources: Vec<PathBuf>,
     /// As typed, for people.
     pub names: Vec<String>,
@@ -96,8 +98,10 @@ pub struct Tables {
 pub struct Retried {
     /// Rows to classify.
     pub rows: u64,
-    /// Bytes of the earlier results, all of which are taken over.
-    pub results_bytes: u64,
+    /// The earlier results, all of which are taken over. The default where an earlier version began the retry: the journal of the run
+    /// before it has them.
+    #[serde(default)]
+    pub results: Extent,
     /// Rows in them.
     pub succeeded: u64,
     /// Failures that are not retried, by class.
@@ -167,11 +171,12 @@ pub struct Target {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Output {
     /// The results; absent for stdout.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, with = "text::paths::optional", skip_serializing_if = "Option::is_none")]
     pub results: Option<PathBuf>,
     /// Their format.
     pub format: output::Format,
     /// The failures.
+    #[serde(with = "text::paths")]
     pub failures: PathBuf,
     /// Where results shall stand in the order of the input: keys of the hashes of its rows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -235,7 +240,7 @@ mod tests {
         let input = Counts { files: 1, rows: 1, invalid: 0, duplicates: 0 };
         let retried = |rows| {
             let failed = [(crate::domain::outcome::FailureClass::Schema, 2)].into();
-            Rows::Failures(Retried { rows, results_bytes: 0, succeeded: 1, failed, input })
+            Rows::Failures(Retried { rows, results: Extent::default(), succeeded: 1, failed, input })
         };
         assert_eq!(retried(4).indicators(), Some(7));
         assert_eq!(retried(u64::MAX).indicators(), None);

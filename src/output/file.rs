@@ -1,46 +1,35 @@
 //! A file that appears whole or not at all.
 
-use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
-use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 #[cfg(target_os = "linux")]
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
-use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
+use super::extent::{Content, Extent};
+use super::place::{behind_links, inherit, is_at, obstacle, open_locked, ordered_path, partial_path};
+use crate::disk;
 use crate::error::{Failure, Result};
 use crate::text::from_here;
 
-/// Which file it is, whatever its name. The number of a file that is gone may be given to another one; when it was
-/// made tells them apart, and where the file system does not keep that, no two files are taken for the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileId {
-    device: u64,
-    inode: u64,
-    created_ns: u64,
+/// Somebody else changed a file that is being written.
+#[derive(Debug, Error)]
+#[error("{} was changed by another program: {how}", from_here(path).display())]
+struct Spoiled {
+    path: PathBuf,
+    how: String,
 }
 
-impl FileId {
-    fn of(metadata: &Metadata) -> Option<Self> {
-        let created = metadata.created().ok()?.duration_since(UNIX_EPOCH).ok()?;
-        let created_ns = u64::try_from(created.as_nanos()).ok()?;
-        Some(Self { device: metadata.dev(), inode: metadata.ino(), created_ns })
-    }
+/// Whether another program changed a file that is being written.
+pub fn is_spoiled(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<Spoiled>())
 }
 
-/// How much of which file counts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Extent {
-    /// The file; `None` before its first row.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub file: Option<FileId>,
-    /// Bytes of it.
-    pub bytes: u64,
-}
-
-/// Rows on their way to `path`. Locked while it is open, so that two runs cannot write one file.
+/// Rows on their way to `path`. Locked while it is open, so that two runs cannot write one file. Other programs ask no lock: they are
+/// noticed by the file's number, length and checksum.
 #[derive(Debug)]
 pub(super) struct PartialFile {
     path: PathBuf,
@@ -52,8 +41,14 @@ pub(super) struct PartialFile {
     leftover: bool,
     /// Whether it holds this run's rows, which must survive an early end.
     begun: bool,
-    /// How much of it counts.
-    counted: u64,
+    /// Whether its name survives a loss of power.
+    named: bool,
+    /// What it has, if nobody else changed it.
+    written: Content,
+    /// How much of that counts.
+    counted: Content,
+    /// Whether somebody else changed it in such a way that what counts is not there any more.
+    spoiled: bool,
 }
 
 impl PartialFile {
@@ -64,21 +59,14 @@ impl PartialFile {
                 .hint(format!("choose another place with `{flag} FILE`"))
         };
         // Behind a symbolic link, the file itself is replaced, not the link.
-        let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        match fs::metadata(path) {
-            Ok(found) if found.is_dir() => return Err(refuse("it is a directory".into())),
-            // A device or a pipe cannot be replaced, and must not be removed.
-            Ok(found) if !found.is_file() => return Err(refuse("it is no regular file".into())),
-            Ok(found) if found.permissions().readonly() => return Err(refuse("it is read-only".into())),
-            Ok(_) | Err(_) => {}
+        let path = &behind_links(path).map_err(|error| refuse(error.to_string()))?;
+        if let Some(why) = obstacle(path) {
+            return Err(refuse(why));
         }
         let partial = partial_path(path);
-        let file = open_locked(&partial).map_err(&refuse)?;
+        let file = open_locked(&partial, path.exists()).map_err(&refuse)?;
         // Between opening and locking, another run may have put this very file in its place.
-        let same = |one: &Metadata, other: &Metadata| (one.dev(), one.ino()) == (other.dev(), other.ino());
-        let still_there =
-            fs::metadata(&partial).is_ok_and(|now| file.metadata().is_ok_and(|ours| same(&now, &ours)));
-        if !still_there {
+        if !is_at(&file, &partial) {
             return Err(refuse("another run has just finished it".into()));
         }
         let leftover = file.metadata().is_ok_and(|found| found.len() > 0);
@@ -89,44 +77,58 @@ impl PartialFile {
             header: Vec::new(),
             leftover,
             begun: false,
-            counted: 0,
+            named: false,
+            written: Content::default(),
+            counted: Content::default(),
+            spoiled: false,
         })
     }
 
-    /// Whether the rows that an earlier process of the same run left are there: not where another run took the place, or
-    /// somebody touched the file.
-    pub(super) fn holds(&self, extent: Extent) -> io::Result<bool> {
+    /// What the rows are that an earlier process of the same run left within `extent`. Nothing where another run took the place, or
+    /// somebody changed them.
+    pub(super) fn held(&self, extent: Extent) -> io::Result<Option<Content>> {
+        if extent == Extent::default() { Ok(Some(Content::default())) } else { extent.content_of(&self.file) }
+    }
+
+    /// Goes on behind the rows within `extent`, which it holds; rows beyond were never counted.
+    pub(super) fn go_on(&mut self, extent: Extent, held: Content) -> io::Result<()> {
         if extent == Extent::default() {
-            return Ok(true);
+            return Ok(());
         }
-        let found = self.file.metadata()?;
-        Ok(extent.file.is_some() && FileId::of(&found) == extent.file && found.len() >= extent.bytes)
+        self.begun = true;
+        self.inherit()?;
+        self.file.set_len(held.bytes())?;
+        (self.written, self.counted) = (held.clone(), held);
+        Ok(())
     }
 
-    /// Goes on behind the rows within `extent`, which it must hold; rows beyond were never counted.
-    pub(super) fn go_on(&mut self, extent: Extent) -> io::Result<()> {
-        (self.begun, self.counted) = (extent.file.is_some(), extent.bytes);
-        self.roll_back()
+    /// Appends all of the file at `from`, header included. False, and nothing is appended, where that is not `extent`.
+    pub(super) fn carry(&mut self, from: &Path, extent: Extent) -> io::Result<bool> {
+        if !extent.is_all_of(from)? {
+            return Ok(false);
+        }
+        self.append_all(from, extent.bytes)?;
+        Ok(self.written.extent(&self.file)?.digest == extent.digest || extent.digest.is_none())
     }
 
-    /// Appends the first `bytes` of another file, header included.
-    pub(super) fn carry(&mut self, from: &Path, bytes: u64) -> io::Result<()> {
+    /// Appends the file at `from`, which has `bytes`.
+    pub(super) fn append_all(&mut self, from: &Path, bytes: u64) -> io::Result<()> {
         if bytes == 0 {
             return Ok(());
         }
         self.header.clear();
         self.begin()?;
-        let copied = io::copy(&mut File::open(from)?.take(bytes), &mut self.file)?;
+        let copied = io::copy(&mut io::Read::take(File::open(from)?, bytes), self)?;
         if copied == bytes { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 
     /// Appends rows.
-    pub(super) fn write(&mut self, rows: &[u8]) -> io::Result<()> {
+    pub(super) fn append(&mut self, rows: &[u8]) -> io::Result<()> {
         if rows.is_empty() {
             return Ok(());
         }
         self.begin()?;
-        self.file.write_all(rows)
+        self.write_all(rows)
     }
 
     /// Puts `header` in front of the first row.
@@ -139,46 +141,87 @@ impl PartialFile {
             if self.leftover {
                 // A file of our own: the run whose rows these were must not take ours for them.
                 fs::remove_file(&self.partial)?;
-                self.file = open_locked(&self.partial).map_err(io::Error::other)?;
+                self.file = open_locked(&self.partial, self.path.exists()).map_err(io::Error::other)?;
             }
             self.begun = true;
-            self.file.write_all(&self.header)?;
+            self.inherit()?;
+            let header = std::mem::take(&mut self.header);
+            self.write_all(&header)?;
         }
         Ok(())
+    }
+
+    /// Takes over who may read what stands at its place.
+    fn inherit(&self) -> io::Result<()> {
+        fs::metadata(&self.path).map_or(Ok(()), |replaced| inherit(&self.file, &replaced))
+    }
+
+    /// An error where another program replaced or removed the file, or changed its length. What is appended afterwards changes the
+    /// length, too, so that whatever happened is found sooner or later.
+    fn check(&mut self) -> io::Result<()> {
+        let (bytes, expected) = (self.file.metadata()?.len(), self.written.bytes());
+        if !is_at(&self.file, &self.partial) {
+            return self.spoil("another file has its name, or none".into());
+        }
+        if bytes == expected {
+            return Ok(());
+        }
+        self.spoil(format!("it has {bytes} bytes, and {expected} were written"))
+    }
+
+    fn spoil(&mut self, how: String) -> io::Result<()> {
+        self.spoiled = true;
+        Err(io::Error::other(Spoiled { path: self.partial.clone(), how }))
+    }
+
+    /// An error where what stands in the file is not what was written.
+    pub(super) fn verify(&mut self) -> io::Result<()> {
+        if !self.begun {
+            return Ok(());
+        }
+        self.check()?;
+        if self.written.is_in(&self.file)? { Ok(()) } else { self.spoil("it has other bytes".into()) }
     }
 
     /// Makes what was written survive a loss of power.
     pub(super) fn sync(&mut self) -> io::Result<()> {
         if self.begun {
+            self.check()?;
             self.file.sync_data()?;
+            if !self.named {
+                disk::sync_name(&self.partial)?;
+                self.named = true;
+            }
             spare_the_cache(&self.file);
         }
         Ok(())
     }
 
     /// All that was written so far.
-    pub(super) fn extent(&mut self) -> io::Result<Extent> {
-        if !self.begun {
-            return Ok(Extent::default());
-        }
-        Ok(Extent { file: FileId::of(&self.file.metadata()?), bytes: self.file.stream_position()? })
+    pub(super) fn extent(&self) -> io::Result<Extent> {
+        if self.begun { self.written.extent(&self.file) } else { Ok(Extent::default()) }
     }
 
     /// What was written so far counts.
-    pub(super) fn count(&mut self) -> io::Result<()> {
+    pub(super) fn count(&mut self) {
+        self.counted = self.written.clone();
+    }
+
+    /// Takes back what was written and was not counted. Where what counts is not there any more, nothing is touched.
+    pub(super) fn roll_back(&mut self) -> io::Result<()> {
         if self.begun {
-            self.counted = self.file.stream_position()?;
+            self.spoiled = !is_at(&self.file, &self.partial) || !self.counted.is_in(&self.file)?;
+            if !self.spoiled {
+                self.file.set_len(self.counted.bytes())?;
+                self.written = self.counted.clone();
+            }
         }
         Ok(())
     }
 
-    /// Takes back what was written and was not counted.
-    pub(super) fn roll_back(&mut self) -> io::Result<()> {
-        if self.begun {
-            self.file.set_len(self.counted)?;
-            self.file.seek(SeekFrom::Start(self.counted))?;
-        }
-        Ok(())
+    /// Whether somebody else changed it in such a way that what counts is not there any more.
+    pub(super) fn is_spoiled(&self) -> bool {
+        self.spoiled
     }
 
     /// Where the rows are until [`Self::finish`], if there are any.
@@ -195,49 +238,73 @@ impl PartialFile {
     /// first of them in the file stays there.
     pub(super) fn rewrite(&mut self, rows: impl Iterator<Item = (u64, u64)> + Clone) -> io::Result<()> {
         let head = rows.clone().map(|(start, _)| start).min().unwrap_or_default();
-        let mut name = self.partial.file_name().unwrap_or_default().to_owned();
-        name.push(".ordered");
-        let ordered = self.partial.with_file_name(name);
-        let file = open_locked(&ordered).map_err(io::Error::other)?;
+        let ordered = ordered_path(&self.partial);
+        let file = open_locked(&ordered, true).map_err(io::Error::other)?;
         file.set_len(0)?;
-        let mut out = BufWriter::with_capacity(256 * 1024, file);
+        inherit(&file, &self.file.metadata()?)?;
+        let (mut out, mut content) = (BufWriter::with_capacity(256 * 1024, file), Content::default());
         let mut row = Vec::new();
         for (start, bytes) in std::iter::once((0, head)).chain(rows) {
             row.resize(usize::try_from(bytes).map_err(io::Error::other)?, 0);
             self.file.read_exact_at(&mut row, start)?;
             out.write_all(&row)?;
+            content.write_all(&row)?;
         }
         let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_data()?;
         fs::rename(&ordered, &self.partial)?;
-        self.file = file;
+        (self.file, self.written) = (file, content);
         Ok(())
     }
 
     /// Completes the file where it is: nothing is missing but its name.
     pub(super) fn seal(&mut self) -> io::Result<Extent> {
         self.begin()?;
+        self.verify()?;
         self.file.sync_all()?;
+        disk::sync_name(&self.partial)?;
         self.extent()
     }
 
     /// Puts the sealed file in its place.
-    pub(super) fn finish(self) -> io::Result<PathBuf> {
-        put_in_place(&self.partial, &self.path)?;
+    pub(super) fn finish(mut self) -> io::Result<PathBuf> {
+        self.check()?;
+        put_in_place(&self.file, &self.partial, &self.path)?;
+        // Between the look and the name, somebody may have put another file there.
+        if !is_at(&self.file, &self.path) || self.file.metadata()?.len() != self.written.bytes() {
+            self.spoil("another file got its name".into())?;
+        }
         Ok(self.path.clone())
     }
 
     /// Ends without a file: what earlier runs left at its place and on the way there is of no use any more.
     pub(super) fn clear(mut self) -> io::Result<()> {
         (self.begun, self.leftover) = (false, false);
-        if self.path.exists() { fs::remove_file(&self.path) } else { Ok(()) }
+        if !self.path.exists() {
+            return Ok(());
+        }
+        fs::remove_file(&self.path)?;
+        disk::sync_name(&self.path)
+    }
+}
+
+impl Write for PartialFile {
+    /// Only what a file took counts as written.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = self.file.write(bytes)?;
+        self.written.write_all(&bytes[..taken])?;
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
 impl Drop for PartialFile {
     /// An unfinished file without rows leaves no trace; one with rows, ours or an earlier run's, stays where it is.
     fn drop(&mut self) {
-        if !self.begun && !self.leftover {
+        if !self.begun && !self.leftover && is_at(&self.file, &self.partial) {
             let _already_gone = fs::remove_file(&self.partial);
         }
     }
@@ -255,44 +322,23 @@ fn spare_the_cache(file: &File) {
 #[cfg(not(target_os = "linux"))]
 fn spare_the_cache(_: &File) {}
 
-/// Opens a file and locks it, creating it if it is not there. Not truncated: another run may be writing it, which only the
-/// lock tells.
-fn open_locked(path: &Path) -> std::result::Result<File, String> {
-    let open = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(path);
-    let file = open.map_err(|error| error.to_string())?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err("another run is writing it".into()),
-        Err(TryLockError::Error(error)) => Err(error.to_string()),
-    }
-}
-
-/// Where the rows of `path` are until it is complete.
-pub fn partial_path(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".partial");
-    path.with_file_name(name)
-}
-
 /// Puts a file that was sealed in its place, or finds it there already; false where it is nowhere.
 pub(super) fn settle(path: &Path, sealed: Extent) -> io::Result<bool> {
-    let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let path = &behind_links(path)?;
     let partial = partial_path(path);
-    let is = |path: &Path| {
-        fs::metadata(path).is_ok_and(|found| sealed.file.is_some() && FileId::of(&found) == sealed.file)
-    };
-    if is(&partial) {
-        put_in_place(&partial, path)?;
+    if sealed.is_all_of(&partial)? {
+        put_in_place(&File::open(&partial)?, &partial, path)?;
     }
-    Ok(is(path))
+    sealed.is_all_of(path)
 }
 
 /// A rename is durable once its folder is.
-fn put_in_place(partial: &Path, path: &Path) -> io::Result<()> {
+fn put_in_place(file: &File, partial: &Path, path: &Path) -> io::Result<()> {
+    if let Ok(replaced) = fs::metadata(path) {
+        inherit(file, &replaced)?;
+    }
     fs::rename(partial, path)?;
-    let folder =
-        path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    File::open(folder)?.sync_all()
+    disk::sync_name(path)
 }
 
 #[cfg(test)]

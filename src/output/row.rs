@@ -136,7 +136,8 @@ fn csv_cells<'a>(
         |pick: fn(&Usage) -> u64| usage.map(|usage| pick(usage).to_string().into()).unwrap_or_default();
     let mut labels = classified.labels.fields()?;
     let mut cells = Vec::with_capacity(fields.len() + AROUND_LABELS);
-    cells.extend([tame(heading.id), tame(heading.name)]);
+    // Other tables are joined by the id: it stays as it is, whatever a spreadsheet makes of it.
+    cells.extend([heading.id.into(), tame(heading.name)]);
     cells.extend(fields.iter().map(|field| match labels.get_mut(field).map(Value::take) {
         Some(Value::String(text)) => tame(text),
         Some(other) => other.to_string().into(),
@@ -224,7 +225,7 @@ mod tests {
         if format == Format::Csv {
             csv_header(&mut out, &layout.fields);
         }
-        let heading = Heading { id: "A", name: "=1+1, \"x\"\ny", extra: r#"{"country":"=A"}"# };
+        let heading = Heading { id: "-5", name: "=1+1, \"x\"\ny", extra: r#"{"country":"=A"}"# };
         let classified = serde_json::from_str(ANSWER).unwrap();
         result(&mut out, &layout, FROM, heading, &classified).unwrap();
         out
@@ -264,6 +265,7 @@ mod tests {
         let header = reader.headers().unwrap().clone();
         let row = reader.records().next().unwrap().unwrap();
         let cell = |name: &str| &row[header.iter().position(|column| column == name).unwrap()];
+        assert_eq!(cell("id"), "-5", "ids stay as they are");
         assert_eq!((cell("name"), cell("reasoning")), ("'=1+1, \"x\"\ny", "'=cmd()"));
         assert_eq!((cell("family"), cell("is_cumulative")), ("price-value", "false"));
         assert_eq!((cell("batch"), cell("node"), cell("cost_usd")), ("17", "restate-2", ""));

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::file::{self, Extent, PartialFile};
+use super::extent::Extent;
+use super::file::{self, PartialFile};
 use super::layout::{Entries, Layout};
 use super::{Destination, Format, order, row};
 use crate::domain::outcome::{Failed, FailureClass};
@@ -77,7 +78,7 @@ impl Sink {
     /// # Errors
     /// When the disk is full or fails, or stdout was closed.
     pub fn write(&mut self, batch: &Entries) -> io::Result<()> {
-        self.failures.write(&batch.failures)?;
+        self.failures.append(&batch.failures)?;
         self.write_results(&batch.results)
     }
 
@@ -89,7 +90,7 @@ impl Sink {
         let failed = Failed::new(FailureClass::InvalidInput, message, 0, "");
         let mut line = Vec::new();
         row::failure(&mut line, input, &failed, Some(origin))?;
-        self.failures.write(&line)
+        self.failures.append(&line)
     }
 
     fn write_results(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -101,7 +102,7 @@ impl Sink {
                 }
                 stdout.write_all(bytes)
             }
-            Results::File(file) => file.write(bytes),
+            Results::File(file) => file.append(bytes),
         }
     }
 
@@ -112,24 +113,29 @@ impl Sink {
     /// When the disk fails.
     pub fn go_on(&mut self, mark: Mark) -> io::Result<bool> {
         let Results::File(results) = &mut self.results else { return Ok(false) };
-        if !results.holds(mark.results)? || !self.failures.holds(mark.failures)? {
+        let (Some(held), Some(failed)) = (results.held(mark.results)?, self.failures.held(mark.failures)?)
+        else {
             return Ok(false);
-        }
-        results.go_on(mark.results)?;
-        self.failures.go_on(mark.failures)?;
+        };
+        results.go_on(mark.results, held)?;
+        self.failures.go_on(mark.failures, failed)?;
         Ok(true)
     }
 
-    /// Begins with rows of an earlier run: so many bytes of its results, and failures. Stdout takes none.
+    /// Begins with rows of an earlier run: its results, and some of its failures. False, and nothing is taken over, where the results are not
+    /// those any more. Stdout takes none.
     ///
     /// # Errors
-    /// When a file cannot be read to that length, or the disk fails.
-    pub fn carry(&mut self, results: (&Path, u64), failures: (&Path, u64)) -> io::Result<()> {
-        if let Results::File(file) = &mut self.results {
-            file.carry(results.0, results.1)?;
+    /// When a file cannot be read to its end, or the disk fails.
+    pub fn carry(&mut self, results: (&Path, Extent), failures: (&Path, u64)) -> io::Result<bool> {
+        if let Results::File(file) = &mut self.results
+            && !file.carry(results.0, results.1)?
+        {
+            return Ok(false);
         }
-        self.failures.carry(failures.0, failures.1)?;
-        self.sync()
+        self.failures.append_all(failures.0, failures.1)?;
+        self.sync()?;
+        Ok(true)
     }
 
     /// Makes everything written so far durable.
@@ -157,14 +163,20 @@ impl Sink {
     }
 
     /// All that was written so far counts.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn count(&mut self) -> io::Result<()> {
+    pub fn count(&mut self) {
         if let Results::File(file) = &mut self.results {
-            file.count()?;
+            file.count();
         }
-        self.failures.count()
+        self.failures.count();
+    }
+
+    /// Whether another program changed a file in such a way that rows that were counted are not there any more.
+    pub fn is_spoiled(&self) -> bool {
+        let results = match &self.results {
+            Results::Stdout(_) => false,
+            Results::File(file) => file.is_spoiled(),
+        };
+        results || self.failures.is_spoiled()
     }
 
     /// Takes back what was written and not counted. What went to stdout cannot be taken back.
@@ -189,6 +201,7 @@ impl Sink {
         hash: impl Fn(&str) -> u64,
     ) -> io::Result<()> {
         let Results::File(file) = &mut self.results else { return Ok(()) };
+        file.verify()?;
         let Some(rows) = file.rows() else { return Ok(()) };
         let places = order::places(rows, self.layout.format, ids, hash)?;
         file.rewrite(places.iter().map(|place| (place.start, place.bytes)))

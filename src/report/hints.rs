@@ -23,7 +23,8 @@ fn nodes_in_trouble(report: &RunReport) -> Option<String> {
 
 fn all_reused(report: &RunReport) -> Option<String> {
     let totals = &report.totals;
-    (totals.reused > 0 && totals.reused == totals.succeeded)
+    // Rows that failed may have been paid for.
+    (totals.reused > 0 && totals.reused == totals.succeeded && report.llm.requests == 0)
         .then(|| "every answer came from earlier calls and cost nothing; `--force` asks again".into())
 }
 
@@ -45,6 +46,17 @@ mod tests {
     #[test]
     fn a_smooth_run_needs_no_advice() {
         assert_eq!(hints(&report(0, 0, false)), Vec::<String>::new());
+    }
+
+    #[test]
+    fn nothing_is_called_free_where_requests_were_made() {
+        let free = |requests| {
+            let mut report = report(0, 0, false);
+            report.totals.reused = report.totals.succeeded;
+            report.llm.requests = requests;
+            hints(&report).iter().any(|hint| hint.contains("cost nothing"))
+        };
+        assert_eq!([free(0), free(2)], [true, false]);
     }
 
     #[test]

@@ -38,8 +38,10 @@ pub struct RunReport {
     /// What was bought.
     pub llm: Llm,
     /// The results; null for stdout.
+    #[serde(serialize_with = "crate::text::paths::lossy")]
     pub output: Option<PathBuf>,
     /// The failures; null where there are none.
+    #[serde(serialize_with = "crate::text::paths::lossy")]
     pub failures: Option<PathBuf>,
     /// Whether the run was ended before its time.
     pub interrupted: bool,

@@ -20,6 +20,7 @@ mod job;
 #[path = "../support/llm_stub/mod.rs"]
 mod llm_stub;
 mod models;
+mod places;
 mod promises;
 #[path = "../support/provider.rs"]
 mod provider;
@@ -92,6 +93,10 @@ const TOGETHER: &[(&str, Test)] = &[
     test!(world job::a_second_run_pays_for_nothing),
     test!(world job::reads_every_format_and_writes_csv),
     test!(world job::bad_rows_go_to_the_failures_file),
+    test!(world places::any_name_and_any_link_is_a_place_for_results),
+    test!(world places::a_place_that_cannot_be_taken_is_refused_before_the_first_row),
+    test!(world places::a_reader_that_goes_away_ends_it_quietly),
+    test!(world places::a_file_that_another_program_changes_is_never_called_complete),
     test!(world job::another_taxonomy_is_refused),
     test!(world job::stop_and_start_keep_all_state),
     test!(world job::up_starts_what_is_missing),
@@ -113,6 +118,7 @@ const TOGETHER: &[(&str, Test)] = &[
     test!(world interrupt::once_drains),
     test!(world runs::a_killed_run_is_resumed_and_nothing_is_done_twice),
     test!(world runs::a_run_has_one_process_at_a_time),
+    test!(world runs::reading_again_can_be_interrupted),
     test!(world runs::a_changed_input_is_refused_until_it_is_accepted),
     test!(world runs::batches_that_the_cluster_forgot_are_sent_again_and_cost_nothing),
     test!(world runs::rows_that_are_gone_are_collected_again),
@@ -127,6 +133,7 @@ const TOGETHER: &[(&str, Test)] = &[
     test!(world models::several_indicators_share_a_request),
     test!(world models::the_plan_is_what_the_provider_then_counts),
     test!(world models::failed_rows_are_retried_alone_and_put_among_the_results),
+    test!(world models::a_retry_takes_over_nothing_but_what_its_run_left),
     test!(world models::the_key_is_nowhere),
     test!(world promises::the_rules_label_by_another_taxonomy),
     test!(world promises::a_model_labels_by_another_taxonomy),

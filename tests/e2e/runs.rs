@@ -89,10 +89,44 @@ pub(crate) fn a_run_has_one_process_at_a_time(world: &mut World) {
         "{}",
         refused.stderr
     );
-    assert_eq!(listed(world).last().expect("it")["state"], format!("running (pid {pid})"));
+    let runs = listed(world);
+    let id = id(runs.last().expect("it"));
+    assert_eq!(runs.last().expect("it")["state"], format!("running (pid {pid})"));
+    let alive = world.classify(&["runs", "delete", id, "--yes"]).expect_code(2);
+    assert!(alive.stderr.contains("is at the run"), "{}", alive.stderr);
     kill(&mut run);
     resume(world, &[]).expect_code(0);
     world.expect_each_once(&table, "one.jsonl");
+
+    // What ends a run or deletes it wants to know which, or asks.
+    let which = world.classify(&["runs", "cancel"]).expect_code(2);
+    assert!(which.stderr.contains(&format!("classify runs cancel {id}")), "{}", which.stderr);
+    let asks = world.classify(&["runs", "delete", id]).expect_code(2);
+    assert!(asks.stderr.contains("`--yes`"), "{}", asks.stderr);
+    world.classify(&["runs", "delete"]).expect_code(2);
+    world.classify(&["runs", "delete", id, "--yes"]).expect_code(0);
+    assert!(listed(world).iter().all(|run| run["run_id"] != id));
+    world.expect_each_once(&table, "one.jsonl");
+}
+
+pub(crate) fn reading_again_can_be_interrupted(world: &mut World) {
+    let table = world.table(200);
+    killed_after(world, 20, &["-o", "slow-disk.jsonl", &table]);
+    // A disk that gives nothing for now.
+    let (path, aside) = (world.path(&table), world.path("aside.csv"));
+    fs::rename(&path, &aside).expect("the table");
+    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let run = world.begin(&["runs", "resume"]);
+        let mut writer = OpenOptions::new().write(true).open(&path).expect("a reader");
+        writer.write_all(b"id,name\n").expect("a header");
+        run.signal(signal);
+        let ran = run.finish().expect_code(130);
+        assert!(ran.stderr.contains("interrupted before anything was submitted"), "{}", ran.stderr);
+    }
+    fs::rename(&aside, &path).expect("the table");
+    resume(world, &[]).expect_code(0);
+    world.expect_each_once(&table, "slow-disk.jsonl");
 }
 
 pub(crate) fn a_changed_input_is_refused_until_it_is_accepted(world: &mut World) {

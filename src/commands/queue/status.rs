@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{TIMEOUT, any, line, nodes};
 use crate::cli::Global;
 use crate::cli::queue::QueueStatusArgs;
-use crate::commands::{print, signals};
+use crate::commands::{is_read, signals};
 use crate::error::{ExitStatus, Failure, Result};
 use crate::restate::queue::{Queue, ServiceCounts};
 use crate::shutdown::Level;
@@ -26,9 +26,9 @@ pub(super) async fn run(global: &Global, args: &QueueStatusArgs, ui: Ui) -> Resu
                 Err(Failure::new(ExitStatus::Interrupted, "interrupted before a node answered"))
             },
         };
-        show(&queue, args, ui)?;
+        let goes_on = show(&queue, args, ui)? && args.watch;
         shown = true;
-        if !args.watch {
+        if !goes_on {
             return Ok(ExitStatus::Success);
         }
         tokio::select! {
@@ -38,13 +38,14 @@ pub(super) async fn run(global: &Global, args: &QueueStatusArgs, ui: Ui) -> Resu
     }
 }
 
-fn show(queue: &Queue, args: &QueueStatusArgs, ui: Ui) -> Result<()> {
+/// False where nobody reads any more.
+fn show(queue: &Queue, args: &QueueStatusArgs, ui: Ui) -> Result<bool> {
     let text = if args.json {
         serde_json::to_string(queue).map_err(anyhow::Error::from)?
     } else {
         table(queue, jiff::Timestamp::now())
     };
-    print(&text, ui)
+    is_read(&text, ui)
 }
 
 /// A column: its head, and the number it shows.

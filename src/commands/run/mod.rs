@@ -77,7 +77,8 @@ fn plan(global: &Global, args: &RunArgs, taxonomy: &Taxonomy, ui: Ui) -> Result<
     let keys = Keys::random();
     let checked = read(args, keys, ui)?;
 
-    let run_id = ledger::new_id();
+    let runs = Runs::new(&home::folder(global)?);
+    let run_id = runs.new_id();
     let nonce = args.force.then(|| run_id.clone());
     let options = RunOptions { method, taxonomy: taxonomy.digest().to_owned(), nonce, detached: args.detach };
     let pace = pace(global, args)?;
@@ -90,12 +91,7 @@ fn plan(global: &Global, args: &RunArgs, taxonomy: &Taxonomy, ui: Ui) -> Result<
         version: ledger::VERSION,
         created_at: ledger::now(),
         parent: None,
-        rows: ledger::Rows::Tables(tables(
-            args,
-            &checked,
-            keys,
-            &Runs::new(&home::folder(global)?).path(&run_id),
-        )?),
+        rows: ledger::Rows::Tables(tables(args, &checked, keys, &runs.path(&run_id))?),
         run_id,
         options,
         taxonomy: Labels {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cli::run::RunArgs;
 use crate::error::{Failure, Result};
-use crate::output::{Destination, Format, default_failures, default_results, partial_path};
+use crate::output::{Destination, Format, behind_links, default_failures, default_results, partial_of};
 
 /// Where results and failures go.
 pub(super) struct Places {
@@ -43,7 +43,7 @@ impl Places {
         {
             if let Some(input) = files
                 .clone()
-                .find(|input| same_file(input, written) || same_file(input, &partial_path(written)))
+                .find(|input| same_file(input, written) || same_file(input, &partial_of(written)))
             {
                 return Err(Failure::usage(format!(
                     "{what} {} is the input {}",
@@ -75,8 +75,9 @@ fn same_file(one: &Path, other: &Path) -> bool {
     one == other || resolved(one).is_some_and(|one| resolved(other).is_some_and(|other| one == other))
 }
 
-/// The real path of a file, or of a file to be made in its folder.
+/// The real path of a file, or of a file to be made in its folder, or behind a link.
 fn resolved(path: &Path) -> Option<PathBuf> {
+    let path = &behind_links(path).ok()?;
     path.canonicalize().ok().or_else(|| {
         let folder =
             path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));

@@ -1,10 +1,10 @@
 //! Runs that the cluster goes on with: `runs attach`, `runs pause`, `runs cancel`, and what `runs resume` means for them.
 
 use super::super::job::{AllRows, Job};
-use super::super::{handover, job, print, signals, target};
+use super::super::{handover, job, print, question, signals, target};
 use super::resume::{Input, finished, ready, superseded, unchanged};
 use crate::cli::Global;
-use crate::cli::runs::{ActArgs, AttachArgs, ChangeArgs, ResumeArgs};
+use crate::cli::runs::{ActArgs, AttachArgs, CancelArgs, ChangeArgs, ResumeArgs};
 use crate::domain::detached::{Changes, Phase, Progress};
 use crate::engine::attach::{self, Order};
 use crate::engine::counts;
@@ -100,8 +100,13 @@ pub(super) async fn pause(global: &Global, runs: &Runs, args: &ActArgs, ui: Ui) 
 }
 
 /// `runs cancel`, of any run.
-pub(super) async fn cancel(global: &Global, runs: &Runs, args: &ActArgs, ui: Ui) -> Result<ExitStatus> {
-    let Place { id, nodes, folder } = place(global, runs, args)?;
+pub(super) async fn cancel(global: &Global, runs: &Runs, args: &CancelArgs, ui: Ui) -> Result<ExitStatus> {
+    let Some(id) = args.id.clone().map_or_else(|| youngest(runs), |id| Ok(Some(id)))? else {
+        ui.note("nothing was cancelled");
+        return Ok(ExitStatus::Success);
+    };
+    let wanted = ActArgs { id, cluster: args.cluster.clone(), ingress: args.ingress.clone() };
+    let Place { id, nodes, folder } = place(global, runs, &wanted)?;
     let detached = folder.as_ref().is_none_or(|folder| folder.spec.options.detached);
     if detached {
         let progress = attach::order(&nodes, &id, Order::Cancel).await?;
@@ -125,6 +130,19 @@ pub(super) async fn cancel(global: &Global, runs: &Runs, args: &ActArgs, ui: Ui)
         }
     }
     Ok(ExitStatus::Success)
+}
+
+/// The youngest run, if somebody says that it is meant.
+fn youngest(runs: &Runs) -> Result<Option<String>> {
+    let folder = runs.find("latest")?;
+    let id = folder.spec.run_id.clone();
+    if !question::can_be_asked() {
+        return Err(Failure::usage("nothing was cancelled: which run is meant?").hint(format!(
+            "name it: `classify runs cancel {id}` is the youngest; `classify runs list` shows all"
+        )));
+    }
+    let question = format!("Cancel the run {id} ({})?", super::list::state(&folder)?);
+    Ok(question::confirmed(&question)?.then_some(id))
 }
 
 /// `runs resume` of a run that was handed over: it goes on, or is handed over if it never was.
@@ -158,7 +176,7 @@ pub(super) async fn resume(
             ready(&named, &spec, &stop, ui).await?;
             let pace = super::pace(&spec, &named, &args.changes);
             let limits = super::limits(spec.limits, &args.changes);
-            let job = job(folder, named, pace, limits, u64::MAX)?;
+            let job = job(folder, named, pace, limits, u64::MAX, &stop).await?;
             return handover::hand_over(job, &stop, ui).await.map(|()| ExitStatus::Success);
         }
     }
@@ -183,7 +201,8 @@ async fn collect(
     let pace = super::pace(&unlimited, &nodes, &ChangeArgs::default());
     let submitted = progress.plan.rows_before(progress.released);
     let id = folder.spec.run_id.clone();
-    let status = job(folder, nodes, pace, Limits::default(), submitted)?.execute(stop, json, ui).await?;
+    let job = job(folder, nodes, pace, Limits::default(), submitted, &stop).await?;
+    let status = job.execute(stop, json, ui).await?;
     if progress.phase == Phase::Cancelled {
         let pending = grouped(progress.pending());
         return Err(Failure::new(
@@ -196,12 +215,13 @@ async fn collect(
 }
 
 /// The run with the first `submitted` of its rows.
-fn job(
+async fn job(
     folder: RunFolder,
     nodes: Vec<(String, Ingress)>,
     pace: Pace,
     limits: Limits,
     submitted: u64,
+    stop: &Shutdown,
 ) -> Result<Job> {
     let spec = folder.spec.clone();
     let mut stats = counts(spec.indicators(), &nodes);
@@ -209,16 +229,16 @@ fn job(
     if let Standing::Superseded(by) = &opened.past.standing {
         return Err(superseded(&spec.run_id, by));
     }
-    let rows = rows(&spec, &opened.folder, submitted)?;
+    let rows = rows(&spec, &opened.folder, submitted, stop).await?;
     let sink = job::sink(&spec)?;
     Ok(Job { opened, stats, sink, rows, nodes, pace, limits })
 }
 
-fn rows(spec: &Spec, folder: &RunFolder, submitted: u64) -> Result<AllRows> {
+async fn rows(spec: &Spec, folder: &RunFolder, submitted: u64, stop: &Shutdown) -> Result<AllRows> {
     let ledger::Rows::Tables(tables) = &spec.rows else {
         return Err(Failure::unexpected("a run over failures is never handed over"));
     };
-    let Input::Same(checked) = unchanged(tables, folder)? else {
+    let Input::Same(checked) = unchanged(tables, folder, stop).await? else {
         return Err(Failure::usage(format!(
             "the input of the run {} has changed since it began: rows and results do not belong together",
             spec.run_id

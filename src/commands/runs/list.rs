@@ -7,7 +7,7 @@ use crate::cli::runs::ListArgs;
 use crate::domain::stats::RunStats;
 use crate::error::{ExitStatus, Result};
 use crate::ledger::{RunFolder, Runs, Standing};
-use crate::text::{grouped, printable};
+use crate::text::{grouped, paths, printable};
 use crate::ui::Ui;
 
 #[derive(Serialize)]
@@ -19,6 +19,7 @@ struct Listed {
     succeeded: u64,
     failed: u64,
     pending: u64,
+    #[serde(serialize_with = "paths::lossy")]
     output: Option<std::path::PathBuf>,
 }
 

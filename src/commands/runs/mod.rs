@@ -1,5 +1,6 @@
 //! `classify runs …`: the ledger's runs, looked at and gone on with.
 
+mod delete;
 mod detached;
 mod list;
 mod resume;
@@ -25,6 +26,7 @@ pub(super) fn run(global: &Global, command: RunsCommand, ui: Ui) -> Result<ExitS
         RunsCommand::Attach(args) => block_on(detached::attach(global, &runs, &args, ui)),
         RunsCommand::Pause(args) => block_on(detached::pause(global, &runs, &args, ui)),
         RunsCommand::Cancel(args) => block_on(detached::cancel(global, &runs, &args, ui)),
+        RunsCommand::Delete(args) => block_on(delete::run(global, &runs, &args, ui)),
         RunsCommand::Retry(args) => block_on(retry::run(global, &runs, &args, ui)),
     }
 }

@@ -1,5 +1,7 @@
 //! `classify runs resume`: what a process before this one has begun.
 
+use tokio::task::spawn_blocking;
+
 use super::super::job::{self, Job};
 use super::super::preflight::{self, Wanted};
 use super::super::{signals, target};
@@ -40,7 +42,7 @@ pub(super) async fn run(global: &Global, runs: &Runs, args: &ResumeArgs, ui: Ui)
     }
     let rows: job::AllRows = match &spec.rows {
         ledger::Rows::Failures(_) => Box::new(ledger::retried_rows(&opened.folder.retry_file())?),
-        ledger::Rows::Tables(tables) => match unchanged(tables, &opened.folder)? {
+        ledger::Rows::Tables(tables) => match unchanged(tables, &opened.folder, &stop).await? {
             Input::Same(checked) => Box::new(checked.rows()),
             Input::Changed(changed) if args.accept_changes => {
                 return follow_up(runs, opened, *changed, nodes, &args.changes, stop, ui).await;
@@ -70,8 +72,24 @@ pub(super) struct Changed {
     tables: Tables,
 }
 
+/// As [`read_again`], unless it is interrupted: an input may be long, and its disk slow.
+pub(super) async fn unchanged(tables: &Tables, folder: &RunFolder, stop: &Shutdown) -> Result<Input> {
+    let reading = spawn_blocking({
+        let (tables, folder) = (tables.clone(), folder.clone());
+        move || read_again(&tables, &folder)
+    });
+    tokio::select! {
+        read = reading => read.map_err(anyhow::Error::from)?,
+        () = stop.at_least(Level::Drain) => Err(interrupted()),
+    }
+}
+
+fn interrupted() -> Failure {
+    Failure::new(ExitStatus::Interrupted, "interrupted before anything was submitted")
+}
+
 /// Reads the input again and compares it, byte by byte, with what it was.
-pub(super) fn unchanged(tables: &Tables, folder: &RunFolder) -> Result<Input> {
+fn read_again(tables: &Tables, folder: &RunFolder) -> Result<Input> {
     let sources: Vec<Source> = tables.sources.iter().cloned().map(Source::from).collect();
     let mut checked = input::check(&sources, &tables.options, tables.keys)
         .map_err(|failure| failure.hint("the run needs the input it began with, at the same place"))?;
@@ -126,7 +144,7 @@ async fn follow_up(
     let Changed { checked, rows, tables, .. } = changed;
     let Opened { folder, mut journal, .. } = old;
     let spec = Spec {
-        run_id: ledger::new_id(),
+        run_id: runs.new_id(),
         created_at: ledger::now(),
         parent: Some(folder.spec.run_id.clone()),
         rows: ledger::Rows::Tables(tables),
@@ -150,9 +168,7 @@ pub(super) async fn ready(nodes: &[(String, Ingress)], spec: &Spec, stop: &Shutd
     let wanted = Wanted { options: &spec.options, taxonomy: &spec.taxonomy.id };
     tokio::select! {
         ready = preflight::check(nodes, &wanted, ui) => ready,
-        () = stop.at_least(Level::Drain) => {
-            Err(Failure::new(ExitStatus::Interrupted, "interrupted before anything was submitted"))
-        }
+        () = stop.at_least(Level::Drain) => Err(interrupted()),
     }
 }
 

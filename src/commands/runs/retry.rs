@@ -36,12 +36,12 @@ pub(super) async fn run(global: &Global, runs: &Runs, args: &RetryArgs, ui: Ui) 
     }
     let kept = before.failed.iter().filter(|(class, _)| !classes.contains(class));
     let spec = Spec {
-        run_id: ledger::new_id(),
+        run_id: runs.new_id(),
         created_at: ledger::now(),
         parent: Some(parent.folder.spec.run_id.clone()),
         rows: ledger::Rows::Failures(Retried {
             rows: retried,
-            results_bytes: parent.past.mark.results.bytes,
+            results: parent.past.mark.results,
             succeeded: before.succeeded,
             failed: kept.map(|(class, number)| (*class, *number)).collect(),
             input: parent.folder.spec.counts(),
@@ -95,14 +95,15 @@ fn retryable<'a>(parent: &'a Opened, stats: &RunStats) -> Result<&'a Path> {
     };
     let mark = parent.past.mark;
     for (path, extent) in [(results, mark.results), (&spec.output.failures, mark.failures)] {
-        let bytes = std::fs::metadata(path).map_or(0, |found| found.len());
-        if bytes != extent.bytes {
+        let as_left = extent.is_all_of(path);
+        if !as_left
+            .map_err(|error| Failure::unexpected(format!("cannot read {}: {error}", path.display())))?
+        {
             return Err(refuse(format!(
-                "left {} with {} bytes, and it has {bytes} now",
-                path.display(),
-                extent.bytes
+                "left {} behind, and it was changed or replaced since",
+                path.display()
             ))
-            .hint("run the command again: rows that are classified already cost nothing"));
+            .hint("put it back, or run the command again: rows that are classified already cost nothing"));
         }
     }
     Ok(results)

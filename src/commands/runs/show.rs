@@ -18,13 +18,13 @@ pub(super) fn run(runs: &Runs, args: &ShowArgs, ui: Ui) -> Result<ExitStatus> {
         state: String,
         #[serde(flatten)]
         spec: &'a Spec,
-        folder: &'a std::path::Path,
+        folder: std::borrow::Cow<'a, str>,
         report: RunReport,
     }
     let folder = runs.find(&args.id)?;
     let (report, state) = (report_of(&folder)?, state(&folder)?);
     let text = if args.json {
-        let shown = Shown { state, spec: &folder.spec, folder: folder.path(), report };
+        let shown = Shown { state, spec: &folder.spec, folder: folder.path().to_string_lossy(), report };
         serde_json::to_string_pretty(&shown).map_err(anyhow::Error::from)?
     } else {
         describe(&folder, &state, &report)

@@ -87,6 +87,25 @@ fn text_that_is_not_utf8_is_located() {
 }
 
 #[test]
+fn lines_that_end_in_a_carriage_return_are_counted() {
+    let place = |text: &str| bad("a.csv", text).lines().next().unwrap().to_owned();
+    assert_eq!(place("id,name\ra,One\rb,\rc,Three\r"), "a.csv:3: `name` is empty");
+    assert_eq!(place("\rid,name\ra,\"O\rne\"\rb,"), "a.csv:5: `name` is empty");
+    assert_eq!(place("id,name\r\na,One\r\nb,\r\n"), "a.csv:3: `name` is empty");
+    assert_eq!(place("id,name\na,\"O\rne\"\nb,\n"), "a.csv:3: `name` is empty", "it ends no line there");
+    let text = bad("a.csv", b"id,name\ra,One\rb,\xff\r");
+    assert!(text.starts_with("a.csv:3: not UTF-8"), "{text}");
+}
+
+#[test]
+fn a_line_for_a_spreadsheet_is_recognised() {
+    let text = bad("a.csv", "sep=,\nid,name\na,One\n");
+    assert!(text.contains("hint: the line `sep=` is meant for a spreadsheet: remove it"), "{text}");
+    let text = bad("a.csv", "SEP=;\nid;name\na;One\n");
+    assert!(text.contains("hint: the line `SEP=;` is meant for a spreadsheet: remove it"), "{text}");
+}
+
+#[test]
 fn columns_that_are_missing_are_named_with_a_suggestion() {
     assert_eq!(
         bad("a.csv", "\nindicator_id,name,units\n1,2,3\n"),

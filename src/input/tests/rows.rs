@@ -108,6 +108,40 @@ fn a_column_given_twice_in_one_object_is_refused() {
 }
 
 #[test]
+fn no_cell_is_lost_to_a_heading_that_stands_twice() {
+    let extra = |row: &Indicator| -> Vec<(String, String)> {
+        row.extra.iter().map(|(name, cell)| (name.clone(), cell.text().into_owned())).collect()
+    };
+    for (header, cells) in [
+        ("x (5),x,x", "p,q,r"),
+        ("x,x,x (4),x (5)", "p,q,r,s"),
+        ("y, y,y ,\u{a0}y", "p,q,r,s"),
+        (",,column 3,column 4", "p,q,r,s"),
+    ] {
+        let rows = good("a.csv", format!("id,name,{header}\na,One,{cells}\n"));
+        let kept: Vec<String> = extra(&rows[0]).into_iter().map(|(_, cell)| cell).collect();
+        assert_eq!(kept, cells.split(',').collect::<Vec<_>>(), "{header}");
+    }
+    for twice in [r#""x":1,"x":2"#, r#""x":1," x":2"#, r#""x":"a","y":1,"x\t":["b"]"#] {
+        let row = format!(r#"{{"id":"a","name":"n",{twice}}}"#);
+        assert!(bad("a.jsonl", &row).starts_with("a.jsonl:1: column `x` is given twice"), "{twice}");
+        let (_, invalid) = skipping("a.jsonl", format!("{row}\n{{\"id\":\"b\",\"name\":\"n\"}}\n"));
+        assert_eq!(invalid[0].raw, json!(row), "with both cells");
+    }
+    let once = good("a.jsonl", r#"{"id":"a","name":"n","x":null,"x":2,"y":"b","y":" "}"#);
+    assert_eq!(extra(&once[0]), [("x".to_owned(), "2".to_owned()), ("y".to_owned(), "b".to_owned())]);
+}
+
+#[test]
+fn a_message_names_the_column_as_the_table_does() {
+    let message = jsonl(&json!({"id": "a", "name": "One", "source": {"url": "u"}}));
+    assert_eq!(message, "a.jsonl:1: column `source` must be text, found an object");
+    let long = "x".repeat(MAX_CELL + 1);
+    let message = bad("a.csv", format!("id,name,Description\na,One,{long}\n"));
+    assert!(message.starts_with("a.csv:2: column `description` holds "), "{message}");
+}
+
+#[test]
 fn values_nested_without_end_are_refused() {
     let nested = |open: &str, close: &str, levels: usize| {
         format!(r#"{{"id":"a","name":"n","note":{}1{}}}"#, open.repeat(levels), close.repeat(levels))

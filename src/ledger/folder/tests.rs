@@ -10,7 +10,7 @@ fn what_is_no_run_is_swept_away_when_it_is_old_and_nobody_holds_it() {
     let runs = Runs::new(home.path());
     let old = SystemTime::now() - 2 * ABANDONED;
     let make = |files: &[&str], age: Option<SystemTime>| {
-        let path = runs.path(&new_id());
+        let path = runs.path(&runs.new_id());
         fs::create_dir_all(&path).unwrap();
         for name in files {
             fs::write(path.join(name), "").unwrap();
@@ -66,4 +66,37 @@ fn a_damaged_line_is_named_and_what_stands_before_it_can_be_saved() {
     fs::write(&journal, format!("{whole}{}", rejected(10))).unwrap();
     let failure = run().look(&mut RunStats::new(9, Vec::new())).unwrap_err();
     assert!(failure.message().ends_with("line 3: 10 rows after 2 of 9 are no indicators"), "{failure}");
+}
+
+/// A run on disk that may be opened.
+fn run_on_disk(runs: &Runs, id: &str) {
+    fs::create_dir_all(runs.path(id)).unwrap();
+    fs::write(runs.path(id).join("run.json"), RUN.replace("01KB0000000000000000000000", id)).unwrap();
+}
+
+#[test]
+fn a_run_under_a_wrong_clock_does_not_stay_the_youngest() {
+    let home = tempfile::tempdir().unwrap();
+    let runs = Runs::new(home.path());
+    let in_ten_years = Ulid::from_parts(Ulid::generate().timestamp_ms() + 315_360_000_000, 7).to_string();
+    run_on_disk(&runs, &in_ten_years);
+    for _ in 0..3 {
+        let id = runs.new_id();
+        assert!(is_id(&id) && id > runs.find(LATEST).unwrap().spec.run_id);
+        run_on_disk(&runs, &id);
+        assert_eq!(runs.find(LATEST).unwrap().spec.run_id, id);
+    }
+}
+
+#[test]
+fn a_run_that_is_deleted_is_gone_and_one_that_is_held_is_not_deleted() {
+    let home = tempfile::tempdir().unwrap();
+    let runs = Runs::new(home.path());
+    let id = runs.new_id();
+    run_on_disk(&runs, &id);
+    let open = || runs.find(&id).unwrap().open(&mut RunStats::new(9, Vec::new()));
+    let held = open().unwrap();
+    assert!(open().unwrap_err().message().contains("is at the run"));
+    held.delete().unwrap();
+    assert!(!runs.path(&id).exists() && runs.find(&id).is_err());
 }

@@ -1,10 +1,13 @@
 //! Failed rows, classified again.
 
 use std::fs;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
 
 use super::{Provider, ids, with_model};
 use crate::llm_stub::{Fault, Plan};
-use crate::world::World;
+use crate::world::{World, wait_for};
 
 pub(crate) fn failed_rows_are_retried_alone_and_put_among_the_results(world: &mut World) {
     let provider = Provider::start(Plan::shares(5, [(Fault::Refusal, 0.3)]));
@@ -48,4 +51,34 @@ pub(crate) fn failed_rows_are_retried_alone_and_put_among_the_results(world: &mu
 
     let again = world.classify(&["runs", "retry", run_id]).expect_code(2);
     assert!(again.stderr.contains("was retried already"), "{}", again.stderr);
+}
+
+pub(crate) fn a_retry_takes_over_nothing_but_what_its_run_left(world: &mut World) {
+    let provider = Provider::start(Plan::shares(7, [(Fault::Refusal, 0.3)]));
+    provider.serve(world, &[]);
+    let table = world.table(40);
+    world.classify(&with_model("stub-carry", &["-o", "carried.jsonl", &table])).expect_code(3);
+    let (results, partial) = (world.path("carried.jsonl"), world.path("carried.jsonl.partial"));
+
+    let provider = Provider::start(Plan::healthy().slowed(Duration::from_secs(3)));
+    provider.serve(world, &[]);
+    let mut retry = world.begin(&["runs", "retry"]);
+    wait_for("the first call", Duration::from_mins(1), || !provider.seen("stub-carry").is_empty());
+    retry.signal(Signal::SIGKILL);
+    wait_for("its end", Duration::from_secs(5), || retry.has_ended());
+    // Another run took the place: its rows are as long, and its partial file was in the way of ours.
+    let _not_there_yet = fs::remove_file(partial);
+    let kept = world.path("kept.jsonl");
+    fs::rename(&results, &kept).expect("the results");
+    let text = fs::read_to_string(&kept).expect("the results");
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.rotate_left(1);
+    fs::write(&results, lines.join("\n") + "\n").expect("other results");
+
+    let refused = world.classify(&["runs", "resume"]).expect_code(2);
+    assert!(refused.stderr.contains("carried.jsonl is not what the run"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("hint: put that file back"), "{}", refused.stderr);
+    fs::rename(&kept, &results).expect("the results");
+    world.classify(&["runs", "resume", "--json"]).expect_code(0);
+    world.expect_each_once(&table, "carried.jsonl");
 }

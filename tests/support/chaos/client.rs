@@ -70,7 +70,7 @@ impl Client {
     }
 
     /// The run it began, if it got as far as writing down what it was asked.
-    fn run_id(&self, world: &World) -> Option<String> {
+    pub(super) fn run_id(&self, world: &World) -> Option<String> {
         let mine = world.path(&self.results);
         let entries = fs::read_dir(world.path("state/runs")).into_iter().flatten().flatten();
         let mut specs = entries.filter_map(|entry| {

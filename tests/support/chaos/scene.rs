@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -95,6 +96,18 @@ impl<'a> Scene<'a> {
     /// The first client and the world, to start it again.
     pub(super) fn resume(&mut self) {
         self.jobs[0].client.resume(&self.arena.world);
+    }
+
+    /// Where the first client's results are until they are complete.
+    pub(super) fn partial(&self) -> PathBuf {
+        classify::output::partial_path(&self.arena.world.path(&self.jobs[0].results))
+    }
+
+    /// The journal of the first client's run, if it got as far as that.
+    pub(super) fn journal(&self) -> Option<PathBuf> {
+        let id = self.jobs[0].client.run_id(&self.arena.world)?;
+        let path = self.arena.world.path(&format!("state/runs/{id}/journal.jsonl"));
+        path.exists().then_some(path)
     }
 
     /// Waits until a random share of the rows has been asked for.

@@ -3,6 +3,7 @@
 mod client;
 mod disk;
 mod duplicates;
+mod files;
 mod network;
 mod nodes;
 mod service;
@@ -32,12 +33,18 @@ pub(crate) enum Fault {
     Disk,
     /// Two clients ask for the same rows, in another order and at another time.
     Duplicates,
+    /// The client is killed, and its journal ends anywhere.
+    Journal,
+    /// Another program changes the results while they are written, or when the client is dead.
+    Partial,
+    /// The client dies, and what was not synced is gone.
+    Power,
     /// The client is killed anywhere over rows whose answers are known.
     Resume,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Client,
         Self::Service,
         Self::Node,
@@ -46,6 +53,9 @@ impl Fault {
         Self::Network,
         Self::Disk,
         Self::Duplicates,
+        Self::Journal,
+        Self::Partial,
+        Self::Power,
         Self::Resume,
     ];
 
@@ -60,6 +70,9 @@ impl Fault {
             Self::Network => "network",
             Self::Disk => "disk",
             Self::Duplicates => "duplicates",
+            Self::Journal => "journal",
+            Self::Partial => "partial",
+            Self::Power => "power",
             Self::Resume => "resume",
         }
     }
@@ -75,6 +88,11 @@ impl Fault {
             Self::Network => "one node cut off from the others for 2 to 8 s",
             Self::Disk => "output disk full, then room again",
             Self::Duplicates => "the same rows twice at once, in another order",
+            Self::Journal => "client killed, its journal cut at a random byte",
+            Self::Partial => {
+                "results changed by another program: truncated, appended to, replaced, removed, written over"
+            }
+            Self::Power => "loss of power: client killed, what was not synced gone",
             Self::Resume => "client killed at one to three random points over known rows: byte by byte",
         }
     }
@@ -96,6 +114,9 @@ impl Fault {
             Self::Network => network::strike(scene),
             Self::Disk => disk::strike(scene),
             Self::Duplicates => duplicates::strike(scene),
+            Self::Journal => files::journal(scene),
+            Self::Partial => files::partial(scene),
+            Self::Power => files::power(scene),
             Self::Resume => {}
         }
     }

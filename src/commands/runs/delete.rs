@@ -1,0 +1,78 @@
+//! `classify runs delete`: runs that nobody needs any more, taken out of the ledger.
+
+use super::super::{question, target};
+use super::list::state;
+use crate::cli::Global;
+use crate::cli::runs::DeleteArgs;
+use crate::engine::{attach, counts};
+use crate::error::{ExitStatus, Failure, Result};
+use crate::ledger::{Opened, RunFolder, Runs, Standing};
+use crate::restate::ingress::Ingress;
+use crate::text::{count, grouped, printable};
+use crate::ui::Ui;
+
+pub(super) async fn run(global: &Global, runs: &Runs, args: &DeleteArgs, ui: Ui) -> Result<ExitStatus> {
+    if !args.yes && !question::can_be_asked() {
+        return Err(Failure::usage("nothing was deleted: there is no terminal to ask on")
+            .hint("see what it is: `classify runs show ID`; without a question: `--yes`"));
+    }
+    let mut ids = args.ids.clone();
+    ids.sort_unstable();
+    ids.dedup();
+    // All of them are claimed before the first goes, so that none comes to life meanwhile.
+    let mut claimed = Vec::new();
+    for id in &ids {
+        let folder = runs.find(id)?;
+        let line = describe(&folder)?;
+        claimed.push((claim(global, folder).await?, line));
+    }
+    for (_, line) in &claimed {
+        ui.note(line);
+    }
+    let all = count(claimed.len() as u64, "run");
+    if !args.yes
+        && !question::confirmed(&format!("Delete {all} from the ledger? Results stay where they are"))?
+    {
+        ui.note("nothing was deleted");
+        return Ok(ExitStatus::Success);
+    }
+    for (opened, _) in claimed {
+        opened.delete()?;
+    }
+    ui.note(&format!("deleted    {all}"));
+    Ok(ExitStatus::Success)
+}
+
+fn describe(folder: &RunFolder) -> Result<String> {
+    let spec = &folder.spec;
+    let results = spec.output.results.as_ref().map_or("stdout".into(), |path| path.to_string_lossy());
+    Ok(format!(
+        "run        {} of {}, {}: {} rows, results {}",
+        spec.run_id,
+        spec.created_at,
+        state(folder)?,
+        grouped(spec.indicators()),
+        printable(&results)
+    ))
+}
+
+/// Claims a run at which nobody is: no process here, and not the cluster.
+async fn claim(global: &Global, folder: RunFolder) -> Result<Opened> {
+    let (spec, id) = (folder.spec.clone(), folder.spec.run_id.clone());
+    let opened = folder.open(&mut counts(spec.indicators(), &[]))?;
+    if spec.options.detached && matches!(opened.past.standing, Standing::Open) {
+        let hint = format!("cancel it first: `classify runs cancel {id}`");
+        let nodes = target::ingress(global, &spec.target.cluster, &spec.target.ingress)?;
+        let nodes: Vec<Ingress> = nodes.into_iter().map(|(_, node)| node).collect();
+        match attach::find(&nodes, &id).await {
+            Ok(Some(progress)) if !progress.is_over() => {
+                return Err(Failure::usage(format!("the cluster is at the run {id}")).hint(hint));
+            }
+            Ok(_) => {}
+            Err(failure) => {
+                return Err(failure.detail(format!("the cluster may be at the run {id}")).hint(hint));
+            }
+        }
+    }
+    Ok(opened)
+}

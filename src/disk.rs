@@ -1,0 +1,72 @@
+//! What survives a loss of power: a name in a folder does once the folder is synced.
+//!
+//! Syncing what stands in a file is the business of whoever writes it.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Makes the names in `folder` durable: of new files, of those that were renamed and of those that were removed.
+///
+/// # Errors
+/// When the folder cannot be opened or synced.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    tests::SYNCED.with_borrow_mut(|synced| synced.push(folder.to_owned()));
+    File::open(folder)?.sync_all()
+}
+
+/// Makes the name of the file at `path` durable.
+///
+/// # Errors
+/// When its folder cannot be opened or synced.
+pub fn sync_name(path: &Path) -> io::Result<()> {
+    sync_folder(&folder_of(path))
+}
+
+/// The folder in which `path` is a name.
+pub fn folder_of(path: &Path) -> PathBuf {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.unwrap_or_else(|| Path::new(".")).to_owned()
+}
+
+/// Makes `folder` and those above it that are missing, for good.
+///
+/// # Errors
+/// When one cannot be made or synced.
+pub fn create_folders(folder: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> =
+        folder.ancestors().take_while(|above| !above.as_os_str().is_empty() && !above.is_dir()).collect();
+    fs::create_dir_all(folder)?;
+    // From the outside in: what is inside of a folder without a name is lost with it.
+    missing.into_iter().rev().try_for_each(sync_name)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    thread_local! {
+        /// Folders that this thread has synced.
+        pub(crate) static SYNCED: RefCell<Vec<PathBuf>> = const { RefCell::new(Vec::new()) };
+    }
+
+    /// Folders that `work` syncs, in order.
+    pub(crate) fn synced_by(work: impl FnOnce()) -> Vec<PathBuf> {
+        SYNCED.take();
+        work();
+        SYNCED.take()
+    }
+
+    #[test]
+    fn new_folders_are_durable_from_the_outside_in() {
+        let top = tempfile::tempdir().unwrap();
+        let at = |name: &str| top.path().join(name);
+        assert_eq!(synced_by(|| create_folders(&at("a/b/c")).unwrap()), [at(""), at("a"), at("a/b")]);
+        assert!(at("a/b/c").is_dir());
+        assert_eq!(synced_by(|| create_folders(&at("a/b/c")).unwrap()), [PathBuf::new(); 0]);
+        assert_eq!(folder_of(Path::new("x")), Path::new("."));
+    }
+}

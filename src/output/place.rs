@@ -1,0 +1,203 @@
+//! The place of a file that is written beside it first: which file is meant, whether it can be replaced at the end, and who may read it.
+
+use std::fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+
+use crate::disk;
+
+/// Symbolic links that are followed one after the other, as on Linux.
+const LINKS: usize = 40;
+/// What the name of unfinished rows ends in.
+const PARTIAL: &str = ".partial";
+/// What is added to that while rows are put in order.
+const ORDERED: &str = ".ordered";
+/// A folder in which only its own may replace a file.
+const STICKY: u32 = 0o1000;
+
+/// Where the rows of `path` are until it is complete.
+pub fn partial_path(path: &Path) -> PathBuf {
+    with_suffix(path, PARTIAL)
+}
+
+/// As [`partial_path`], of the file that is meant by `path`.
+pub fn partial_of(path: &Path) -> PathBuf {
+    behind_links(path).map_or_else(|_| partial_path(path), |path| partial_path(&path))
+}
+
+/// Where the rows of a partial file are put in order.
+pub(super) fn ordered_path(partial: &Path) -> PathBuf {
+    with_suffix(partial, ORDERED)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(suffix);
+    path.with_file_name(name)
+}
+
+/// The file that is meant by `path`: that behind a symbolic link, be it there already or not.
+///
+/// # Errors
+/// When links lead in a circle.
+pub fn behind_links(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    for _ in 0..LINKS {
+        match fs::read_link(&path) {
+            Ok(target) => path = disk::folder_of(&path).join(target),
+            // No link, or nothing at all.
+            Err(_) => return Ok(path.canonicalize().unwrap_or(path)),
+        }
+    }
+    Err(nix::errno::Errno::ELOOP.into())
+}
+
+/// Why a complete file could not take the name `path`, if that can be told beforehand.
+pub(super) fn obstacle(path: &Path) -> Option<String> {
+    let Some(name) = path.file_name().filter(|name| path.as_os_str().as_bytes().ends_with(name.as_bytes()))
+    else {
+        return Some("it names a folder".into());
+    };
+    let name = name.as_bytes();
+    if [PARTIAL, ORDERED].iter().any(|suffix| name.ends_with(suffix.as_bytes())) {
+        return Some(format!("names in `{PARTIAL}` and `{ORDERED}` are those of unfinished results"));
+    }
+    // A name may be too long with what is added to it.
+    let longest = ordered_path(&partial_path(path));
+    if let Err(error) = fs::symlink_metadata(longest)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Some(error.to_string());
+    }
+    let found = fs::metadata(path).ok()?;
+    if found.is_dir() {
+        return Some("it is a directory".into());
+    }
+    // A device or a pipe cannot be replaced, and must not be removed.
+    if !found.is_file() {
+        return Some("it is no regular file".into());
+    }
+    if found.permissions().readonly() {
+        return Some("it is read-only".into());
+    }
+    if is_mounted(path) {
+        return Some("it is a mount, which cannot be replaced: mount its folder instead".into());
+    }
+    let folder = fs::metadata(disk::folder_of(path)).ok()?;
+    let me = nix::unistd::geteuid();
+    let own = me.is_root() || [found.uid(), folder.uid()].contains(&me.as_raw());
+    (folder.mode() & STICKY != 0 && !own).then(|| "only its owner may replace it in this folder".into())
+}
+
+/// Whether something is mounted on this very file, as containers do. Asked where Linux tells.
+fn is_mounted(path: &Path) -> bool {
+    let Ok(path) = path.canonicalize() else { return false };
+    let mounts = fs::read("/proc/self/mountinfo").unwrap_or_default();
+    let mut points = mounts.split(|byte| *byte == b'\n').filter_map(|line| line.split(|b| *b == b' ').nth(4));
+    points.any(|point| unescaped(point) == path.as_os_str().as_bytes())
+}
+
+/// Blanks, tabs, line breaks and backslashes stand there as `\040`.
+fn unescaped(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, tail)) = rest.split_first() {
+        let octal = tail.get(..3).and_then(|digits| std::str::from_utf8(digits).ok());
+        match octal.filter(|_| byte == b'\\').and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(escaped) => {
+                out.push(escaped);
+                rest = &tail[3..];
+            }
+            None => {
+                out.push(byte);
+                rest = tail;
+            }
+        }
+    }
+    out
+}
+
+/// Opens a file for appending and locks it, creating it if it is not there: for its owner alone if it is to replace a file. Not truncated:
+/// another run may be writing it, which only the lock tells. What is appended after somebody else changed the file does not
+/// land where it would have, so that its length tells.
+pub(super) fn open_locked(path: &Path, private: bool) -> Result<File, String> {
+    let mut open = OpenOptions::new();
+    open.create(true).read(true).append(true).custom_flags(OFlag::O_NOFOLLOW.bits());
+    if private {
+        open.mode(0o600);
+    }
+    let file = open.open(path).map_err(|error| error.to_string())?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err("another run is writing it".into()),
+        Err(TryLockError::Error(error)) => Err(error.to_string()),
+    }
+}
+
+/// Gives `file` the owner and the mode of the file it replaces. Never lets anybody read it who could not read that one.
+pub(super) fn inherit(file: &File, replaced: &Metadata) -> io::Result<()> {
+    let ours = file.metadata()?;
+    let mut mode = replaced.mode() & 0o777;
+    let (owner, group) = (replaced.uid(), replaced.gid());
+    if (ours.uid(), ours.gid()) != (owner, group) && fchown(file, Some(owner), Some(group)).is_err() {
+        let same_group = ours.gid() == group || fchown(file, None, Some(group)).is_ok();
+        if !same_group {
+            // It is another group's now.
+            mode &= !0o070;
+        }
+    }
+    if file.metadata()?.mode() & 0o777 != mode {
+        // Where a file system keeps no modes, there are none to keep.
+        let _stays_private = file.set_permissions(Permissions::from_mode(mode));
+    }
+    Ok(())
+}
+
+/// Whether the file at `path` is the open one.
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
+    let of = |found: &Metadata| (found.dev(), found.ino());
+    fs::symlink_metadata(path).is_ok_and(|there| file.metadata().is_ok_and(|ours| of(&ours) == of(&there)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_are_followed_whether_or_not_there_is_something_behind_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let top = folder.path().canonicalize().unwrap();
+        let at = |name: &str| top.join(name);
+        fs::create_dir(at("sub")).unwrap();
+        symlink("sub/dangling", at("one")).unwrap();
+        symlink(at("one"), at("sub/two")).unwrap();
+        symlink("circle", at("circle")).unwrap();
+        assert_eq!(behind_links(&at("sub/two")).unwrap(), at("sub/dangling"));
+        fs::write(at("sub/dangling"), "").unwrap();
+        assert_eq!(behind_links(&at("sub/two")).unwrap(), at("sub/dangling"));
+        assert_eq!(behind_links(&at("new")).unwrap(), at("new"));
+        assert!(behind_links(&at("circle")).is_err());
+    }
+
+    #[test]
+    fn what_cannot_take_its_name_is_told_beforehand() {
+        let folder = tempfile::tempdir().unwrap();
+        let why = |name: &str| obstacle(&folder.path().join(name)).unwrap_or_default();
+        for name in ["out.jsonl/", "out.jsonl/.", "new/..", "."] {
+            assert!(why(name).contains("folder") || why(name).contains("directory"), "{name}: {}", why(name));
+        }
+        assert!(why("same.jsonl.partial").contains("unfinished results"));
+        assert!(why("same.jsonl.partial.ordered").contains("unfinished results"));
+        assert!(why(&"n".repeat(240)).contains("too long"), "it could not be put in order");
+        assert_eq!((why("out.jsonl"), why(&"n".repeat(200))), (String::new(), String::new()));
+        assert!(is_mounted(Path::new("/proc")) || !Path::new("/proc/self/mountinfo").exists());
+        assert!(!is_mounted(folder.path()));
+        assert_eq!(unescaped(br"/a\040b\134\x"), br"/a b\\x");
+    }
+}
