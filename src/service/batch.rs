@@ -12,7 +12,7 @@ use super::payload::Payload;
 use super::reports::{BatchReportsClient, GATHERERS};
 use crate::domain::batch::{BatchRequest, BatchResponse};
 use crate::domain::detached::Report;
-use crate::domain::fingerprint::{fingerprint, joint_fingerprint};
+use crate::domain::fingerprint::{GENERATIONS, fingerprint, generation, joint_fingerprint};
 use crate::domain::method::{HYBRID, RULES};
 use crate::domain::outcome::{Failed, FailureClass, Outcome};
 use crate::domain::tally::Tally;
@@ -88,16 +88,18 @@ async fn ask_rules(
         let call = RulesRequest { terms: terms.clone(), indicators: request.indicators.clone() };
         ctx.service_client::<ClassifierClient>().rules(Payload(call)).idempotency_key(key).call()
     };
-    let key = joint_fingerprint(&request.indicators, &request.options);
-    let mut calls: DurableFuturesUnordered<_> = std::iter::once(ask(key.clone())).collect();
+    let fingerprint = joint_fingerprint(&request.indicators, &request.options);
+    let mut calls: DurableFuturesUnordered<_> = std::iter::once(ask(fingerprint.clone())).collect();
     let mut outcomes = Vec::new();
-    while let Some((index, answer)) = calls.next().await? {
+    let mut asked = 0;
+    while let Some((_, answer)) = calls.next().await? {
         outcomes = answer.map_or_else(
             |error| vec![Some(Outcome::Failed(failed(&error))); request.indicators.len()],
             |Payload(outcomes)| outcomes,
         );
-        if index == 0 && outcomes.iter().flatten().any(|outcome| is_stale(outcome, &terms.origin)) {
-            calls.push(ask(format!("{key}.{}", terms.origin)));
+        let stale = outcomes.iter().flatten().any(|outcome| is_stale(outcome, &terms.origin));
+        if let Some(key) = next_key(&fingerprint, &mut asked, stale, &terms.origin) {
+            calls.push(ask(key));
         }
     }
     Ok(outcomes)
@@ -116,17 +118,18 @@ async fn ask_model(
     };
     // Each call has its row at its place; repeated calls are appended.
     let mut rows: Vec<usize> = (0..outcomes.len()).filter(|row| outcomes[*row].is_none()).collect();
-    let first = rows.len();
+    let mut asked = vec![0; outcomes.len()];
     let fingerprints: Vec<String> =
-        rows.iter().map(|row| fingerprint(&request.indicators[*row], &request.options)).collect();
+        request.indicators.iter().map(|indicator| fingerprint(indicator, &request.options)).collect();
     let mut calls: DurableFuturesUnordered<_> =
-        rows.iter().zip(&fingerprints).map(|(row, key)| ask(*row, key.clone())).collect();
+        rows.iter().map(|row| ask(*row, fingerprints[*row].clone())).collect();
     while let Some((index, answer)) = calls.next().await? {
         let row = rows[index];
         let outcome = answer.map_or_else(|error| Outcome::Failed(failed(&error)), |Payload(outcome)| outcome);
-        if index < first && is_stale(&outcome, &terms.origin) {
+        let stale = is_stale(&outcome, &terms.origin);
+        if let Some(key) = next_key(&fingerprints[row], &mut asked[row], stale, &terms.origin) {
             rows.push(row);
-            calls.push(ask(row, format!("{}.{}", fingerprints[index], terms.origin)));
+            calls.push(ask(row, key));
         } else {
             outcomes[row] = Some(outcome);
         }
@@ -148,6 +151,17 @@ fn report(ctx: &WorkflowContext<'_>, request: &BatchRequest, gathered: &Result<V
     }
 }
 
+/// Under which key to ask next, when the call of generation `asked` was answered with a failure of another batch (`stale`).
+/// Bounded: behind the last generation one more call is made, which no other batch finds.
+fn next_key(fingerprint: &str, asked: &mut u32, stale: bool, origin: &str) -> Option<String> {
+    if !stale || *asked > GENERATIONS {
+        return None;
+    }
+    *asked += 1;
+    let last = *asked > GENERATIONS;
+    Some(if last { format!("{fingerprint}.{origin}") } else { generation(fingerprint, *asked) })
+}
+
 /// Whether this is a failure that was not this batch's own: Restate remembers how a call of an earlier run ended, and
 /// a failure then is no answer now. A call that was killed does not say whose it was.
 fn is_stale(outcome: &Outcome, origin: &str) -> bool {
@@ -158,4 +172,18 @@ fn is_stale(outcome: &Outcome, origin: &str) -> bool {
 fn failed(error: &TerminalError) -> Failed {
     let class = if error.code() == ABORTED { FailureClass::Cancelled } else { FailureClass::Provider };
     Failed::new(class, error.message(), 1, "")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_of_others_are_passed_over_one_by_one_and_not_for_ever() {
+        let mut asked = 0;
+        assert_eq!(next_key("f", &mut asked, false, "R.1"), None, "an answer, or a failure of this batch");
+        let keys: Vec<String> = std::iter::from_fn(|| next_key("f", &mut asked, true, "R.1")).collect();
+        assert_eq!(keys.len(), 65);
+        assert_eq!([&keys[0], &keys[1], &keys[63], &keys[64]], ["f.1", "f.2", "f.64", "f.R.1"]);
+    }
 }

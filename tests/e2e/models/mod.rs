@@ -19,10 +19,13 @@ pub(crate) use limits::{
     a_killed_service_repeats_only_calls_in_flight, faults_end_in_labels_or_a_class,
     two_services_share_one_limit,
 };
-pub(crate) use retries::failed_rows_are_retried_alone_and_put_among_the_results;
+pub(crate) use retries::{
+    a_failed_row_is_asked_until_it_has_an_answer_and_never_after,
+    failed_rows_are_retried_alone_and_put_among_the_results,
+};
 pub(crate) use secrets::the_key_is_nowhere;
 pub(crate) use stops::{
-    a_refused_key_stops_the_run, spent_money_stops_the_run_and_is_not_spent_twice,
+    a_collected_run_keeps_its_limits, a_refused_key_stops_the_run, spent_money_stops_the_run_and_is_not_spent_twice,
     too_many_failures_stop_the_run,
 };
 
