@@ -22,19 +22,29 @@ pub fn generation(fingerprint: &str, number: u32) -> String {
 /// Fingerprint of an indicator under these settings: everything that could change the answer is in it. Used as
 /// Restate's idempotency key of the call that asks a model about the indicator.
 pub fn fingerprint(indicator: &Indicator, options: &RunOptions) -> String {
-    identity(indicator, options)
+    fingerprint_by(PROMPT_VERSION, indicator, options)
+}
+
+/// As [`fingerprint`], by the version that a batch began with: a later one that goes on with it must ask under the same keys.
+pub fn fingerprint_by(version: u32, indicator: &Indicator, options: &RunOptions) -> String {
+    identity(version, indicator, options)
 }
 
 /// Fingerprint of several indicators in this order: Restate's idempotency key of the call that lets the rules answer for all of
 /// them.
 pub fn joint_fingerprint(indicators: &[Indicator], options: &RunOptions) -> String {
-    identity(indicators, options)
+    joint_fingerprint_by(PROMPT_VERSION, indicators, options)
 }
 
-fn identity(what: &(impl Serialize + ?Sized), options: &RunOptions) -> String {
+/// As [`joint_fingerprint`], by the version that a batch began with.
+pub fn joint_fingerprint_by(version: u32, indicators: &[Indicator], options: &RunOptions) -> String {
+    identity(version, indicators, options)
+}
+
+fn identity(version: u32, what: &(impl Serialize + ?Sized), options: &RunOptions) -> String {
     let method = &options.method;
     let settings = (
-        PROMPT_VERSION,
+        version,
         &options.taxonomy,
         &method.provider,
         &method.model,

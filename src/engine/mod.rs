@@ -176,7 +176,13 @@ impl Engine {
         let pool = Arc::new(Pool::new(nodes, &self.pace));
         let pulse = Arc::new(Pulse::default());
         let mut background = JoinSet::new();
-        background.spawn(watchdog::watch(Arc::clone(&pool), Arc::clone(&pulse), events.clone(), clock));
+        background.spawn(watchdog::watch(
+            Arc::clone(&pool),
+            Arc::clone(&pulse),
+            self.options.clone(),
+            events.clone(),
+            clock,
+        ));
         for node in 0..pool.nodes().len() {
             background.spawn(announce_returns(Arc::clone(&pool), node, events.clone()));
         }

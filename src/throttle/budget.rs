@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use holders::Holder;
-use terms::plus;
+use terms::{minus, plus};
 pub use terms::{Amount, Ask, Lease, Limits, Usage};
 
 /// What "per minute" means, in milliseconds.
@@ -132,8 +132,16 @@ impl Budget {
         if lease.granted != Amount::default() {
             let entry = self.grants.entry(id).or_default();
             *entry = plus(*entry, lease.granted);
-            if let Some(holder) = self.holders.get_mut(&ask.process).filter(|_| ask.held.is_none()) {
-                holder.granted = lease.granted.requests;
+            let places = concurrency.map_or(u64::MAX, |cap| cap.saturating_sub(ask.in_flight));
+            let (requests, tokens) = lease.granted.into();
+            if let Some(holder) = self.holders.get_mut(&ask.process) {
+                if ask.held.is_none() {
+                    holder.granted = requests;
+                } else if let Some(each) = tokens.checked_div(requests) {
+                    let ahead = requests.saturating_sub(places);
+                    let more = Amount { requests: ahead, tokens: ahead.saturating_mul(each) };
+                    holder.ahead = plus(holder.ahead, more);
+                }
             }
         }
         lease
@@ -170,8 +178,9 @@ impl Budget {
         // Where nobody asks nobody is heard, and nobody is known to be gone.
         let silent = now.saturating_sub(self.last_ask);
         let alive = || self.holders.values().filter(|holder| self.is_alive(holder, silent));
+        let ahead = alive().map(|holder| holder.ahead).fold(Amount::default(), plus);
         Usage {
-            granted,
+            granted: minus(granted, ahead),
             pace: self.pace,
             processes: u64::try_from(alive().count()).unwrap_or(u64::MAX),
             in_flight: alive().fold(0, |sum, holder| sum.saturating_add(holder.in_flight)),

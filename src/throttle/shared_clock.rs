@@ -34,6 +34,11 @@ pub struct SharedClock {
 }
 
 impl SharedClock {
+    /// What time it is at this date, for who keeps no clock itself.
+    pub fn at(&self, date: u64) -> u64 {
+        self.now.saturating_add(date.saturating_sub(self.date))
+    }
+
     /// What time it is, in milliseconds.
     pub fn read(&mut self, reading: &Reading) -> u64 {
         let Reading { process, running, date } = reading;

@@ -185,6 +185,7 @@ impl State {
             number: self.number,
             queued: u64::try_from(self.waiting.len()).unwrap_or(u64::MAX),
             held: Some(self.held.places),
+            at_hand: self.at_hand(),
             spent,
             returned,
             overdrawn,
@@ -211,6 +212,13 @@ impl State {
             sizes.extend(std::iter::repeat_n(like_others, coming));
         }
         sizes
+    }
+
+    fn at_hand(&self) -> Amount {
+        self.grants.iter().fold(Amount::default(), |sum, grant| Amount {
+            requests: sum.requests.saturating_add(grant.left.requests),
+            tokens: sum.tokens.saturating_add(grant.left.tokens),
+        })
     }
 
     /// What was granted and will not be used any more is told: others may have it.

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::share::fair_share;
-use super::{ASK_AGAIN, Ask, Budget, Limits, millis, whole};
+use super::{ASK_AGAIN, Amount, Ask, Budget, Limits, millis, whole};
 
 /// A process that has not asked while others did, for this long, is dead; in milliseconds. It says something at least every 750 ms,
 /// one exchange that fails included every 2 s, and begins nothing 2 s after it was last answered.
@@ -24,6 +24,9 @@ pub(super) struct Holder {
     /// What it was granted since, by a lease without a cap: calls under way that it has not told of.
     #[serde(default)]
     pub(super) granted: u64,
+    /// What it was granted and has not sent: there are no places for it yet.
+    #[serde(default)]
+    pub(super) ahead: Amount,
     /// What it goes by until it hears of `cap`.
     #[serde(default)]
     held: u64,
@@ -70,6 +73,7 @@ impl Budget {
         let holder = Holder {
             in_flight: ask.in_flight,
             held: ask.held.unwrap_or_default(),
+            ahead: ask.at_hand,
             wants,
             number: ask.number,
             heard: self.attended,

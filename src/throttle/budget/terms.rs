@@ -59,6 +59,9 @@ pub struct Ask {
     /// not granted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<u64>,
+    /// What was granted and has neither left nor been returned: it waits for places to become free.
+    #[serde(default)]
+    pub at_hand: Amount,
     /// What left since the last question without having been granted, while nothing was counted.
     #[serde(default)]
     pub spent: Amount,
@@ -98,7 +101,7 @@ pub struct Lease {
 /// What can be seen of a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
-    /// Granted in the window that ends now.
+    /// Granted in the window that ends now, but for what waits for a place.
     pub granted: Amount,
     /// Share of the limits at which grants are paced, 1 when the provider is content.
     pub pace: f64,
@@ -108,6 +111,14 @@ pub struct Usage {
     pub in_flight: u64,
     /// Nothing is granted for so many milliseconds: the provider asked for a pause.
     pub shut_for_ms: u64,
+}
+
+/// The one without the other.
+pub(super) fn minus(sum: Amount, amount: Amount) -> Amount {
+    Amount {
+        requests: sum.requests.saturating_sub(amount.requests),
+        tokens: sum.tokens.saturating_sub(amount.tokens),
+    }
 }
 
 /// Both together.
