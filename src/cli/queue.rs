@@ -28,7 +28,9 @@ pub enum QueueCommand {
     Status(QueueStatusArgs),
     /// Single invocations, the oldest first
     List(QueueListArgs),
-    /// End invocations that have not ended; their rows fail as `cancelled`
+    /// End batches and calls that have not ended; their rows fail as `cancelled`
+    ///
+    /// What paces and counts detached runs is ended only where `--service` or an id names it.
     Cancel(QueueCancelArgs),
     /// Try those now that failed and wait for their next attempt, or are paused
     Retry(Change),

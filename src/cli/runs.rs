@@ -79,6 +79,9 @@ pub struct AttachArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a comment here would become the command's help")]
     pub run: ActArgs,
+    /// What the run may cost, if the cluster has forgotten answers and they are paid for again [default: the run's own limit]
+    #[arg(long, value_name = "USD", value_parser = dollars, allow_negative_numbers = true)]
+    pub max_cost: Option<f64>,
     /// Print the report, or what is known of a run of another machine, as one JSON object on stdout
     #[arg(long)]
     pub json: bool,

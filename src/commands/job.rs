@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::domain::detached::Progress;
 use crate::domain::stats::RunStats;
 use crate::engine::{self, Brakes, Engine, Finished, Record};
 use crate::error::{ExitStatus, Failure, Result};
@@ -16,7 +17,7 @@ use crate::shutdown::{Level, Shutdown};
 use crate::text;
 use crate::throttle::{Pace, Rate};
 use crate::ui::Ui;
-use crate::ui::progress::Progress;
+use crate::ui::progress::Progress as Bars;
 
 use super::print;
 
@@ -47,7 +48,30 @@ pub(super) fn sink(spec: &Spec) -> Result<Sink> {
 
 impl Job {
     /// Runs the job to its end and reports. With `json` the report goes to stdout.
-    pub(super) async fn execute(mut self, stop: Shutdown, json: bool, ui: Ui) -> Result<ExitStatus> {
+    pub(super) async fn execute(self, stop: Shutdown, json: bool, ui: Ui) -> Result<ExitStatus> {
+        self.run(None, stop, json, ui).await
+    }
+
+    /// As [`Self::execute`], of a run that was handed over and stands like that: what the cluster has of it is fetched, what it has
+    /// forgotten is submitted again.
+    pub(super) async fn collect(
+        mut self,
+        progress: Progress,
+        stop: Shutdown,
+        json: bool,
+        ui: Ui,
+    ) -> Result<ExitStatus> {
+        self.opened.past.were_sent(progress.released);
+        self.run(Some(progress), stop, json, ui).await
+    }
+
+    async fn run(
+        mut self,
+        collects: Option<Progress>,
+        stop: Shutdown,
+        json: bool,
+        ui: Ui,
+    ) -> Result<ExitStatus> {
         ui.note(&format!("run        {}", self.opened.folder.spec.run_id));
         self.take_up(ui)?;
         // Held until all is said and done.
@@ -59,9 +83,10 @@ impl Job {
             options: folder.spec.options.clone(),
             pace: self.pace,
             grace: GRACE,
-            brakes: brakes(&self.limits),
+            brakes: Brakes { collects: collects.is_some(), ..brakes(&self.limits) },
+            collects,
         };
-        let mut progress = Progress::new(ui, self.stats.indicators, self.stats.nodes.len(), self.pace.total);
+        let mut progress = Bars::new(ui, self.stats.indicators, self.stats.nodes.len(), self.pace.total);
         let finished =
             engine.run(self.nodes, self.rows, record, self.stats, &mut progress, stop.clone()).await?;
         progress.finish();
@@ -145,6 +170,7 @@ pub(super) fn brakes(limits: &Limits) -> Brakes {
         max_failures: limits.max_failures,
         max_cost_usd: limits.max_cost_usd,
         expected_cost_usd: limits.expected_cost_usd,
+        collects: false,
     }
 }
 

@@ -6,10 +6,11 @@ use super::{print, target};
 use crate::cli::Global;
 use crate::cli::limits::{LimitsArgs, LimitsCommand, SetArgs, ShowArgs, Target};
 use crate::error::{ExitStatus, Failure, Result};
+use crate::llm::Model;
 use crate::restate::Error;
 use crate::restate::ingress::Ingress;
 use crate::restate::names::ModelLimits;
-use crate::text::grouped;
+use crate::text::{duration, grouped};
 use crate::throttle::budget::Limits;
 use crate::ui::Ui;
 
@@ -25,8 +26,11 @@ pub(super) async fn run(global: &Global, args: LimitsArgs, ui: Ui) -> Result<Exi
 
 async fn show(global: &Global, args: &ShowArgs, ui: Ui) -> Result<ExitStatus> {
     let limits = look(global, &args.target).await?;
-    let text =
-        if args.json { serde_json::to_string(&limits).map_err(anyhow::Error::from)? } else { table(&limits) };
+    let text = if args.json {
+        serde_json::to_string(&limits).map_err(anyhow::Error::from)?
+    } else {
+        table(&args.target.model, &limits)
+    };
     print(&text, ui)?;
     Ok(ExitStatus::Success)
 }
@@ -45,7 +49,7 @@ async fn set(global: &Global, args: &SetArgs, ui: Ui) -> Result<ExitStatus> {
     };
     let model = args.target.model.to_string();
     any(global, &args.target, async |node| node.set_model_limits(&model, limits, TIMEOUT).await).await?;
-    print(&table(&look(global, &args.target).await?), ui)?;
+    print(&table(&args.target.model, &look(global, &args.target).await?), ui)?;
     Ok(ExitStatus::Success)
 }
 
@@ -71,7 +75,7 @@ async fn any<T>(
     Err(failure)
 }
 
-fn table(limits: &ModelLimits) -> String {
+fn table(model: &Model, limits: &ModelLimits) -> String {
     let Limits { requests, tokens, concurrency } = limits.limits;
     let used = limits.usage;
     let line = |name: &str, limit: Option<u64>, used: Option<u64>| {
@@ -91,19 +95,15 @@ fn table(limits: &ModelLimits) -> String {
         ));
     }
     if let Some(used) = used.filter(|used| used.shut_for_ms > 0) {
+        let left = Duration::from_secs(used.shut_for_ms.div_ceil(1_000));
         lines.push(format!(
-            "paused       for {:.1} s more, as the provider asked",
-            millis(used.shut_for_ms) / 1e3
+            "paused       {model} for {} more, as its provider asked; `classify limits set` ends it",
+            duration(left)
         ));
     }
     let by = if limits.set_by_hand { "`classify limits set`" } else { "the services' own settings" };
     lines.push(format!("set by       {by}"));
     lines.join("\n")
-}
-
-#[expect(clippy::cast_precision_loss, reason = "a number to show")]
-fn millis(number: u64) -> f64 {
-    number as f64
 }
 
 #[cfg(test)]
@@ -115,15 +115,16 @@ mod tests {
     fn limits_and_their_use_side_by_side() {
         let limits = Limits { requests: Some(5_000), tokens: None, concurrency: Some(64) };
         let granted = Amount { requests: 1_200, tokens: 2_400_000 };
-        let usage = Usage { granted, pace: 0.7, processes: 2, in_flight: 12, shut_for_ms: 1_500 };
-        let shown = table(&ModelLimits { limits, set_by_hand: true, usage: Some(usage) });
+        let usage = Usage { granted, pace: 0.7, processes: 2, in_flight: 12, shut_for_ms: 3_541_500 };
+        let model = "openai/gpt-5".parse().unwrap();
+        let shown = table(&model, &ModelLimits { limits, set_by_hand: true, usage: Some(usage) });
         let expected = "
                     limit       in use
 requests/min        5,000        1,200
 tokens/min       no limit    2,400,000
 at once                64           12
 pace         70 % of the limits: the provider refused requests
-paused       for 1.5 s more, as the provider asked
+paused       openai/gpt-5 for 59 min 2 s more, as its provider asked; `classify limits set` ends it
 set by       `classify limits set`";
         assert_eq!(format!("\n{shown}"), expected);
     }

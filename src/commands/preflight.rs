@@ -75,7 +75,10 @@ fn explain(trouble: Trouble, nodes: &[(String, Ingress)], checkups: &[Option<Che
         .hint(
             "start and register it with `classify serve --register`, or let this command do it: add `--up`",
         ),
-        Trouble::ServiceSilent | Trouble::WorkStuck => {
+        Trouble::ServiceSilent
+        | Trouble::WorkStuck
+        | Trouble::OtherService { .. }
+        | Trouble::ModelPaused { .. } => {
             Failure::unreachable("the classification service does not answer the cluster")
                 .hint("start it: `classify serve`; see what the cluster says: `classify queue status`")
         }

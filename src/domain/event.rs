@@ -109,7 +109,7 @@ mod millis {
 }
 
 /// Why a whole run stands still.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
     /// No node accepts a connection.
     NodesGone,
@@ -119,6 +119,18 @@ pub enum Trouble {
     ServiceMissing,
     /// The cluster works and gets no answer from the service.
     ServiceSilent,
+    /// The service is not the one that the run needs.
+    OtherService {
+        /// What is different.
+        why: String,
+    },
+    /// The provider wants no requests for the model for a while.
+    ModelPaused {
+        /// The model, as `provider/name`.
+        model: String,
+        /// So many minutes, the last one begun.
+        minutes: u64,
+    },
     /// Cluster and service answer, and yet no batch is accepted or finished.
     WorkStuck,
 }

@@ -9,22 +9,42 @@ use super::indicator::Indicator;
 /// Raised when the prompt or the built-in classifier changes so that old answers must not be reused.
 pub const PROMPT_VERSION: u32 = 1;
 
+/// Failures of earlier runs that are passed over in search of an answer. A batch that meets more of them asks under a key of its
+/// own: what was asked so often is no longer looked up.
+pub const GENERATIONS: u32 = 64;
+
+/// Key of the call that is made when the calls of all earlier generations have failed. Restate remembers a failure as long as an
+/// answer; as every run looks for the next generation at the same key, they find the answer that one of them got.
+pub fn generation(fingerprint: &str, number: u32) -> String {
+    if number == 0 { fingerprint.to_owned() } else { format!("{fingerprint}.{number}") }
+}
+
 /// Fingerprint of an indicator under these settings: everything that could change the answer is in it. Used as
 /// Restate's idempotency key of the call that asks a model about the indicator.
 pub fn fingerprint(indicator: &Indicator, options: &RunOptions) -> String {
-    identity(indicator, options)
+    fingerprint_by(PROMPT_VERSION, indicator, options)
+}
+
+/// As [`fingerprint`], by the version that a batch began with: a later one that goes on with it must ask under the same keys.
+pub fn fingerprint_by(version: u32, indicator: &Indicator, options: &RunOptions) -> String {
+    identity(version, indicator, options)
 }
 
 /// Fingerprint of several indicators in this order: Restate's idempotency key of the call that lets the rules answer for all of
 /// them.
 pub fn joint_fingerprint(indicators: &[Indicator], options: &RunOptions) -> String {
-    identity(indicators, options)
+    joint_fingerprint_by(PROMPT_VERSION, indicators, options)
 }
 
-fn identity(what: &(impl Serialize + ?Sized), options: &RunOptions) -> String {
+/// As [`joint_fingerprint`], by the version that a batch began with.
+pub fn joint_fingerprint_by(version: u32, indicators: &[Indicator], options: &RunOptions) -> String {
+    identity(version, indicators, options)
+}
+
+fn identity(version: u32, what: &(impl Serialize + ?Sized), options: &RunOptions) -> String {
     let method = &options.method;
     let settings = (
-        PROMPT_VERSION,
+        version,
         &options.taxonomy,
         &method.provider,
         &method.model,
@@ -70,6 +90,11 @@ mod tests {
     #[test]
     fn every_byte_is_two_digits() {
         assert_eq!(hex(&[0x00, 0x0a, 0x9f, 0xff]), "000a9fff");
+    }
+
+    #[test]
+    fn each_generation_has_a_key_and_the_first_is_the_fingerprint() {
+        assert_eq!([0, 1, 12].map(|number| generation("ab", number)), ["ab", "ab.1", "ab.12"]);
     }
 
     #[test]

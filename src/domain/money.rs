@@ -44,6 +44,12 @@ impl Account {
         self.paid += paid;
     }
 
+    /// `rows` more were paid for, and what they cost is not known: as much as the others.
+    pub fn spend_again(&mut self, rows: u64) {
+        self.spent += self.each() * float(rows);
+        self.paid += rows;
+    }
+
     /// From now on it holds so much.
     pub fn allow(&mut self, most: f64) {
         self.most = Some(most);

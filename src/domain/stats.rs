@@ -163,7 +163,7 @@ impl RunStats {
             RunEvent::NodeFault { node, .. } => self.nodes[*node].errors += 1,
             RunEvent::NodeDown { node, .. } => self.nodes[*node].up = false,
             RunEvent::NodeUp { node } => self.nodes[*node].up = true,
-            RunEvent::Trouble(trouble) => self.trouble = *trouble,
+            RunEvent::Trouble(trouble) => self.trouble.clone_from(trouble),
             RunEvent::Recorded(recorded) => self.record(recorded),
             RunEvent::Rejected => self.reject(1),
         }

@@ -16,6 +16,8 @@ pub struct Brakes {
     pub max_cost_usd: Option<f64>,
     /// What an indicator is expected to cost, until some are paid for; in US dollars.
     pub expected_cost_usd: f64,
+    /// What is collected has happened already: that every further call would fail is no reason to leave it.
+    pub collects: bool,
 }
 
 impl Brakes {
@@ -23,7 +25,7 @@ impl Brakes {
     pub(super) fn check(&self, event: &RunEvent, stats: &RunStats) -> Option<Failure> {
         match event {
             RunEvent::Recorded(recorded) => {
-                if let Some(message) = &recorded.hopeless {
+                if let Some(message) = recorded.hopeless.as_ref().filter(|_| !self.collects) {
                     return Some(
                         Failure::usage(format!(
                             "stopped: every further call would fail as this one did: {message}"

@@ -14,6 +14,7 @@ use super::end::End;
 use super::feed::Prepared;
 use super::polling::Polling;
 use super::pool::{Pool, Verdict, verdict};
+use super::purse::{Charge, NotPaid, Purse};
 use super::record::Delivery;
 use crate::domain::event::{Reception, RunEvent};
 use crate::domain::outcome::FailureClass;
@@ -44,6 +45,8 @@ pub(super) struct Courier {
     pub(super) shutdown: Shutdown,
     pub(super) clock: Clock,
     pub(super) past: Arc<Past>,
+    /// Of a run that was handed over: what the cluster has forgotten of it is paid for from this.
+    pub(super) collects: Option<Arc<Purse>>,
 }
 
 /// Signs of life: whether something is under way, and when anything last came of it. That a node accepts batches is none: the service
@@ -100,40 +103,61 @@ impl Courier {
     async fn deliver(&self, parcel: Parcel, node: usize) {
         let Parcel { batch, places: Places { rows, kib } } = parcel;
         let sent = Instant::now();
-        let Some((node, end)) = self.end(&batch, node).await else { return };
+        let mut node = node;
+        let charge = match &self.collects {
+            None => None,
+            Some(purse) => match self.admit(&batch, &mut node, purse).await {
+                Ok(charge) => charge,
+                Err(NotPaid) => return,
+            },
+        };
+        let paid_again = charge.as_ref().map_or(0, Charge::rows);
+        let Some((node, end)) = self.end(&batch, node, paid_again).await else { return };
         drop(rows);
         self.pulse.beat(self.clock.elapsed());
-        let finished = Delivery::Batch { batch, node, end, took: sent.elapsed(), memory: kib };
+        let finished = Delivery::Batch { batch, node, end, took: sent.elapsed(), memory: kib, charge };
         // A closed channel means that results cannot be written any more; the run says so itself.
         let _stopped = self.finished.send(finished).await;
     }
 
     /// How the batch ended, and at which node. `None` if the run drains before it is submitted.
-    async fn end(&self, batch: &Prepared, mut node: usize) -> Option<(usize, End)> {
-        let mut counted = false;
+    async fn end(&self, batch: &Prepared, mut node: usize, paid_again: u64) -> Option<(usize, End)> {
+        let mut sent = 0;
         loop {
+            if sent > 0 {
+                // Restate has no such invocation any more (its state was deleted); sending again is safe, at the run's rate.
+                node = self.turn(batch).await?;
+            }
             let (at, accepted) = match self.submit(batch, &mut node).await? {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     return Some((node, End::failed(batch, FailureClass::Provider, &error.to_string())));
                 }
             };
-            if !counted {
-                counted = true;
+            let reception = match accepted.new {
+                false => Reception::Known,
+                true if sent > 0 || self.past.is_sent(batch.key.index) => Reception::Forgotten,
+                true => Reception::New,
+            };
+            if sent == 0 || accepted.new {
                 let (batch, indicators) = (batch.key.index, u64::from(batch.len().get()));
-                let reception = match accepted.new {
-                    false => Reception::Known,
-                    true if self.past.is_sent(batch) => Reception::Forgotten,
-                    true => Reception::New,
-                };
-                let sent = Delivery::Sent { batch, node, reception, indicators, at };
+                let paid_again = if sent == 0 { paid_again } else { 0 };
+                let sent = Delivery::Sent { batch, node, reception, indicators, paid_again, at };
                 // A closed channel means that nothing can be written any more; the run says so itself.
                 let _stopped = self.finished.send(sent).await;
             }
+            sent += 1;
             if let Some(end) = self.collect(batch, &accepted.invocation_id, &mut node).await {
                 return Some((node, end));
             }
-            // Restate has no such invocation any more (its state was deleted); sending again is safe.
+        }
+    }
+
+    /// The next node whose gate lets the batch pass; `None` if the run drains before.
+    pub(super) async fn turn(&self, batch: &Prepared) -> Option<usize> {
+        tokio::select! {
+            next = self.pool.turn(batch.len()) => Some(next),
+            () = self.shutdown.at_least(Level::Drain) => None,
         }
     }
 
@@ -160,10 +184,7 @@ impl Courier {
                 }
             }
             // Another node has its own gate: a failing one must not mean more load for the others.
-            *node = tokio::select! {
-                next = self.pool.turn(batch.len()) => next,
-                () = self.shutdown.at_least(Level::Drain) => return None,
-            };
+            *node = self.turn(batch).await?;
         }
     }
 
@@ -206,7 +227,7 @@ impl Courier {
         }
     }
 
-    async fn fault(&self, node: usize, error: &Error) {
+    pub(super) async fn fault(&self, node: usize, error: &Error) {
         let error = error.to_string();
         tracing::debug!(node, error, "exchange failed");
         if self.pool.take_out(node) {

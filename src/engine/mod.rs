@@ -11,6 +11,7 @@ mod courier;
 pub mod diagnosis;
 mod end;
 mod feed;
+mod forgotten;
 pub mod handover;
 mod polling;
 mod pool;
@@ -33,6 +34,7 @@ pub use brakes::Brakes;
 pub use feed::{LARGEST_BODY, rehearse};
 
 use crate::domain::batch::RunOptions;
+use crate::domain::detached::Progress;
 use crate::domain::event::RunEvent;
 use crate::domain::stats::{NodeStats, RunStats};
 use crate::error::{ExitStatus, Failure, Result};
@@ -86,6 +88,8 @@ pub struct Engine {
     pub grace: Duration,
     /// What ends it early.
     pub brakes: Brakes,
+    /// Where it stands, if it was handed over and its results are collected now.
+    pub collects: Option<Progress>,
 }
 
 /// What is on disk of a run, and how it gets there.
@@ -155,7 +159,10 @@ impl Engine {
         let clock = Clock::start(record.past.elapsed);
         let (raise, shutdown) = shutdown::channel();
         let (events, inbox) = mpsc::channel(QUEUE);
-        let purse = Arc::new(Purse::new(&self.brakes, &stats));
+        let purse = Arc::new(match &self.collects {
+            Some(progress) => Purse::collecting(&self.brakes, progress, record.past.paid_again),
+            None => Purse::new(&self.brakes, &stats),
+        });
         let mut tasks = self.start(nodes, rows, record, Arc::clone(&purse), events, shutdown, clock);
 
         let mut owner = Owner { stats, observer, clock, brakes: self.brakes, purse, failure: None };
@@ -184,7 +191,13 @@ impl Engine {
         let pool = Arc::new(Pool::new(nodes, &self.pace));
         let pulse = Arc::new(Pulse::default());
         let mut background = JoinSet::new();
-        background.spawn(watchdog::watch(Arc::clone(&pool), Arc::clone(&pulse), events.clone(), clock));
+        background.spawn(watchdog::watch(
+            Arc::clone(&pool),
+            Arc::clone(&pulse),
+            self.options.clone(),
+            events.clone(),
+            clock,
+        ));
         for node in 0..pool.nodes().len() {
             background.spawn(announce_returns(Arc::clone(&pool), node, events.clone()));
         }
@@ -210,6 +223,7 @@ impl Engine {
             shutdown,
             clock,
             past,
+            collects: self.collects.is_some().then(|| Arc::clone(&money)),
         });
         background.spawn(dispatch(to_dispatch, courier, Room::new(self.pace.max_in_flight.get()), money));
         Tasks { feeder: Some(feeder), recorder, _background: background }
@@ -259,10 +273,14 @@ async fn dispatch(mut work: mpsc::Receiver<Work>, courier: Arc<Courier>, room: R
                 }
             };
             let Some(places) = room.places(&batch).await else { return };
-            if !purse.take(batch.len().get()).await {
-                return;
-            }
-            let node = courier.pool.turn_of(batch.key.index, batch.len()).await;
+            let node = if courier.collects.is_some() {
+                courier.pool.place_of(batch.key.index).await
+            } else {
+                if !purse.take(batch.len().get()).await {
+                    return;
+                }
+                courier.pool.turn_of(batch.key.index, batch.len()).await
+            };
             let courier = Arc::clone(&courier);
             couriers.spawn(async move { courier.carry(Parcel { batch, places }, node).await });
         }

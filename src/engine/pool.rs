@@ -83,11 +83,21 @@ impl Pool {
     /// As [`Self::turn`], for the batch with this place in the run. While all nodes are up, the place alone decides which
     /// node it is: a run that is resumed says the same of its rows as one that was not disturbed.
     pub(crate) async fn turn_of(&self, batch: u64, indicators: NonZeroU32) -> usize {
+        self.set_place(batch);
+        self.turn(indicators).await
+    }
+
+    /// As [`Self::turn_of`], past the gate: for what the cluster has been given already.
+    pub(crate) async fn place_of(&self, batch: u64) -> usize {
+        self.set_place(batch);
+        self.any_up().await
+    }
+
+    fn set_place(&self, batch: u64) {
         if (0..self.nodes.len()).all(|node| self.is_up(node)) {
             let place = usize::try_from(batch % self.nodes.len() as u64).unwrap_or_default();
             self.rotation.lock().unwrap_or_else(PoisonError::into_inner).set(place);
         }
-        self.turn(indicators).await
     }
 
     /// Waits for a node that is up and whose gate lets `indicators` pass, in strict rotation.

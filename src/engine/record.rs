@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use super::clock::Clock;
 use super::end::End;
 use super::feed::Prepared;
+use super::purse::Charge;
 use crate::domain::event::{Reception, Recorded, RunEvent};
 use crate::input::InvalidRow;
 use crate::ledger::{Journal, Line};
@@ -24,9 +25,17 @@ const SYNC_PAUSE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) enum Delivery {
     /// A batch that a node accepted.
-    Sent { batch: u64, node: usize, reception: Reception, indicators: u64, at: Duration },
-    /// A finished batch, and the share of the memory that it gives back once it is on disk.
-    Batch { batch: Prepared, node: usize, end: End, took: Duration, memory: OwnedSemaphorePermit },
+    Sent { batch: u64, node: usize, reception: Reception, indicators: u64, paid_again: u64, at: Duration },
+    /// A finished batch, the share of the memory that it gives back once it is on disk, and what it may have cost where that has an account
+    /// of its own.
+    Batch {
+        batch: Prepared,
+        node: usize,
+        end: End,
+        took: Duration,
+        memory: OwnedSemaphorePermit,
+        charge: Option<Charge>,
+    },
     /// A row that is no indicator.
     Rejected(InvalidRow),
 }
@@ -86,17 +95,23 @@ impl Book {
         let (now, mut any_rows) = (self.clock.elapsed(), false);
         for delivery in group.drain(..) {
             match delivery {
-                Delivery::Sent { batch, node, reception, indicators, at } => {
+                Delivery::Sent { batch, node, reception, indicators, paid_again, at } => {
                     let name = self.nodes[node].clone().into();
                     lines.push(Line::Sent { batch, node: name, indicators, t: seconds(at) });
+                    if paid_again > 0 {
+                        lines.push(Line::PaidAgain { rows: paid_again });
+                    }
                     happened.push(RunEvent::Submitted { node, reception, indicators, at });
                 }
-                Delivery::Batch { batch, node, end, took, memory } => {
+                Delivery::Batch { batch, node, end, took, memory, charge } => {
                     occupied.push(memory);
                     any_rows = true;
                     let name = self.nodes[node].clone();
                     let tally = end.fill(&mut self.entries, &batch, &name);
                     self.sink.write(&self.entries)?;
+                    if let Some(charge) = charge {
+                        charge.settle(&tally.usage);
+                    }
                     let recorded = Recorded::new(node, tally, took);
                     lines.push(Line::Done {
                         batch: batch.key.index,

@@ -8,9 +8,11 @@ use tokio::time::sleep;
 
 use super::clock::Clock;
 use super::courier::Pulse;
-use super::diagnosis::{conclude, examine};
+use super::diagnosis::{Checkup, conclude, examine};
 use super::pool::Pool;
+use crate::domain::batch::RunOptions;
 use crate::domain::event::{RunEvent, Trouble};
+use crate::restate::names::ServiceInfo;
 
 /// A standstill this long is looked into. With the 6 s an examination may take, the user knows within 11 s.
 const SUSPICIOUS: Duration = Duration::from_secs(4);
@@ -18,9 +20,17 @@ const SUSPICIOUS: Duration = Duration::from_secs(4);
 const STUCK: Duration = Duration::from_secs(15);
 /// How often we look.
 const INTERVAL: Duration = Duration::from_millis(500);
+/// Patience with a node that is asked about a model.
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Watches until it is dropped; tells when the reason for a standstill changes.
-pub(super) async fn watch(pool: Arc<Pool>, pulse: Arc<Pulse>, events: mpsc::Sender<RunEvent>, clock: Clock) {
+pub(super) async fn watch(
+    pool: Arc<Pool>,
+    pulse: Arc<Pulse>,
+    options: RunOptions,
+    events: mpsc::Sender<RunEvent>,
+    clock: Clock,
+) {
     let mut known = None;
     // A slow model is no trouble, and asking all nodes is no trifle: where all was well, the next look waits as long as the first.
     let mut look_again = Duration::ZERO;
@@ -32,19 +42,82 @@ pub(super) async fn watch(pool: Arc<Pool>, pulse: Arc<Pulse>, events: mpsc::Send
         }
         let trouble = if standstill >= SUSPICIOUS {
             let nodes = pool.nodes().iter().map(|node| &node.ingress);
-            let found = conclude(&examine(nodes, &format!("watchdog-{round}")).await);
-            if found.is_none() {
-                look_again = clock.elapsed() + SUSPICIOUS;
-            }
+            let checkups = examine(nodes, &format!("watchdog-{round}")).await;
+            let found = match conclude(&checkups) {
+                None => {
+                    look_again = clock.elapsed() + SUSPICIOUS;
+                    match other_service(&checkups, &options) {
+                        None => paused(&pool, &options).await,
+                        other => other,
+                    }
+                }
+                found => found,
+            };
             found.or_else(|| (standstill >= STUCK).then_some(Trouble::WorkStuck))
         } else {
             None
         };
         if trouble != known {
-            known = trouble;
+            known.clone_from(&trouble);
             if events.send(RunEvent::Trouble(trouble)).await.is_err() {
                 return;
             }
         }
+    }
+}
+
+/// Whether the service that answers is another one than the run needs: what it is asked waits for the right one.
+fn other_service(checkups: &[Option<Checkup>], options: &RunOptions) -> Option<Trouble> {
+    let ServiceInfo { taxonomy, taxonomy_digest, providers, .. } =
+        checkups.iter().flatten().find_map(Checkup::info)?;
+    let provider = &options.method.provider;
+    let why = if *taxonomy_digest != options.taxonomy {
+        format!(
+            "another service was registered, which classifies by {taxonomy}, and not by the run's label set"
+        )
+    } else if providers.contains(provider) {
+        return None;
+    } else {
+        format!("another service was registered, which has no provider `{provider}`")
+    };
+    Some(Trouble::OtherService { why })
+}
+
+/// Whether the provider wants no requests for the run's model.
+async fn paused(pool: &Pool, options: &RunOptions) -> Option<Trouble> {
+    let model = options.method.model.clone()?;
+    for node in pool.nodes() {
+        if let Ok(limits) = node.ingress.model_limits(&model, TIMEOUT).await {
+            let left = limits.usage?.shut_for_ms;
+            return (left > 0).then(|| Trouble::ModelPaused { model, minutes: left.div_ceil(60_000) });
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::method::Method;
+
+    #[test]
+    fn another_service_than_the_run_needs_is_told_apart() {
+        let options =
+            RunOptions { method: Method::rules(), taxonomy: "ours".into(), nonce: None, detached: false };
+        let told = |digest: &str, providers: &[&str]| {
+            let info = ServiceInfo {
+                version: String::new(),
+                taxonomy: "tickets@1".into(),
+                taxonomy_digest: digest.into(),
+                providers: providers.iter().map(|name| (*name).to_owned()).collect(),
+            };
+            match other_service(&[None, Some(Checkup::Serves(info))], &options) {
+                Some(Trouble::OtherService { why }) => why,
+                other => format!("{other:?}"),
+            }
+        };
+        assert!(told("theirs", &["rules"]).contains("tickets@1"));
+        assert!(told("ours", &["openai"]).contains("no provider `rules`"));
+        assert_eq!(told("ours", &["rules"]), "None");
     }
 }

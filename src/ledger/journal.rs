@@ -48,6 +48,11 @@ pub enum Line<'a> {
         /// When.
         t: f64,
     },
+    /// The cluster had forgotten rows of a run that was handed over, and they are paid for again.
+    PaidAgain {
+        /// How many.
+        rows: u64,
+    },
     /// A batch is on disk.
     Done {
         /// The batch's place in the run.

@@ -41,6 +41,8 @@ pub struct Past {
     pub carried: bool,
     /// Rows that are no indicators and are on disk: the first so many.
     pub rejected: u64,
+    /// Rows that were paid for again, because the cluster had forgotten them.
+    pub paid_again: u64,
     /// Time of work.
     pub elapsed: Duration,
     /// Processes that had it.
@@ -89,6 +91,13 @@ impl Past {
         self.sent.contains(batch)
     }
 
+    /// The cluster was given the first `batches`, by whomever.
+    pub fn were_sent(&mut self, batches: u64) {
+        for batch in 0..batches {
+            self.sent.insert(batch);
+        }
+    }
+
     /// Learns one line, and counts what it says.
     ///
     /// # Errors
@@ -114,6 +123,7 @@ impl Past {
                 self.sent.insert(batch);
                 self.under_way.insert(batch, (node.into_owned(), indicators, at));
             }
+            Line::PaidAgain { rows } => self.paid_again = self.paid_again.saturating_add(rows),
             Line::Done { batch, node, recorded, t } => {
                 let rows = sum(recorded.succeeded, &recorded.failed);
                 is_batch(batch, rows.unwrap_or(u64::MAX), stats)?;
@@ -141,7 +151,8 @@ impl Past {
             }
             Line::Restarted => {
                 let sent = std::mem::take(&mut self.sent);
-                *self = Self { sessions: self.sessions, elapsed: self.elapsed, sent, ..Self::default() };
+                let Self { sessions, elapsed, paid_again, .. } = *self;
+                *self = Self { sessions, elapsed, paid_again, sent, ..Self::default() };
                 stats.forget();
             }
             Line::Sealed { mark } => {

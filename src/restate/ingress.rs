@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::http::{Error, Origin, status_error, transport};
 use super::names::{
@@ -12,6 +13,8 @@ use super::names::{
     MODEL_LIMITS_SET, MODEL_LIMITS_SHOW, ModelLimits, ServiceInfo,
 };
 use crate::domain::batch::BatchKey;
+use crate::domain::fingerprint::{GENERATIONS, generation};
+use crate::domain::payload;
 use crate::throttle::budget::{Lease, Limits};
 use crate::tls;
 
@@ -154,10 +157,11 @@ impl Ingress {
         self.call(&url, self.http.post(&url).header("idempotency-key", "info"), timeout).await
     }
 
-    /// Whether the answer of this handler of the classifier to this fingerprint is known: a read that starts nothing.
+    /// Whether the answer of this handler of the classifier to this fingerprint is known: reads that start nothing. A failure that is
+    /// remembered is no answer; whoever asks passes over it (see [`generation`]).
     ///
     /// # Errors
-    /// When the node gave no answer.
+    /// When the node gave no answer, or one that is no outcome.
     pub async fn has_answer(
         &self,
         handler: &str,
@@ -165,17 +169,18 @@ impl Ingress {
         timeout: Duration,
     ) -> Result<bool, Error> {
         let url = format!("{}/restate/output", self.url);
-        let target = serde_json::json!({
-            "target": "idempotentInvocation", "service": CLASSIFIER, "handler": handler,
-            "idempotencyKey": fingerprint,
-        });
-        let response = exchange(&url, self.http.post(&url).json(&target), timeout).await?;
-        match response.status() {
-            StatusCode::OK => Ok(true),
-            StatusCode::NOT_FOUND => Ok(false),
-            status if status.as_u16() == NOT_READY => Ok(false),
-            _ => Err(status_error(&url, response).await),
+        for number in 0..=GENERATIONS {
+            let target = serde_json::json!({
+                "target": "idempotentInvocation", "service": CLASSIFIER, "handler": handler,
+                "idempotencyKey": generation(fingerprint, number),
+            });
+            match self.read_output(&url, self.http.post(&url).json(&target), timeout).await? {
+                Output::Pending | Output::Unknown => return Ok(false),
+                Output::Ready(body) if is_answer(&url, &body)? => return Ok(true),
+                Output::Ready(_) | Output::Ended { .. } => {}
+            }
         }
+        Ok(false)
     }
 
     /// Asks for a lease of `model`'s limits.
@@ -274,6 +279,32 @@ impl Ingress {
     }
 }
 
+/// Whether a call of the classifier ended with labels: those of one row, or those of all rows of a batch.
+fn is_answer(url: &str, body: &[u8]) -> Result<bool, Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Outcome {
+        Classified(IgnoredAny),
+        Failed(IgnoredAny),
+    }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Said {
+        One(Outcome),
+        Each(Vec<Option<Outcome>>),
+    }
+    let failed = |outcome: &Outcome| match outcome {
+        Outcome::Classified(IgnoredAny) => false,
+        Outcome::Failed(IgnoredAny) => true,
+    };
+    let said = payload::decode(body)
+        .map_err(|error| Error::Malformed { url: url.to_owned(), message: error.to_string() })?;
+    Ok(match said {
+        Said::One(outcome) => !failed(&outcome),
+        Said::Each(outcomes) => !outcomes.iter().flatten().any(failed),
+    })
+}
+
 async fn exchange(url: &str, request: RequestBuilder, timeout: Duration) -> Result<Response, Error> {
     request.timeout(timeout).send().await.map_err(|source| transport(url, timeout, source))
 }
@@ -285,4 +316,22 @@ async fn read(url: &str, response: Response, timeout: Duration) -> Result<Bytes,
 fn decode<T: for<'de> Deserialize<'de>>(url: &str, body: &[u8]) -> Result<T, Error> {
     serde_json::from_slice(body)
         .map_err(|error| Error::Malformed { url: url.to_owned(), message: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_that_is_remembered_is_no_answer() {
+        let failed = r#"{"failed":{"class":"schema","message":"no","attempts":2,"origin":"R.0"}}"#;
+        assert!(!is_answer("", failed.as_bytes()).unwrap());
+        assert!(!is_answer("", format!("[null,{failed}]").as_bytes()).unwrap());
+        assert!(is_answer("", b"[null]").unwrap(), "a model is asked under a key of its own");
+        let labels = r#"{"classified":{"labels":{"a":"b"},"confidence":1.0,"provider":"rules",
+            "taxonomy":"t@1","classified_at":"2026-11-27T20:00:00Z","origin":"R.0"}}"#;
+        assert!(is_answer("", labels.as_bytes()).unwrap());
+        assert!(is_answer("", format!("[{labels},null]").as_bytes()).unwrap());
+        assert!(is_answer("", b"nonsense").is_err());
+    }
 }

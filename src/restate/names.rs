@@ -50,6 +50,8 @@ pub enum Order {
     Pause,
     /// Go on submitting.
     Resume(Changes),
+    /// Take a step now, if it goes on.
+    Wake,
     /// Submit nothing more, and throw away what was not submitted.
     Cancel,
 }
@@ -61,6 +63,7 @@ impl Order {
             Self::Show => "show",
             Self::Pause => "pause",
             Self::Resume(_) => "resume",
+            Self::Wake => "wake",
             Self::Cancel => "cancel",
         }
     }

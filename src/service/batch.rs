@@ -4,17 +4,22 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use restate_sdk::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use super::Metrics;
-use super::classifier::{ClassifierClient, ClassifyRequest, RulesRequest, Terms};
-use super::payload::Payload;
+use super::classifier::{ClassifierClient, ClassifyRequest, Terms};
+use super::payload::{Enclosed, Payload, Plain, Received};
 use super::reports::{BatchReportsClient, GATHERERS};
 use crate::domain::batch::{BatchRequest, BatchResponse};
 use crate::domain::detached::Report;
-use crate::domain::fingerprint::{fingerprint, joint_fingerprint};
+use crate::domain::fingerprint::{
+    GENERATIONS, PROMPT_VERSION, fingerprint_by, generation, joint_fingerprint_by,
+};
 use crate::domain::method::{HYBRID, RULES};
 use crate::domain::outcome::{Failed, FailureClass, Outcome};
+use crate::domain::payload;
 use crate::domain::tally::Tally;
 
 /// Status of an invocation that was cancelled or killed.
@@ -47,9 +52,9 @@ impl ClassifyBatch {
     async fn run(
         &self,
         ctx: WorkflowContext<'_>,
-        Payload(request): Payload<BatchRequest>,
+        Received { value: request, body }: Received<BatchRequest>,
     ) -> HandlerResult<Payload<BatchResponse>> {
-        let gathered = gather(&ctx, &request).await;
+        let gathered = gather(&ctx, &request, &body).await;
         if request.options.detached {
             report(&ctx, &request, &gathered);
         }
@@ -59,11 +64,30 @@ impl ClassifyBatch {
     }
 }
 
+/// What a batch began with.
+#[derive(Debug, Serialize, Deserialize)]
+struct Begun {
+    /// When, RFC 3339.
+    at: String,
+    /// Which [`PROMPT_VERSION`] its keys are made by.
+    version: u32,
+}
+
+impl Begun {
+    fn now() -> Self {
+        Self { at: format!("{:.3}", jiff::Timestamp::now()), version: PROMPT_VERSION }
+    }
+}
+
 /// One outcome per indicator, in order. The error is that of the whole batch: somebody cancelled it.
-async fn gather(ctx: &WorkflowContext<'_>, request: &BatchRequest) -> Result<Vec<Outcome>, TerminalError> {
-    // One clock reading per batch, journaled: a replay must send the very same calls. Nothing else here depends on
-    // the process; whether its taxonomy is the run's is for each call to say.
-    let at: String = ctx.run(|| async { Ok(format!("{:.3}", jiff::Timestamp::now())) }).name("clock").await?;
+async fn gather(
+    ctx: &WorkflowContext<'_>,
+    request: &BatchRequest,
+    body: &Bytes,
+) -> Result<Vec<Outcome>, TerminalError> {
+    // Journaled, for a replay must send the very same calls, whichever version makes it. Nothing else here depends on the process;
+    // whether its taxonomy is the run's is for each call to say.
+    let Json(Begun { at, version }) = ctx.run(|| async { Ok(Json(Begun::now())) }).name("begun").await?;
     let terms = Terms {
         method: request.options.method.clone(),
         taxonomy: request.options.taxonomy.clone(),
@@ -71,33 +95,36 @@ async fn gather(ctx: &WorkflowContext<'_>, request: &BatchRequest) -> Result<Vec
         origin: ctx.key().to_owned(),
     };
     let mut outcomes = match terms.method.provider.as_str() {
-        RULES | HYBRID => ask_rules(ctx, request, &terms).await?,
+        RULES | HYBRID => ask_rules(ctx, (request, body), version, &terms).await?,
         _ => vec![None; request.indicators.len()],
     };
-    ask_model(ctx, request, &terms, &mut outcomes).await?;
+    ask_model(ctx, request, version, &terms, &mut outcomes).await?;
     Ok(outcomes.into_iter().flatten().collect())
 }
 
 /// What the rules say of all indicators, in one call: nothing where a model has to be asked.
 async fn ask_rules(
     ctx: &WorkflowContext<'_>,
-    request: &BatchRequest,
+    (request, body): (&BatchRequest, &Bytes),
+    version: u32,
     terms: &Terms,
 ) -> Result<Vec<Option<Outcome>>, TerminalError> {
     let ask = |key: String| {
-        let call = RulesRequest { terms: terms.clone(), indicators: request.indicators.clone() };
-        ctx.service_client::<ClassifierClient>().rules(Payload(call)).idempotency_key(key).call()
+        let call = Enclosed { letter: terms.clone(), body: body.clone() };
+        ctx.service_client::<ClassifierClient>().rules(call).idempotency_key(key).call()
     };
-    let key = joint_fingerprint(&request.indicators, &request.options);
-    let mut calls: DurableFuturesUnordered<_> = std::iter::once(ask(key.clone())).collect();
+    let fingerprint = joint_fingerprint_by(version, &request.indicators, &request.options);
+    let mut calls: DurableFuturesUnordered<_> = std::iter::once(ask(fingerprint.clone())).collect();
     let mut outcomes = Vec::new();
-    while let Some((index, answer)) = calls.next().await? {
+    let mut asked = 0;
+    while let Some((_, answer)) = calls.next().await? {
         outcomes = answer.map_or_else(
             |error| vec![Some(Outcome::Failed(failed(&error))); request.indicators.len()],
             |Payload(outcomes)| outcomes,
         );
-        if index == 0 && outcomes.iter().flatten().any(|outcome| is_stale(outcome, &terms.origin)) {
-            calls.push(ask(format!("{key}.{}", terms.origin)));
+        let stale = outcomes.iter().flatten().any(|outcome| is_stale(outcome, &terms.origin));
+        if let Some(key) = next_key(&fingerprint, &mut asked, stale, &terms.origin) {
+            calls.push(ask(key));
         }
     }
     Ok(outcomes)
@@ -107,26 +134,28 @@ async fn ask_rules(
 async fn ask_model(
     ctx: &WorkflowContext<'_>,
     request: &BatchRequest,
+    version: u32,
     terms: &Terms,
     outcomes: &mut [Option<Outcome>],
 ) -> Result<(), TerminalError> {
     let ask = |row: usize, key: String| {
         let call = ClassifyRequest { terms: terms.clone(), indicator: request.indicators[row].clone() };
-        ctx.service_client::<ClassifierClient>().classify(Payload(call)).idempotency_key(key).call()
+        ctx.service_client::<ClassifierClient>().classify(Plain(call)).idempotency_key(key).call()
     };
     // Each call has its row at its place; repeated calls are appended.
     let mut rows: Vec<usize> = (0..outcomes.len()).filter(|row| outcomes[*row].is_none()).collect();
-    let first = rows.len();
-    let fingerprints: Vec<String> =
-        rows.iter().map(|row| fingerprint(&request.indicators[*row], &request.options)).collect();
+    let mut asked = vec![0; outcomes.len()];
+    let fingerprint = |indicator| fingerprint_by(version, indicator, &request.options);
+    let fingerprints: Vec<String> = request.indicators.iter().map(fingerprint).collect();
     let mut calls: DurableFuturesUnordered<_> =
-        rows.iter().zip(&fingerprints).map(|(row, key)| ask(*row, key.clone())).collect();
+        rows.iter().map(|row| ask(*row, fingerprints[*row].clone())).collect();
     while let Some((index, answer)) = calls.next().await? {
         let row = rows[index];
-        let outcome = answer.map_or_else(|error| Outcome::Failed(failed(&error)), |Payload(outcome)| outcome);
-        if index < first && is_stale(&outcome, &terms.origin) {
+        let outcome = answer.map_or_else(|error| Outcome::Failed(failed(&error)), |body| read(&body));
+        let stale = is_stale(&outcome, &terms.origin);
+        if let Some(key) = next_key(&fingerprints[row], &mut asked[row], stale, &terms.origin) {
             rows.push(row);
-            calls.push(ask(row, format!("{}.{}", fingerprints[index], terms.origin)));
+            calls.push(ask(row, key));
         } else {
             outcomes[row] = Some(outcome);
         }
@@ -148,14 +177,83 @@ fn report(ctx: &WorkflowContext<'_>, request: &BatchRequest, gathered: &Result<V
     }
 }
 
+/// Under which key to ask next, when the call of generation `asked` was answered with a failure of another batch (`stale`).
+/// Bounded: behind the last generation one more call is made, which no other batch finds.
+fn next_key(fingerprint: &str, asked: &mut u32, stale: bool, origin: &str) -> Option<String> {
+    if !stale || *asked > GENERATIONS {
+        return None;
+    }
+    *asked += 1;
+    let last = *asked > GENERATIONS;
+    Some(if last { format!("{fingerprint}.{origin}") } else { generation(fingerprint, *asked) })
+}
+
 /// Whether this is a failure that was not this batch's own: Restate remembers how a call of an earlier run ended, and
 /// a failure then is no answer now. A call that was killed does not say whose it was.
 fn is_stale(outcome: &Outcome, origin: &str) -> bool {
     matches!(outcome, Outcome::Failed(failed) if failed.origin != origin)
 }
 
+/// What a model was asked, or failed to be.
+fn read(body: &[u8]) -> Outcome {
+    payload::decode(body).unwrap_or_else(|error| {
+        let message = format!("the service's answer cannot be read: {error}");
+        Outcome::Failed(Failed::new(FailureClass::Provider, message, 1, ""))
+    })
+}
+
 /// A call that ended in an error of its own is one failed indicator, never a failed batch.
 fn failed(error: &TerminalError) -> Failed {
     let class = if error.code() == ABORTED { FailureClass::Cancelled } else { FailureClass::Provider };
     Failed::new(class, error.message(), 1, "")
+}
+
+#[cfg(test)]
+mod tests {
+    use restate_sdk::serde::{Deserialize as _, Serialize as _};
+
+    use super::*;
+
+    /// What a batch sends is compared when it is replayed, if need be by a later version: these bytes must stay. Where they have to
+    /// change, batches under way end as `cancelled`, so a run must be over before the service is replaced; the changelog says so.
+    #[test]
+    fn what_a_replay_compares_stays_as_it_is() {
+        let request = r#"{"options":{"provider":"hybrid","model":"openai/gpt-5","threshold":0.85,"taxonomy":"d1"},
+            "indicators":[{"id":"A","name":"GDP","units":"USD","définition":"x","n":1.50,"note":"<&>"}]}"#;
+        let Received { value: request, body } =
+            Received::<BatchRequest>::deserialize(&mut Bytes::from_static(request.as_bytes())).unwrap();
+        let terms = Terms {
+            method: request.options.method.clone(),
+            taxonomy: request.options.taxonomy.clone(),
+            at: "2026-11-27T20:00:00.000Z".into(),
+            origin: "R.7".into(),
+        };
+        let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+        let classify = ClassifyRequest { terms: terms.clone(), indicator: request.indicators[0].clone() };
+        assert_eq!(text(Plain(classify).serialize().unwrap()), CLASSIFY);
+        let rules = Enclosed { letter: terms, body: body.clone() }.serialize().unwrap();
+        assert_eq!(rules[4..rules.len() - body.len()], *RULES_LETTER.as_bytes());
+        assert_eq!(rules[rules.len() - body.len()..], body, "as the client sent it, whatever compressed it");
+        let tally = Tally { succeeded: 4, failed: [(FailureClass::Schema, 1)].into(), ..Tally::default() };
+        assert_eq!(text(Json(Report { batch: 7, tally }).serialize().unwrap()), REPORT);
+        let keys = [
+            fingerprint_by(1, &request.indicators[0], &request.options),
+            joint_fingerprint_by(1, &request.indicators, &request.options),
+        ];
+        assert_eq!(keys, KEYS);
+    }
+
+    const CLASSIFY: &str = "";
+    const RULES_LETTER: &str = "";
+    const REPORT: &str = "";
+    const KEYS: [&str; 2] = ["", ""];
+
+    #[test]
+    fn failures_of_others_are_passed_over_one_by_one_and_not_for_ever() {
+        let mut asked = 0;
+        assert_eq!(next_key("f", &mut asked, false, "R.1"), None, "an answer, or a failure of this batch");
+        let keys: Vec<String> = std::iter::from_fn(|| next_key("f", &mut asked, true, "R.1")).collect();
+        assert_eq!(keys.len(), 65);
+        assert_eq!([&keys[0], &keys[1], &keys[63], &keys[64]], ["f.1", "f.2", "f.64", "f.R.1"]);
+    }
 }

@@ -1,20 +1,27 @@
 //! `Classifier`: the calls that answer, deduplicated by fingerprint. What the built-in rules are sure of takes one call per batch, for
 //! an answer of theirs costs nothing; what a model is asked takes one per indicator, for its answer is paid for.
 
+use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use restate_sdk::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::Shared;
 use super::models::Priced;
-use super::payload::Payload;
+use super::payload::{Enclosed, Payload, Plain};
+use crate::domain::batch::BatchRequest;
 use crate::domain::indicator::Indicator;
 use crate::domain::labels::Labels;
 use crate::domain::method::{HYBRID, Method, RULES};
 use crate::domain::outcome::{Classification, Failed, FailureClass, Outcome, Usage};
+use crate::domain::payload;
 use crate::restate::names::ServiceInfo;
 use crate::taxonomy::Answer;
+
+/// The request is not one that the service understands.
+const MALFORMED: u16 = 400;
 
 /// On what terms a call answers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -28,14 +35,6 @@ pub(super) struct Terms {
     pub(super) at: String,
     /// Key of the batch that asks.
     pub(super) origin: String,
-}
-
-/// Body of `Classifier/rules`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct RulesRequest {
-    pub(super) terms: Terms,
-    /// What to classify.
-    pub(super) indicators: Vec<Indicator>,
 }
 
 /// Body of `Classifier/classify`.
@@ -73,15 +72,18 @@ impl Classifier {
     )
 )]
 impl Classifier {
-    /// Answers, in order, what the built-in rules are sure of; nothing where a model has to be asked.
+    /// Answers, in order, what the built-in rules are sure of; nothing where a model has to be asked. Enclosed is the batch as it was
+    /// submitted.
     #[handler(idempotency_retention = "7 days")]
     #[expect(clippy::unused_async, reason = "handlers are async, whether they wait or not")]
     async fn rules(
         &self,
         _ctx: Context<'_>,
-        Payload(request): Payload<RulesRequest>,
+        Enclosed { letter: terms, body }: Enclosed<Terms>,
     ) -> HandlerResult<Payload<Vec<Option<Outcome>>>> {
-        Ok(Payload(self.shared.by_rules(&request)?))
+        let BatchRequest { indicators, .. } = payload::decode(&body)
+            .map_err(|error| TerminalError::new_with_code(MALFORMED, error.to_string()))?;
+        Ok(Payload(self.shared.by_rules(&terms, &indicators)?))
     }
 
     /// Asks a model about one indicator. Failures are outcomes: an error here would be retried.
@@ -89,18 +91,23 @@ impl Classifier {
     async fn classify(
         &self,
         ctx: Context<'_>,
-        Payload(request): Payload<ClassifyRequest>,
-    ) -> HandlerResult<Payload<Outcome>> {
+        Plain(request): Plain<ClassifyRequest>,
+    ) -> HandlerResult<Bytes> {
         let classifying = self.shared.metrics.classifying();
         // A model's answer is paid for: once it is in the journal, no replay asks again.
         let (shared, invocation) = (Arc::clone(&self.shared), ctx.invocation_id().to_owned());
-        let Payload(outcome) = ctx
-            .run(|| async move { Ok(Payload(shared.ask_once(invocation, request).await?)) })
+        // As bytes: what is given back is what stands in the journal, whoever replays it.
+        let body: Bytes =
+            ctx.run(|| async move {
+                Ok(Bytes::from(payload::encode(&shared.ask_once(invocation, request).await?)?))
+            })
             .name("ask")
             .await?;
         self.shared.ongoing.journaled(ctx.invocation_id());
-        classifying.answered(&outcome);
-        Ok(Payload(outcome))
+        if let Ok(outcome) = payload::decode(&body) {
+            classifying.answered(&outcome);
+        }
+        Ok(body)
     }
 
     /// What this service is; also the call that proves a node's way to it. Nothing to keep once it is answered.
@@ -112,22 +119,23 @@ impl Classifier {
 }
 
 impl Shared {
-    /// The outcomes where no model has to be asked. Where this service must not answer, all of them are failures: "ask a model"
-    /// would be remembered, and paid for, long after the service was put right.
-    fn by_rules(&self, request: &RulesRequest) -> Result<Vec<Option<Outcome>>, HandlerError> {
-        let RulesRequest { terms, indicators } = request;
-        let wrong = self.mismatch(terms);
+    /// The outcomes where no model has to be asked.
+    fn by_rules(
+        &self,
+        terms: &Terms,
+        indicators: &[Indicator],
+    ) -> Result<Vec<Option<Outcome>>, HandlerError> {
+        self.is_right(terms)?;
         let threshold = match terms.method.provider.as_str() {
             RULES => 0.0,
             _ => terms.method.threshold.unwrap_or_default(),
         };
         let outcome = |indicator: &Indicator| {
             let classifying = self.metrics.classifying();
-            let outcome = wrong.clone().or_else(|| {
-                let answer = self.rules.classify(indicator);
-                let sure = answer.confidence >= threshold;
-                sure.then(|| Outcome::Classified(Box::new(self.classified(terms, answer, None))))
-            })?;
+            let answer = self.rules.classify(indicator);
+            let sure = answer.confidence >= threshold;
+            let outcome =
+                sure.then(|| Outcome::Classified(Box::new(self.classified(terms, answer, None))))?;
             classifying.answered(&outcome);
             Some(outcome)
         };
@@ -138,18 +146,19 @@ impl Shared {
         Ok(outcomes)
     }
 
-    /// The failure where this service must not answer: its labels would be stored as answers to another question.
-    fn mismatch(&self, terms: &Terms) -> Option<Outcome> {
+    /// Where this service must not answer, the call waits for one that may: labels of this one would be stored as answers to another
+    /// question, and a failure would be remembered when the service is put right. The run that waits says why.
+    fn is_right(&self, terms: &Terms) -> Result<(), HandlerError> {
         let provider = &terms.method.provider;
         let message = if terms.taxonomy != self.info.taxonomy_digest {
             let (ours, digest) = (&self.info.taxonomy, &self.info.taxonomy_digest);
             format!("the service classifies by {ours} ({digest}), the run expects {}", terms.taxonomy)
         } else if self.info.providers.contains(provider) {
-            return None;
+            return Ok(());
         } else {
             format!("the service has no provider `{provider}`")
         };
-        Some(Outcome::Failed(Failed::new(FailureClass::Provider, message, 0, terms.origin.as_str())))
+        Err(io::Error::other(message).into())
     }
 
     /// Asks the model, unless an earlier attempt of the invocation has. The error is for Restate to retry.
@@ -158,9 +167,7 @@ impl Shared {
         invocation: String,
         request: ClassifyRequest,
     ) -> Result<Outcome, HandlerError> {
-        if let Some(wrong) = self.mismatch(&request.terms) {
-            return Ok(wrong);
-        }
+        self.is_right(&request.terms)?;
         let shared = Arc::clone(&self);
         let ask = || {
             shared.record(&request.terms, [&request.indicator])?;

@@ -5,6 +5,7 @@ use restate_sdk::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::clock;
 use crate::restate::names::{LeaseRequest, ModelLimits as Shown};
 use crate::throttle::budget::{Budget, Lease, Limits};
 
@@ -39,7 +40,7 @@ impl ModelLimits {
         ctx: ObjectContext<'_>,
         Json(request): Json<LeaseRequest>,
     ) -> HandlerResult<Json<Lease>> {
-        let now = clock(&ctx).await?;
+        let now = clock::shared(&ctx).await?;
         let set: Option<Limits> = read(ctx.get(SET).await?);
         let given: Option<Limits> = read(ctx.get(GIVEN).await?);
         if given.as_ref() != Some(&request.limits) {
@@ -54,7 +55,7 @@ impl ModelLimits {
     /// The limits, and how much of them is used.
     #[handler]
     async fn show(&self, ctx: SharedObjectContext<'_>) -> HandlerResult<Json<Shown>> {
-        let now = millis_now();
+        let now = clock::seen(&ctx).await?;
         let set: Option<Limits> = read(ctx.get(SET).await?);
         let given: Option<Limits> = read(ctx.get(GIVEN).await?);
         let budget: Option<Budget> = read(ctx.get(BUDGET).await?);
@@ -65,13 +66,17 @@ impl ModelLimits {
         }))
     }
 
-    /// Overrules the limits that processes were started with, from the next lease on; with `null`, no more.
+    /// Overrules the limits that processes were started with, from the next lease on; with `null`, no more. A pause that the provider
+    /// asked for is over: whoever sets limits wants to go on.
     #[handler]
-    #[expect(clippy::unused_async, reason = "handlers are async, whether they wait or not")]
     async fn set(&self, ctx: ObjectContext<'_>, Json(limits): Json<Option<Limits>>) -> HandlerResult<()> {
         match limits {
             Some(limits) => ctx.set(SET, Json(limits)),
             None => ctx.clear(SET),
+        }
+        if let Some(mut budget) = read::<Budget>(ctx.get(BUDGET).await?) {
+            budget.open();
+            ctx.set(BUDGET, Json(budget));
         }
         Ok(())
     }
@@ -81,13 +86,4 @@ impl ModelLimits {
 /// costs a minute's accuracy, one that cannot be read would stop the model for ever.
 fn read<T: DeserializeOwned + Serialize>(stored: Option<Json<serde_json::Value>>) -> Option<T> {
     serde_json::from_value(stored?.0).ok()
-}
-
-/// Journaled, so that a replay writes the same state.
-async fn clock(ctx: &ObjectContext<'_>) -> Result<u64, TerminalError> {
-    ctx.run(|| async { Ok(millis_now()) }).name("clock").await
-}
-
-fn millis_now() -> u64 {
-    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default()
 }

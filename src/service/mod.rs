@@ -7,6 +7,7 @@
 mod audit;
 mod batch;
 mod classifier;
+mod clock;
 mod detached;
 mod exporter;
 mod limiter;

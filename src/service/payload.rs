@@ -1,12 +1,16 @@
 //! [`domain::payload`](crate::domain::payload) in the SDK's terms.
+//!
+//! A replay must send the same bytes as the attempt before, and may be made by a later version of this program, with another compressor.
+//! So what a handler sends is never compressed anew: it is JSON as it stands ([`Plain`]), or has in it the very bytes that the
+//! handler was given ([`Enclosed`]). What clients are answered with is compressed ([`Payload`]).
 
-use bytes::Bytes;
+use bytes::{BufMut as _, Bytes, BytesMut};
 use restate_sdk::serde::{Deserialize, InputMetadata, OutputMetadata, PayloadMetadata, Serialize};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _};
 
 use crate::domain::payload;
 
-/// What a handler takes or gives, as JSON that is compressed where it is long.
+/// What a handler gives, as JSON that is compressed where it is long.
 pub(super) struct Payload<T>(pub(super) T);
 
 impl<T: serde::Serialize> Serialize for Payload<T> {
@@ -25,6 +29,75 @@ impl<T: DeserializeOwned> Deserialize for Payload<T> {
     }
 }
 
+/// What a handler sends to another one, as JSON.
+pub(super) struct Plain<T>(pub(super) T);
+
+impl<T: serde::Serialize> Serialize for Plain<T> {
+    type Error = serde_json::Error;
+
+    fn serialize(&self) -> Result<Bytes, Self::Error> {
+        serde_json::to_vec(&self.0).map(Bytes::from)
+    }
+}
+
+impl<T: DeserializeOwned> Deserialize for Plain<T> {
+    type Error = serde_json::Error;
+
+    fn deserialize(body: &mut Bytes) -> Result<Self, Self::Error> {
+        payload::decode(body).map(Self)
+    }
+}
+
+/// What a handler was given, and the bytes that it came as.
+pub(super) struct Received<T> {
+    pub(super) value: T,
+    pub(super) body: Bytes,
+}
+
+impl<T: DeserializeOwned> Deserialize for Received<T> {
+    type Error = serde_json::Error;
+
+    fn deserialize(body: &mut Bytes) -> Result<Self, Self::Error> {
+        let value = payload::decode(body)?;
+        Ok(Self { value, body: std::mem::take(body) })
+    }
+}
+
+/// A letter and what is enclosed with it: the letter's length, four bytes with the lowest first, the letter as JSON, and the rest as
+/// it is.
+pub(super) struct Enclosed<T> {
+    pub(super) letter: T,
+    pub(super) body: Bytes,
+}
+
+impl<T: serde::Serialize> Serialize for Enclosed<T> {
+    type Error = serde_json::Error;
+
+    fn serialize(&self) -> Result<Bytes, Self::Error> {
+        let letter = serde_json::to_vec(&self.letter)?;
+        let length = u32::try_from(letter.len()).map_err(serde_json::Error::custom)?;
+        let mut all = BytesMut::with_capacity(4 + letter.len() + self.body.len());
+        all.put_u32_le(length);
+        all.put_slice(&letter);
+        all.put_slice(&self.body);
+        Ok(all.freeze())
+    }
+}
+
+impl<T: DeserializeOwned> Deserialize for Enclosed<T> {
+    type Error = serde_json::Error;
+
+    fn deserialize(body: &mut Bytes) -> Result<Self, Self::Error> {
+        let short = || serde_json::Error::custom("shorter than it says");
+        let length = body.split_at_checked(4).and_then(|(length, _)| length.try_into().ok());
+        let length = length.map(u32::from_le_bytes).ok_or_else(short)?;
+        let end = usize::try_from(length).ok().and_then(|length| length.checked_add(4)).ok_or_else(short)?;
+        let letter = serde_json::from_slice(body.get(4..end).ok_or_else(short)?)?;
+        let body = body.slice(end..);
+        Ok(Self { letter, body })
+    }
+}
+
 impl<T> PayloadMetadata for Payload<T> {
     fn json_schema() -> Option<serde_json::Value> {
         None
@@ -36,5 +109,65 @@ impl<T> PayloadMetadata for Payload<T> {
 
     fn output_metadata() -> OutputMetadata {
         OutputMetadata { content_type: "application/octet-stream", set_content_type_if_empty: false }
+    }
+}
+
+impl<T> PayloadMetadata for Plain<T> {
+    fn json_schema() -> Option<serde_json::Value> {
+        None
+    }
+
+    fn input_metadata() -> InputMetadata {
+        InputMetadata { accept_content_type: "*/*", is_required: true }
+    }
+
+    fn output_metadata() -> OutputMetadata {
+        OutputMetadata { content_type: "application/octet-stream", set_content_type_if_empty: false }
+    }
+}
+
+impl<T> PayloadMetadata for Received<T> {
+    fn json_schema() -> Option<serde_json::Value> {
+        None
+    }
+
+    fn input_metadata() -> InputMetadata {
+        InputMetadata { accept_content_type: "*/*", is_required: true }
+    }
+
+    fn output_metadata() -> OutputMetadata {
+        OutputMetadata { content_type: "application/octet-stream", set_content_type_if_empty: false }
+    }
+}
+
+impl<T> PayloadMetadata for Enclosed<T> {
+    fn json_schema() -> Option<serde_json::Value> {
+        None
+    }
+
+    fn input_metadata() -> InputMetadata {
+        InputMetadata { accept_content_type: "*/*", is_required: true }
+    }
+
+    fn output_metadata() -> OutputMetadata {
+        OutputMetadata { content_type: "application/octet-stream", set_content_type_if_empty: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_enclosed_stays_as_it_was() {
+        let body = Bytes::from_static(b"\x28\xb5\x2f\xfd compressed by whomever");
+        let sent = Enclosed { letter: "hello", body: body.clone() }.serialize().unwrap();
+        assert_eq!(&sent[..11], b"\x07\0\0\0\"hello\"");
+        let got = Enclosed::<String>::deserialize(&mut sent.clone()).unwrap();
+        assert_eq!((got.letter.as_str(), got.body), ("hello", body));
+        for end in [0, 3, 10] {
+            assert!(Enclosed::<String>::deserialize(&mut sent.slice(..end)).is_err(), "{end} bytes");
+        }
+        assert!(Enclosed::<String>::deserialize(&mut Bytes::from_static(&[0xff; 8])).is_err());
     }
 }

@@ -13,13 +13,17 @@
 //! "Analysis of the increase and decrease algorithms for congestion avoidance in computer networks", 1989).
 
 mod compact;
+mod holders;
 mod share;
+mod terms;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use share::fair_share;
+use holders::Holder;
+pub use terms::{Amount, Ask, Lease, Limits, Usage};
+use terms::{minus, plus};
 
 /// What "per minute" means, in milliseconds.
 const WINDOW: u64 = 60_000;
@@ -39,87 +43,8 @@ const FLOOR: f64 = 0.1;
 const CUT_ONCE_IN: u64 = 1_000;
 /// How long the pace does not grow after the provider said it is overloaded, in milliseconds.
 const GROWTH_PAUSE: u64 = 5_000;
-/// A process that has not asked for this long is dead, in milliseconds. Its calls ended with it.
-const HOLDER_LIFE: u64 = 10_000;
 /// Nobody needs to ask again sooner than this, in milliseconds.
 const ASK_AGAIN: u64 = 20;
-
-/// What a provider allows for one model; absent means unlimited.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limits {
-    /// Requests in any 60 s.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub requests: Option<u64>,
-    /// Tokens, sent and received, in any 60 s.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tokens: Option<u64>,
-    /// Calls at once.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub concurrency: Option<u64>,
-}
-
-/// Requests and tokens, together. Written as a pair: a budget holds hundreds of them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "(u64, u64)", into = "(u64, u64)")]
-pub struct Amount {
-    /// Requests.
-    pub requests: u64,
-    /// Tokens.
-    pub tokens: u64,
-}
-
-impl From<(u64, u64)> for Amount {
-    fn from((requests, tokens): (u64, u64)) -> Self {
-        Self { requests, tokens }
-    }
-}
-
-impl From<Amount> for (u64, u64) {
-    fn from(amount: Amount) -> Self {
-        (amount.requests, amount.tokens)
-    }
-}
-
-/// What a process asks for and has learned since it last asked.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ask {
-    /// Identity of the process.
-    pub process: String,
-    /// How long the lease shall be good for, in milliseconds from when the question was sent.
-    pub ttl_ms: u64,
-    /// Sizes in tokens of the requests that wait, first come first.
-    pub waiting: Vec<u64>,
-    /// Calls under way.
-    pub in_flight: u64,
-    /// What leases turned out not to need, by their [`Lease::id`]: requests that never left, tokens that were not used.
-    #[serde(default)]
-    pub returned: Vec<(u64, Amount)>,
-    /// Tokens that were used beyond what was leased for them.
-    #[serde(default)]
-    pub overdrawn: u64,
-    /// The provider said "too many requests".
-    #[serde(default)]
-    pub refused: bool,
-    /// The provider wants to be left alone for so many milliseconds.
-    #[serde(default)]
-    pub pause_ms: u64,
-    /// The provider said it is overloaded, or failed.
-    #[serde(default)]
-    pub overloaded: bool,
-}
-
-/// What a process may do.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Lease {
-    /// Names the lease when something of it is returned.
-    pub id: u64,
-    /// So many of the waiting requests may leave, with so many tokens.
-    pub granted: Amount,
-    /// So many calls may be under way in this process; `None` without a limit.
-    pub concurrency: Option<u64>,
-    /// Asking again makes sense after so many milliseconds.
-    pub ask_again_ms: u64,
-}
 
 /// The state of one model's limits. All times are milliseconds of one clock.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -138,40 +63,9 @@ pub struct Budget {
     grow_after: u64,
     shut_until: u64,
     holders: BTreeMap<String, Holder>,
-}
-
-/// What one process has of the calls at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-struct Holder {
-    cap: u64,
-    in_flight: u64,
-    /// What it was granted since: calls under way that it has not told of.
+    /// Time in which processes were heard: of a silence of all of them only the beginning.
     #[serde(default)]
-    granted: u64,
-    wants: u64,
-    seen: u64,
-}
-
-impl Holder {
-    /// Calls that it may have under way. Without a limit there is no cap, and there may be one soon.
-    fn calls(&self) -> u64 {
-        self.cap.max(self.in_flight.saturating_add(self.granted))
-    }
-}
-
-/// What can be seen of a budget.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Usage {
-    /// Granted in the window that ends now.
-    pub granted: Amount,
-    /// Share of the limits at which grants are paced, 1 when the provider is content.
-    pub pace: f64,
-    /// Processes that use it.
-    pub processes: u64,
-    /// Calls under way, as last heard.
-    pub in_flight: u64,
-    /// Nothing is granted for so many milliseconds: the provider asked for a pause.
-    pub shut_for_ms: u64,
+    attended: u64,
 }
 
 impl Budget {
@@ -187,6 +81,7 @@ impl Budget {
             grow_after: 0,
             shut_until: 0,
             holders: BTreeMap::new(),
+            attended: 0,
         }
     }
 
@@ -194,15 +89,33 @@ impl Budget {
     pub fn lease(&mut self, limits: &Limits, ask: &Ask, now: u64) -> Lease {
         // A clock that was set back would lift the limits for as long.
         let now = now.max(self.last_ask);
+        self.attend(now);
         self.settle(limits, ask);
         self.adapt(ask, now);
         self.last_ask = now;
         self.grants = self.grants.split_off(&now.saturating_add(1));
-        let concurrency = self.share(limits, ask, now);
-
         let id = grain_after(now.saturating_add(ask.ttl_ms).saturating_add(WINDOW + SPREAD));
-        let room = concurrency.map_or(u64::MAX, |cap| cap.saturating_sub(ask.in_flight));
-        let mut lease = Lease { id, granted: Amount::default(), concurrency, ask_again_ms: ASK_AGAIN };
+        self.note(limits, ask.spent, id, now);
+        if self.is_overtaken(ask) {
+            // What it says of its calls is not so any more.
+            return Lease { id, concurrency: limits.concurrency.map(|_| 0), ..Lease::default() };
+        }
+        let concurrency = self.share(limits, ask);
+        if self.shut_until > now {
+            let ask_again_ms = self.shut_until - now;
+            return Lease { id, concurrency, ask_again_ms: ask_again_ms.max(ASK_AGAIN), ..Lease::default() };
+        }
+        let uncounted = ask.held.is_some() && limits.requests.or(limits.tokens).is_none();
+        if uncounted {
+            let ask_again_ms = self.ask_again(limits, ask, concurrency);
+            return Lease { id, granted: Amount::default(), concurrency, uncounted, ask_again_ms };
+        }
+        // Who begins calls by itself has grants at hand for when others end.
+        let room = match ask.held {
+            Some(_) => u64::MAX,
+            None => concurrency.map_or(u64::MAX, |cap| cap.saturating_sub(ask.in_flight)),
+        };
+        let mut lease = Lease { id, concurrency, ask_again_ms: ASK_AGAIN, ..Lease::default() };
         let mut used = self.used();
         for &tokens in &ask.waiting {
             if lease.granted.requests >= room {
@@ -219,11 +132,40 @@ impl Budget {
         if lease.granted != Amount::default() {
             let entry = self.grants.entry(id).or_default();
             *entry = plus(*entry, lease.granted);
+            let places = concurrency.map_or(u64::MAX, |cap| cap.saturating_sub(ask.in_flight));
+            let (requests, tokens) = lease.granted.into();
             if let Some(holder) = self.holders.get_mut(&ask.process) {
-                holder.granted = lease.granted.requests;
+                if ask.held.is_none() {
+                    holder.granted = requests;
+                } else if let Some(each) = tokens.checked_div(requests) {
+                    let ahead = requests.saturating_sub(places);
+                    let more = Amount { requests: ahead, tokens: ahead.saturating_mul(each) };
+                    holder.ahead = plus(holder.ahead, more);
+                }
             }
         }
         lease
+    }
+
+    /// Ends a pause that the provider asked for.
+    pub fn open(&mut self) {
+        self.shut_until = 0;
+    }
+
+    /// What left without a grant counts from now on.
+    fn note(&mut self, limits: &Limits, spent: Amount, id: u64, now: u64) {
+        if spent == Amount::default() {
+            return;
+        }
+        let entry = self.grants.entry(id).or_default();
+        *entry = plus(*entry, spent);
+        let oldest = millis(now.saturating_sub(DEPTH));
+        if let Some(limit) = limits.requests {
+            self.requests_due = self.requests_due.max(oldest) + self.cost(limit, spent.requests.min(limit));
+        }
+        if let Some(limit) = limits.tokens {
+            self.tokens_due = self.tokens_due.max(oldest) + self.cost(limit, spent.tokens.min(limit));
+        }
     }
 
     /// How much of it is used.
@@ -233,9 +175,12 @@ impl Budget {
             .range(now.saturating_add(1)..)
             .map(|(_, amount)| *amount)
             .fold(Amount::default(), plus);
-        let alive = || self.holders.values().filter(|holder| is_alive(holder, now));
+        // Where nobody asks nobody is heard, and nobody is known to be gone.
+        let silent = now.saturating_sub(self.last_ask);
+        let alive = || self.holders.values().filter(|holder| self.is_alive(holder, silent));
+        let ahead = alive().map(|holder| holder.ahead).fold(Amount::default(), plus);
         Usage {
-            granted,
+            granted: minus(granted, ahead),
             pace: self.pace,
             processes: u64::try_from(alive().count()).unwrap_or(u64::MAX),
             in_flight: alive().fold(0, |sum, holder| sum.saturating_add(holder.in_flight)),
@@ -291,33 +236,12 @@ impl Budget {
         }
     }
 
-    /// The process's part of the calls at once: max-min fair, and never more than the others leave.
-    fn share(&mut self, limits: &Limits, ask: &Ask, now: u64) -> Option<u64> {
-        self.holders.retain(|_, holder| is_alive(holder, now));
-        let wants = ask.in_flight.saturating_add(u64::try_from(ask.waiting.len()).unwrap_or(u64::MAX));
-        let holder = Holder { cap: 0, in_flight: ask.in_flight, granted: 0, wants, seen: now };
-        self.holders.insert(ask.process.clone(), holder);
-        let limit = whole(millis(limits.concurrency?) * self.pace).max(1);
-        let taken: u64 = self
-            .holders
-            .iter()
-            .filter(|(process, _)| **process != ask.process)
-            .fold(0, |sum, (_, other)| sum.saturating_add(other.calls()));
-        let fair = fair_share(limit, wants, self.holders.values().map(|holder| holder.wants));
-        let cap = fair.min(limit.saturating_sub(taken));
-        if let Some(holder) = self.holders.get_mut(&ask.process) {
-            holder.cap = cap;
-        }
-        Some(cap)
-    }
-
     /// How long until a request of this size may be granted; `None` when it may be now.
     fn wait(&self, limits: &Limits, used: Amount, tokens: u64, now: u64) -> Option<u64> {
-        let shut = self.shut_until.saturating_sub(now);
         let requests =
             self.wait_for(limits.requests, self.requests_due, used.requests, 1, now, |a| a.requests);
         let tokens = self.wait_for(limits.tokens, self.tokens_due, used.tokens, tokens, now, |a| a.tokens);
-        Some(shut.max(requests).max(tokens)).filter(|wait| *wait > 0)
+        Some(requests.max(tokens)).filter(|wait| *wait > 0)
     }
 
     fn wait_for(
@@ -367,20 +291,9 @@ impl Budget {
     }
 }
 
-fn plus(sum: Amount, amount: Amount) -> Amount {
-    Amount {
-        requests: sum.requests.saturating_add(amount.requests),
-        tokens: sum.tokens.saturating_add(amount.tokens),
-    }
-}
-
 /// The end of the grain that holds `time`.
 fn grain_after(time: u64) -> u64 {
     time.min(u64::MAX - GRAIN).next_multiple_of(GRAIN)
-}
-
-fn is_alive(holder: &Holder, now: u64) -> bool {
-    holder.seen.saturating_add(HOLDER_LIFE) > now
 }
 
 #[expect(clippy::cast_precision_loss, reason = "milliseconds and tokens are far below 2^53")]

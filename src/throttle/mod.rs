@@ -8,6 +8,7 @@ mod clock;
 pub mod gate;
 pub mod pace;
 pub mod schedule;
+pub mod shared_clock;
 
 pub use gate::Gate;
 pub use pace::{Answerer, Mode, Pace, Rate};

@@ -129,7 +129,7 @@ impl Observer for Progress {
                 self.say(&format!("{}   out: {reason}; its batches go to the other nodes", name(*node)));
             }
             RunEvent::NodeUp { node } => self.say(&format!("{}   back", name(*node))),
-            RunEvent::Trouble(Some(trouble)) => self.say(&format!("waiting    {}", explain(*trouble, stats))),
+            RunEvent::Trouble(Some(trouble)) => self.say(&format!("waiting    {}", explain(trouble, stats))),
             RunEvent::Trouble(None) => self.say("waiting    over: the cluster answers, the run goes on"),
             RunEvent::Submitted { .. }
             | RunEvent::NodeFault { .. }
@@ -153,7 +153,7 @@ impl Observer for Progress {
 }
 
 /// What stands still, and what a person can do about it.
-fn explain(trouble: Trouble, stats: &RunStats) -> String {
+fn explain(trouble: &Trouble, stats: &RunStats) -> String {
     let up = stats.nodes.iter().filter(|node| node.up).count();
     let nodes = stats.nodes.len();
     match trouble {
@@ -163,6 +163,14 @@ fn explain(trouble: Trouble, stats: &RunStats) -> String {
         Trouble::QuorumLost => format!(
             "quorum lost: nodes answer but cannot write ({up} of {nodes} in rotation); the run goes on when enough \
              nodes are back: `classify cluster start`"
+        ),
+        Trouble::OtherService { why } => format!(
+            "{}; the run goes on when the right service is registered: `classify serve --register`",
+            shorten(&printable(why), 300)
+        ),
+        Trouble::ModelPaused { model, minutes } => format!(
+            "{} is paused for {minutes} min, as its provider asked; go on sooner: `classify limits set {0} --reset`",
+            printable(model)
         ),
         Trouble::WorkStuck => {
             "cluster and service answer, and no batch finishes; what retries, and why: `classify queue status`".into()

@@ -229,3 +229,18 @@ pub(crate) fn a_run_nobody_knows_is_told(world: &mut World) {
     let not_one = world.classify(&["runs", "pause"]).expect_code(2);
     assert!(not_one.stderr.contains("was not handed over"), "{}", not_one.stderr);
 }
+
+pub(crate) fn reports_that_were_cancelled_are_made_up_for(world: &mut World) {
+    let run = Detached::begin(world, 100);
+    let mut cancelled = 0;
+    run.wait("all batches to be submitted", |progress| {
+        let ran = world.classify(&["queue", "cancel", "--service", "BatchReports", "--yes"]);
+        cancelled += u64::from(!ran.expect_code(0).stderr.contains("nothing to cancel"));
+        progress.released == 20
+    });
+    note(&format!("reports: cancelled {cancelled} times, {} batches told", run.show().finished()));
+    assert!(cancelled > 0, "none was cancelled");
+    assert_eq!(run.attach(world, 0)["succeeded"], 100);
+    world.expect_each_once(&run.table, RESULTS);
+    assert_eq!(run.arrivals(world).len(), 100, "nothing was classified twice");
+}

@@ -69,6 +69,8 @@ fn selected(action: Action, change: &Change, now: Timestamp) -> Result<Selection
         return Ok(Selection { ids: Some(ids.into_iter().cloned().collect()), ..Selection::default() });
     }
     let mut selection = selection(&change.filter, now)?;
+    // Without its own calls a detached run neither goes on nor hears of its batches: they are ended by name only.
+    selection.rows_only = matches!(action, Action::Cancel | Action::Kill) && selection.service.is_none();
     let states = selection.states.get_or_insert_with(|| action.default_states());
     if let Some(wrong) = states.iter().find(|state| !action.fits(**state)) {
         let failure = Failure::usage(format!("{wrong} invocations cannot be {}", action.participle()))
@@ -191,5 +193,33 @@ async fn change(
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Typed {
+        #[command(flatten)]
+        change: Change,
+    }
+
+    #[test]
+    fn what_paces_and_counts_rows_is_cancelled_by_name_only() {
+        let rows_only = |action, typed: &[&str]| {
+            let change = Typed::parse_from([&["queue"], typed].concat()).change;
+            selected(action, &change, Timestamp::UNIX_EPOCH).unwrap().rows_only
+        };
+        for action in [Action::Cancel, Action::Kill] {
+            assert!(rows_only(action, &["--all"]));
+            assert!(rows_only(action, &["--state", "retrying"]));
+            assert!(!rows_only(action, &["--service", "BatchReports"]));
+            assert!(!rows_only(action, &["inv_1a"]));
+        }
+        assert!(!rows_only(Action::Retry, &["--all"]));
     }
 }

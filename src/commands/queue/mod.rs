@@ -61,6 +61,7 @@ fn selection(filter: &Filter, now: Timestamp) -> Result<Selection> {
         ids: None,
         run: filter.run,
         service: filter.service.map(Service::name),
+        rows_only: false,
         states: Some(filter.state.iter().copied().map(Into::into).collect::<Vec<_>>())
             .filter(|states| !states.is_empty()),
         before: before

@@ -7,9 +7,9 @@ use crate::cli::Global;
 use crate::cli::queue::QueueStatusArgs;
 use crate::commands::{is_read, signals};
 use crate::error::{ExitStatus, Failure, Result};
-use crate::restate::queue::{Queue, ServiceCounts};
+use crate::restate::queue::{PausedModel, Queue, ServiceCounts};
 use crate::shutdown::Level;
-use crate::text::grouped;
+use crate::text::{duration, grouped, printable};
 use crate::ui::Ui;
 
 pub(super) async fn run(global: &Global, args: &QueueStatusArgs, ui: Ui) -> Result<ExitStatus> {
@@ -75,6 +75,13 @@ fn table(queue: &Queue, now: jiff::Timestamp) -> String {
     for (title, list) in [("retrying", &queue.retrying), ("paused", &queue.paused)] {
         lines.extend(list.iter().map(|one| format!("{title:<16} {}", line(one, now))));
     }
+    lines.extend(queue.paused_models.iter().map(|PausedModel { model, seconds }| {
+        let (model, left) = (printable(model), duration(Duration::from_secs(*seconds)));
+        format!(
+            "{:<16} {model} for {left} more, as its provider asked; `classify limits set {model} --reset` ends it",
+            "paused"
+        )
+    }));
     lines.join("\n")
 }
 
@@ -102,12 +109,18 @@ mod tests {
             failed: 3,
             ..ServiceCounts::default()
         };
-        let queue =
-            Queue { services: vec![counts], oldest_waiting: None, retrying: vec![trouble], paused: vec![] };
+        let queue = Queue {
+            services: vec![counts],
+            oldest_waiting: None,
+            retrying: vec![trouble],
+            paused: vec![],
+            paused_models: vec![PausedModel { model: "openai/m".into(), seconds: 3_541 }],
+        };
         let shown = table(&queue, "2026-01-02T03:05:05Z".parse().unwrap());
         let expected = "service           waiting    running  suspended   retrying     paused  succeeded     failed\n\
                         Classifier          1,200          0          0          0          0          0          3\n\
-                        retrying         inv_1   Classifier/classify   1 min 0 s old   7 attempts   connection\u{fffd}[2J refused";
+                        retrying         inv_1   Classifier/classify   1 min 0 s old   7 attempts   connection\u{fffd}[2J refused\n\
+                        paused           openai/m for 59 min 1 s more, as its provider asked; `classify limits set openai/m --reset` ends it";
         assert_eq!(shown, expected);
     }
 }

@@ -6,6 +6,7 @@ use super::resume::{Input, finished, ready, superseded, unchanged};
 use crate::cli::Global;
 use crate::cli::runs::{ActArgs, AttachArgs, CancelArgs, ChangeArgs, ResumeArgs};
 use crate::domain::detached::{Changes, Phase, Progress};
+use crate::domain::max_failures::MaxFailures;
 use crate::engine::attach::{self, Order};
 use crate::engine::counts;
 use crate::error::{ExitStatus, Failure, Result};
@@ -85,7 +86,7 @@ pub(super) async fn attach(global: &Global, runs: &Runs, args: &AttachArgs, ui: 
             .hint(format!("when that is put right: `classify runs resume {id}`")));
     }
     match folder {
-        Some(folder) => collect(global, folder, &progress, args.json, stop, ui).await,
+        Some(folder) => collect(global, folder, progress, args, stop, ui).await,
         None => tell(&id, &progress, args.json, ui),
     }
 }
@@ -189,22 +190,31 @@ pub(super) async fn resume(
 async fn collect(
     global: &Global,
     folder: RunFolder,
-    progress: &Progress,
-    json: bool,
+    progress: Progress,
+    args: &AttachArgs,
     stop: Shutdown,
     ui: Ui,
 ) -> Result<ExitStatus> {
     let spec = folder.spec.clone();
     let nodes = target::ingress(global, &spec.target.cluster, &spec.target.ingress)?;
-    // All of it was submitted at the run's own pace.
-    let unlimited = Spec { pace: Speed { rate: Rate::Unlimited, ..spec.pace }, ..spec };
-    let pace = super::pace(&unlimited, &nodes, &ChangeArgs::default());
-    let submitted = progress.plan.rows_before(progress.released);
+    // What `runs resume` has changed since is what the cluster goes by.
+    let changes = ChangeArgs { max_cost: args.max_cost, ..ChangeArgs::default() };
+    let plan = progress.plan.clone();
+    let rate = plan.per_minute.map_or(Rate::Unlimited, Rate::Total);
+    let paced = Spec { pace: Speed { rate, ..spec.pace }, ..spec };
+    let pace = super::pace(&paced, &nodes, &changes);
+    let limits = Limits {
+        max_failures: plan.max_failures.map(|most| beyond(most, &progress, paced.counts().invalid)),
+        max_cost_usd: plan.max_cost_usd,
+        expected_cost_usd: plan.expected_cost_usd,
+    };
+    let submitted = plan.rows_before(progress.released);
     let id = folder.spec.run_id.clone();
-    let job = job(folder, nodes, pace, Limits::default(), submitted, &stop).await?;
-    let status = job.execute(stop, json, ui).await?;
-    if progress.phase == Phase::Cancelled {
-        let pending = grouped(progress.pending());
+    let job = job(folder, nodes, pace, super::limits(limits, &changes), submitted, &stop).await?;
+    let (phase, pending) = (progress.phase, progress.pending());
+    let status = job.collect(progress, stop, args.json, ui).await?;
+    if phase == Phase::Cancelled {
+        let pending = grouped(pending);
         return Err(Failure::new(
             ExitStatus::SomeFailed,
             format!("the run {id} was cancelled: {pending} pending"),
@@ -212,6 +222,21 @@ async fn collect(
         .hint("run the command again: rows that are classified already are not paid for twice"));
     }
     Ok(status)
+}
+
+/// The limit for what is classified again while results are collected: what has failed already is no reason to leave them.
+fn beyond(most: MaxFailures, progress: &Progress, invalid: u64) -> MaxFailures {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a share of the rows"
+    )]
+    let most = match most {
+        MaxFailures::Count(most) => most,
+        MaxFailures::Percent(percent) => (percent / 100.0 * progress.plan.indicators as f64) as u64,
+    };
+    MaxFailures::Count(most.max(progress.tally.failures() + invalid))
 }
 
 /// The run with the first `submitted` of its rows.

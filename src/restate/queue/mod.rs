@@ -7,7 +7,7 @@ mod status;
 
 pub use invocation::{Invocation, State};
 pub use selection::{ErrorClass, Selection, UnknownErrorClass};
-pub use status::{Queue, ServiceCounts};
+pub use status::{PausedModel, Queue, ServiceCounts};
 
 use super::names::SERVICES;
 

@@ -25,6 +25,8 @@ pub struct Selection {
     pub run: Option<Ulid>,
     /// One of [`crate::restate::names::SERVICES`].
     pub service: Option<&'static str>,
+    /// Batches and calls alone: not what paces and counts them.
+    pub rows_only: bool,
     /// Any of these.
     pub states: Option<Vec<State>>,
     /// Created before.
@@ -150,6 +152,9 @@ impl fmt::Display for Selection {
         if let Some(service) = self.service {
             write!(f, " AND target_service_name = '{service}'")?;
         }
+        if self.rows_only {
+            write!(f, " AND target_service_name IN ('{BATCH_WORKFLOW}', '{CLASSIFIER}')")?;
+        }
         if let Some(states) = &self.states {
             let states: Vec<&str> = states.iter().map(|state| state.sql()).collect();
             write!(f, " AND ({})", states.join(" OR "))?;
@@ -173,10 +178,14 @@ mod tests {
         let ours = "target_service_name IN \
                     ('ClassifyBatch', 'Classifier', 'ModelLimits', 'DetachedRun', 'BatchPage', 'BatchReports')";
         assert_eq!(Selection::default().to_string(), ours);
+        let rows = Selection { rows_only: true, ..Selection::default() };
+        let expected = format!("{ours} AND target_service_name IN ('ClassifyBatch', 'Classifier')");
+        assert_eq!(rows.to_string(), expected);
         let all = Selection {
             ids: Some(vec!["inv_1a".parse().unwrap(), "inv_1b".parse().unwrap()]),
             run: Some("01M82VWXVYQHWRKTN4PR1DFQ44".parse().unwrap()),
             service: Some(CLASSIFIER),
+            rows_only: false,
             states: Some(vec![State::Retrying, State::Paused]),
             before: Some("2026-01-02T03:04:05Z".parse().unwrap()),
             error: Some(ErrorClass::Restate(10)),

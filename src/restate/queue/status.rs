@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{Invocation, Selection, State, ours};
 use crate::restate::Error;
 use crate::restate::admin::Admin;
-use crate::restate::names::{BATCH_WORKFLOW, CLASSIFIER};
+use crate::restate::names::{BATCH_WORKFLOW, CLASSIFIER, MODEL_LIMITS};
+use crate::throttle::budget::Budget;
+use crate::throttle::shared_clock::SharedClock;
 
 /// Retrying invocations shown at most; their number is always exact.
 const SHOWN: usize = 10;
@@ -24,6 +27,17 @@ pub struct Queue {
     /// Invocations that Restate gave up on until somebody resumes them; at most 10. Ours are killed instead, so
     /// that anything here was paused by hand.
     pub paused: Vec<Invocation>,
+    /// Models that are asked nothing for a while, because their provider wants it so.
+    pub paused_models: Vec<PausedModel>,
+}
+
+/// A model that waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PausedModel {
+    /// As `provider/name`.
+    pub model: String,
+    /// For how long.
+    pub seconds: u64,
 }
 
 /// Invocations of one service by state.
@@ -56,6 +70,15 @@ struct Count {
     n: u64,
 }
 
+/// What is kept of a model's limits.
+#[derive(Debug, Deserialize)]
+struct Kept {
+    service_key: String,
+    key: String,
+    #[serde(default)]
+    value_utf8: Option<String>,
+}
+
 impl Queue {
     /// Looks at the queue through one node.
     ///
@@ -70,14 +93,43 @@ impl Queue {
         let list = |states: &[State]| Selection { states: Some(states.into()), ..Selection::default() };
         let (waiting, retrying, paused) =
             (list(&[State::Waiting]), list(&[State::Retrying]), list(&[State::Paused]));
-        let (counts, oldest, retrying, paused) = tokio::try_join!(
+        let limits = format!(
+            "SELECT service_key, key, value_utf8 FROM state \
+             WHERE service_name = '{MODEL_LIMITS}' AND key IN ('budget', 'clock')"
+        );
+        let (counts, oldest, retrying, paused, limits) = tokio::try_join!(
             admin.query::<Count>(&counts, timeout),
             waiting.fetch(admin, Some(1), timeout),
             retrying.ordered(admin, "retry_count DESC, id", Some(SHOWN), timeout),
             paused.fetch(admin, Some(SHOWN), timeout),
+            admin.query::<Kept>(&limits, timeout),
         )?;
-        Ok(Self { services: tally(&counts), oldest_waiting: oldest.into_iter().next(), retrying, paused })
+        let date = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
+        Ok(Self {
+            services: tally(&counts),
+            oldest_waiting: oldest.into_iter().next(),
+            retrying,
+            paused,
+            paused_models: paused_models(&limits, date),
+        })
     }
+}
+
+/// Models that the budgets among `kept` let ask nothing, at this date in milliseconds.
+fn paused_models(kept: &[Kept], date: u64) -> Vec<PausedModel> {
+    let value = |model: &str, key: &str| {
+        kept.iter().find(|kept| kept.service_key == model && kept.key == key)?.value_utf8.as_deref()
+    };
+    let budgets = kept.iter().filter(|kept| kept.key == "budget");
+    let left = |kept: &Kept| {
+        let budget: Budget = serde_json::from_str(kept.value_utf8.as_deref()?).ok()?;
+        let clock: Option<SharedClock> =
+            value(&kept.service_key, "clock").and_then(|text| serde_json::from_str(text).ok());
+        let now = clock.map_or(date, |clock| clock.at(date));
+        let seconds = budget.usage(now).shut_for_ms.div_ceil(1_000);
+        (seconds > 0).then(|| PausedModel { model: kept.service_key.clone(), seconds })
+    };
+    budgets.filter_map(left).collect()
 }
 
 fn tally(counts: &[Count]) -> Vec<ServiceCounts> {
@@ -104,6 +156,29 @@ fn tally(counts: &[Count]) -> Vec<ServiceCounts> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::throttle::budget::{Ask, Limits};
+    use crate::throttle::shared_clock::Reading;
+
+    #[test]
+    fn a_model_that_its_provider_wants_left_alone_is_named() {
+        let mut budget = Budget::new(1_000);
+        let ask = Ask { process: "a".into(), pause_ms: 3_600_000, ..Ask::default() };
+        budget.lease(&Limits::default(), &ask, 1_000);
+        let kept = |key: &str, value: String| Kept {
+            service_key: "openai/gpt-5".into(),
+            key: key.into(),
+            value_utf8: Some(value),
+        };
+        let mut clock = SharedClock::default();
+        clock.read(&Reading { process: "a".into(), running: 0, date: 1_000 });
+        let kept = [
+            kept("clock", serde_json::to_string(&clock).unwrap()),
+            kept("budget", serde_json::to_string(&budget).unwrap()),
+        ];
+        let expected = PausedModel { model: "openai/gpt-5".into(), seconds: 3_599 };
+        assert_eq!(paused_models(&kept, 2_000), [expected]);
+        assert_eq!(paused_models(&kept, 3_601_000), []);
+    }
 
     #[test]
     fn completed_is_not_success() {

@@ -9,6 +9,7 @@ mod run;
 
 use restate_sdk::prelude::*;
 
+use super::clock;
 use super::pages::BatchPageClient;
 use crate::domain::detached::{Changes, PAGE, Plan, Progress, Report};
 use run::{Run, Step};
@@ -47,7 +48,7 @@ impl DetachedRun {
             }
             return Ok(Json(run.progress().clone()));
         }
-        let run = Run::new(plan, clock(&ctx).await?);
+        let run = Run::new(plan, clock::read(&ctx).await?.date);
         this(&ctx).step(Json(run.epoch())).send();
         Ok(save(&ctx, run))
     }
@@ -59,7 +60,7 @@ impl DetachedRun {
         if run.epoch() != epoch {
             return Ok(());
         }
-        let now = clock(&ctx).await?;
+        let now = clock::shared(&ctx).await?;
         let Step { releases, discards, again } = run.step(now);
         let together = run.progress().plan.batches_together();
         for some in releases.chunk_by(|one, next| one.batch / PAGE == next.batch / PAGE) {
@@ -111,6 +112,16 @@ impl DetachedRun {
         Ok(save(&ctx, run))
     }
 
+    /// Takes a step now, if the run goes on: the next one may have been killed.
+    #[handler]
+    async fn wake(&self, ctx: ObjectContext<'_>) -> HandlerResult<Json<Progress>> {
+        let mut run = load(&ctx).await?;
+        if run.wake() {
+            this(&ctx).step(Json(run.epoch())).send();
+        }
+        Ok(save(&ctx, run))
+    }
+
     /// Submits nothing more, and throws away what was not submitted.
     #[handler]
     async fn cancel(&self, ctx: ObjectContext<'_>) -> HandlerResult<Json<Progress>> {
@@ -149,17 +160,11 @@ fn save(ctx: &ObjectContext<'_>, run: Run) -> Json<Progress> {
 /// Notes when the run ended, if it has.
 async fn end(ctx: &ObjectContext<'_>, run: &mut Run) -> Result<(), TerminalError> {
     if run.has_just_ended() {
-        run.end(clock(ctx).await?);
+        run.end(clock::read(ctx).await?.date);
     }
     Ok(())
 }
 
 fn unknown() -> TerminalError {
     TerminalError::new_with_code(UNKNOWN, "no such run")
-}
-
-/// Journaled, so that a replay does the same.
-async fn clock(ctx: &ObjectContext<'_>) -> Result<u64, TerminalError> {
-    let now = || u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
-    ctx.run(|| async move { Ok(now()) }).name("clock").await
 }

@@ -154,6 +154,13 @@ impl Run {
         }
     }
 
+    /// Begins a new epoch if it goes on: its next step may have been killed. Whether it does.
+    pub(super) fn wake(&mut self) -> bool {
+        let goes_on = self.progress.phase == Phase::Running && !self.progress.is_over();
+        self.epoch += u64::from(goes_on);
+        goes_on
+    }
+
     /// Goes on. A run that goes on already begins a new epoch, too: should its next step have been killed, this is how it
     /// gets another.
     ///
@@ -181,6 +188,8 @@ impl Run {
     pub(super) fn cancel(&mut self) {
         if !self.progress.is_over() {
             self.progress.phase = Phase::Cancelled;
+            // Nothing is to be put right any more.
+            self.progress.halted = None;
             self.epoch += 1;
         }
     }

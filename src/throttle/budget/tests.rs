@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::share::fair_share;
 use super::*;
 
 const TTL: u64 = 250;
@@ -191,9 +192,11 @@ fn calls_at_once_are_shared_and_the_dead_leave_theirs() {
     let fewer = Ask { in_flight: 7, ..ask("a", 40) };
     assert_eq!(budget.lease(&limits, &fewer, 40).granted.requests, 0);
     assert_eq!(budget.lease(&limits, &ask("b", 50), 50).granted.requests, 3);
-    // `a` is killed.
+    // `a` is killed. That nobody was heard for an hour says nothing of it, that only `b` is does.
     let alone = Ask { in_flight: 3, ..ask("b", 50) };
-    assert_eq!(budget.lease(&limits, &alone, 60 + HOLDER_LIFE).granted.requests, 7);
+    assert_eq!(budget.lease(&limits, &alone, 3_600_000).granted.requests, 0);
+    assert_eq!(budget.lease(&limits, &alone, 3_601_000).granted.requests, 0);
+    assert_eq!(budget.lease(&limits, &alone, 3_602_000).granted.requests, 7);
 }
 
 #[test]

@@ -20,12 +20,14 @@ pub(crate) use limits::{
     two_services_share_one_limit,
 };
 pub(crate) use retries::{
-    a_retry_takes_over_nothing_but_what_its_run_left, failed_rows_are_retried_alone_and_put_among_the_results,
+    a_failed_row_is_asked_until_it_has_an_answer_and_never_after,
+    a_retry_takes_over_nothing_but_what_its_run_left,
+    failed_rows_are_retried_alone_and_put_among_the_results,
 };
 pub(crate) use secrets::the_key_is_nowhere;
 pub(crate) use stops::{
-    a_refused_key_stops_the_run, spent_money_stops_the_run_and_is_not_spent_twice,
-    too_many_failures_stop_the_run,
+    a_collected_run_keeps_its_limits, a_refused_key_stops_the_run,
+    spent_money_stops_the_run_and_is_not_spent_twice, too_many_failures_stop_the_run,
 };
 
 /// `classify` with the provider's model, in a hurry, with the report on stdout.

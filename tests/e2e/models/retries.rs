@@ -82,3 +82,27 @@ pub(crate) fn a_retry_takes_over_nothing_but_what_its_run_left(world: &mut World
     world.classify(&["runs", "resume", "--json"]).expect_code(0);
     world.expect_each_once(&table, "carried.jsonl");
 }
+
+pub(crate) fn a_failed_row_is_asked_until_it_has_an_answer_and_never_after(world: &mut World) {
+    let refused = Some(Fault::Refusal);
+    let provider = Provider::start(Plan::script([refused, refused]));
+    provider.serve(world, &[]);
+    let table = world.table(1);
+    let asked = || provider.seen("stub-again").len();
+    let run = |results: &str| world.classify(&with_model("stub-again", &["-o", results, &table]));
+    let planned = || {
+        let plan = world.classify(&with_model("stub-again", &["--plan", &table])).json();
+        (plan["known"].as_u64(), plan["requests"].as_u64())
+    };
+    run("again.jsonl").expect_code(3);
+    assert_eq!((asked(), planned()), (1, (Some(0), Some(1))), "a failure is no answer");
+    world.classify(&["runs", "retry", "--json"]).expect_code(3);
+    assert_eq!((asked(), planned()), (2, (Some(0), Some(1))));
+    // Another run finds the answer that this one gets, and so does each after it.
+    run("third.jsonl").expect_code(0);
+    assert_eq!((asked(), planned()), (3, (Some(1), Some(0))));
+    for results in ["fourth.jsonl", "fifth.jsonl"] {
+        assert_eq!(run(results).expect_code(0).json()["totals"]["reused"], 1);
+    }
+    assert_eq!(asked(), 3, "nothing is paid for twice");
+}

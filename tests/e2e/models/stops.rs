@@ -93,3 +93,54 @@ source = "a test"
     seen.sort_unstable();
     assert_eq!(seen, ids(world, &table), "each was paid for once");
 }
+
+/// Collecting pays again for what the cluster has forgotten, at the run's own rate and within its limit.
+pub(crate) fn a_collected_run_keeps_its_limits(world: &mut World) {
+    const MODEL: &str = "stub-forgotten";
+    let prices = r#"version = 1
+[[prices]]
+provider = "openai"
+models = ["stub-forgotten"]
+input = 1000.0
+cached = 1000.0
+output = 0.0
+date = "2026-11-27"
+source = "a test"
+"#;
+    fs::write(world.path("forgotten.toml"), prices).expect("prices");
+    let prices = world.path("forgotten.toml").display().to_string();
+    let provider = Provider::start(Plan::healthy());
+    provider.serve(world, &["--prices", &prices]);
+    let table = world.table(30);
+    // An indicator takes some 1,500 tokens, and so 1.5 USD: all of them 45.
+    let limits = ["--prices", &prices, "--max-cost", "60", "--rpm", "600", "--batch-size", "5"];
+    let options =
+        [&["--detach", "--provider", "openai", "--model", MODEL], &limits[..], &["-o", "kept.jsonl"]];
+    let ran = world.classify(&[&options.concat()[..], &[&table]].concat()).expect_code(0);
+    let id = ran.stderr.lines().find_map(|line| line.strip_prefix("run        ")).expect("an id").to_owned();
+    let status = world.classify(&["cluster", "status", "--json", "--name", "e2e"]).json();
+    let node = status["nodes"][0]["ingress_url"].as_str().expect("a URL").to_owned();
+    let home = world.path("elsewhere").display().to_string();
+    // Another machine sees it to its end and collects nothing.
+    world.classify(&["--home", &home, "runs", "attach", &id, "--ingress", &node]).expect_code(0);
+    assert_eq!(provider.seen(MODEL).len(), 30);
+    // As after eight days.
+    world.classify(&["queue", "purge", "--run", &id, "--state", "succeeded", "--yes"]).expect_code(0);
+
+    let stopped = world.classify(&["runs", "attach", &id, "--json"]).expect_code(3);
+    assert!(stopped.stderr.contains("--max-cost"), "{}", stopped.stderr);
+    assert!(stopped.stderr.contains("classify runs attach"), "{}", stopped.stderr);
+    let paid_again = provider.seen(MODEL).len() - 30;
+    note(&format!("--max-cost 60: {paid_again} rows were paid for again"));
+    assert!((5..=10).contains(&paid_again), "45 of 60 USD were spent, a batch costs 7.5");
+    assert_eq!(stopped.json()["resumed"]["forgotten"], paid_again, "{:#}", stopped.json());
+
+    let done = world.classify(&["runs", "attach", &id, "--max-cost", "1000", "--json"]).expect_code(0);
+    assert_eq!(done.json()["totals"]["succeeded"], 30);
+    world.expect_each_once(&table, "kept.jsonl");
+    let seen = provider.seen(MODEL);
+    assert_eq!(seen.len(), 60, "no row was paid for three times");
+    // Ten a second, and a batch at once.
+    let took = seen[59].at.duration_since(seen[30 + paid_again].at).as_secs_f64();
+    assert!(took > 1.4, "{} rows in {took} s", 30 - paid_again);
+}

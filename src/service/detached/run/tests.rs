@@ -159,6 +159,27 @@ fn it_halts_when_the_money_is_spent() {
     assert_eq!(run.step(START + 1_000).releases.len(), 1);
 }
 
+#[test]
+fn a_run_that_had_halted_and_was_cancelled_says_so() {
+    let mut run = Run::new(plan(100), START);
+    run.step(START);
+    finish(&mut run, 0, Tally { hopeless: Some("openai: 401".into()), ..failed(10) });
+    assert!(run.progress().halted.is_some());
+    run.cancel();
+    assert_eq!((run.progress().phase, &run.progress().halted), (Phase::Cancelled, &None));
+}
+
+#[test]
+fn only_a_run_that_goes_on_is_woken() {
+    let mut run = Run::new(plan(100), START);
+    let epoch = run.epoch();
+    assert!(run.wake() && run.epoch() > epoch);
+    run.pause();
+    let epoch = run.epoch();
+    assert!(!run.wake() && run.epoch() == epoch);
+    assert_eq!(run.progress().phase, Phase::Paused);
+}
+
 #[derive(Debug, Clone)]
 enum Happens {
     Step,
