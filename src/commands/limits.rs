@@ -6,10 +6,10 @@ use super::{print, target};
 use crate::cli::Global;
 use crate::cli::limits::{LimitsArgs, LimitsCommand, SetArgs, ShowArgs, Target};
 use crate::error::{ExitStatus, Failure, Result};
+use crate::llm::Model;
 use crate::restate::Error;
 use crate::restate::ingress::Ingress;
 use crate::restate::names::ModelLimits;
-use crate::llm::Model;
 use crate::text::{duration, grouped};
 use crate::throttle::budget::Limits;
 use crate::ui::Ui;
@@ -26,8 +26,11 @@ pub(super) async fn run(global: &Global, args: LimitsArgs, ui: Ui) -> Result<Exi
 
 async fn show(global: &Global, args: &ShowArgs, ui: Ui) -> Result<ExitStatus> {
     let limits = look(global, &args.target).await?;
-    let text =
-        if args.json { serde_json::to_string(&limits).map_err(anyhow::Error::from)? } else { table(&args.target.model, &limits) };
+    let text = if args.json {
+        serde_json::to_string(&limits).map_err(anyhow::Error::from)?
+    } else {
+        table(&args.target.model, &limits)
+    };
     print(&text, ui)?;
     Ok(ExitStatus::Success)
 }

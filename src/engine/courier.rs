@@ -11,10 +11,10 @@ use tokio::time::{Instant, sleep};
 
 use super::clock::Clock;
 use super::end::End;
-use super::purse::{Charge, NotPaid, Purse};
 use super::feed::Prepared;
 use super::polling::Polling;
 use super::pool::{Pool, Verdict, verdict};
+use super::purse::{Charge, NotPaid, Purse};
 use super::record::Delivery;
 use crate::domain::event::{Reception, RunEvent};
 use crate::domain::outcome::FailureClass;

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::brakes::Brakes;
-use crate::domain::event::Recorded;
 use crate::domain::detached::Progress;
+use crate::domain::event::Recorded;
 use crate::domain::money::Account;
 use crate::domain::outcome::{FailureClass, Usage};
 use crate::domain::stats::RunStats;

@@ -72,7 +72,9 @@ fn other_service(checkups: &[Option<Checkup>], options: &RunOptions) -> Option<T
         checkups.iter().flatten().find_map(Checkup::info)?;
     let provider = &options.method.provider;
     let why = if *taxonomy_digest != options.taxonomy {
-        format!("another service was registered, which classifies by {taxonomy}, and not by the run's label set")
+        format!(
+            "another service was registered, which classifies by {taxonomy}, and not by the run's label set"
+        )
     } else if providers.contains(provider) {
         return None;
     } else {

@@ -22,8 +22,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use holders::Holder;
-use terms::{minus, plus};
 pub use terms::{Amount, Ask, Lease, Limits, Usage};
+use terms::{minus, plus};
 
 /// What "per minute" means, in milliseconds.
 const WINDOW: u64 = 60_000;

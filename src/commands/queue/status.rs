@@ -108,8 +108,13 @@ mod tests {
             failed: 3,
             ..ServiceCounts::default()
         };
-        let queue =
-            Queue { services: vec![counts], oldest_waiting: None, retrying: vec![trouble], paused: vec![], paused_models: vec![PausedModel { model: "openai/m".into(), seconds: 3_541 }] };
+        let queue = Queue {
+            services: vec![counts],
+            oldest_waiting: None,
+            retrying: vec![trouble],
+            paused: vec![],
+            paused_models: vec![PausedModel { model: "openai/m".into(), seconds: 3_541 }],
+        };
         let shown = table(&queue, "2026-01-02T03:05:05Z".parse().unwrap());
         let expected = "service           waiting    running  suspended   retrying     paused  succeeded     failed\n\
                         Classifier          1,200          0          0          0          0          0          3\n\

@@ -41,12 +41,7 @@ struct Way {
 }
 
 impl Lessor for Way {
-    async fn lease(
-        &mut self,
-        _: &str,
-        request: &LeaseRequest,
-        patience: Duration,
-    ) -> Result<Lease, Error> {
+    async fn lease(&mut self, _: &str, request: &LeaseRequest, patience: Duration) -> Result<Lease, Error> {
         if self.is_cut.load(Ordering::Relaxed) {
             sleep(patience).await;
             return Err(Error::Timeout { url: String::new(), after: patience });
@@ -146,11 +141,16 @@ fn at_once(places: u64) -> Limits {
 
 #[tokio::test(start_paused = true)]
 async fn calls_at_once_are_used_and_never_passed() {
-    for (places, latency) in [(8, 50), (8, 5_000), (64, 200), (64, 5_000), (512, 50), (512, 5_000), (100, 1_000)] {
+    for (places, latency) in
+        [(8, 50), (8, 5_000), (64, 200), (64, 5_000), (512, 50), (512, 5_000), (100, 1_000)]
+    {
         for processes in [1, 2] {
             for takes in [10, 120] {
                 let (share, asked) = used(at_once(places), processes, latency, takes).await;
-                assert!(share >= 0.97, "{share} of {places} at {latency} ms, {processes} processes, {takes} ms a lease");
+                assert!(
+                    share >= 0.97,
+                    "{share} of {places} at {latency} ms, {processes} processes, {takes} ms a lease"
+                );
                 assert!(asked <= 10.0, "{asked} leases a second");
             }
         }

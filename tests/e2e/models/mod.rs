@@ -25,8 +25,8 @@ pub(crate) use retries::{
 };
 pub(crate) use secrets::the_key_is_nowhere;
 pub(crate) use stops::{
-    a_collected_run_keeps_its_limits, a_refused_key_stops_the_run, spent_money_stops_the_run_and_is_not_spent_twice,
-    too_many_failures_stop_the_run,
+    a_collected_run_keeps_its_limits, a_refused_key_stops_the_run,
+    spent_money_stops_the_run_and_is_not_spent_twice, too_many_failures_stop_the_run,
 };
 
 /// `classify` with the provider's model, in a hurry, with the report on stdout.
