@@ -8,7 +8,7 @@ const WINDOW: u64 = 60_000;
 /// How differently two requests may travel, in milliseconds.
 const SPREAD: u64 = 150;
 /// A process is dead that was silent for so long, in milliseconds.
-const HOLDER_LIFE: u64 = 10_000;
+const HOLDER_LIFE: u64 = 2_500;
 /// When the story begins, in milliseconds since 1970.
 const START: u64 = 1_795_000_000_000;
 
@@ -247,6 +247,11 @@ impl World {
                 ttl_ms: any(u)?,
                 waiting: vec![any(u)?, any(u)?],
                 in_flight: any(u)?,
+                number: any(u)?,
+                queued: any(u)?,
+                held: if u.arbitrary()? { Some(any(u)?) } else { None },
+                at_hand: Amount { requests: any(u)?, tokens: any(u)? },
+                spent: Amount { requests: any(u)?, tokens: any(u)? },
                 returned: vec![(any(u)?, Amount { requests: any(u)?, tokens: any(u)? })],
                 overdrawn: any(u)?,
                 refused: u.arbitrary()?,

@@ -158,6 +158,11 @@ pub struct Failed {
 }
 
 impl Failed {
+    /// Nobody was asked: the service is not the one that the run needs.
+    pub fn is_unasked(&self) -> bool {
+        self.class == FailureClass::Provider && self.attempts == 0
+    }
+
     /// A failure that cost nothing and says nothing about other indicators.
     pub fn new(
         class: FailureClass,

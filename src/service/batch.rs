@@ -3,6 +3,7 @@
 //! tells that run what came of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use restate_sdk::prelude::*;
@@ -22,6 +23,8 @@ use crate::domain::outcome::{Failed, FailureClass, Outcome};
 use crate::domain::payload;
 use crate::domain::tally::Tally;
 
+/// First and longest pause before it is looked again whether the right service is there.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 /// Status of an invocation that was cancelled or killed.
 const ABORTED: u16 = 409;
 
@@ -122,7 +125,11 @@ async fn ask_rules(
             |error| vec![Some(Outcome::Failed(failed(&error))); request.indicators.len()],
             |Payload(outcomes)| outcomes,
         );
-        let stale = outcomes.iter().flatten().any(|outcome| is_stale(outcome, &terms.origin));
+        let unasked = outcomes.iter().flatten().any(is_unasked);
+        if unasked {
+            wait_for_service(ctx, terms).await?;
+        }
+        let stale = unasked || outcomes.iter().flatten().any(|outcome| is_stale(outcome, &terms.origin));
         if let Some(key) = next_key(&fingerprint, &mut asked, stale, &terms.origin) {
             calls.push(ask(key));
         }
@@ -152,7 +159,11 @@ async fn ask_model(
     while let Some((index, answer)) = calls.next().await? {
         let row = rows[index];
         let outcome = answer.map_or_else(|error| Outcome::Failed(failed(&error)), |body| read(&body));
-        let stale = is_stale(&outcome, &terms.origin);
+        let unasked = is_unasked(&outcome);
+        if unasked {
+            wait_for_service(ctx, terms).await?;
+        }
+        let stale = unasked || is_stale(&outcome, &terms.origin);
         if let Some(key) = next_key(&fingerprints[row], &mut asked[row], stale, &terms.origin) {
             rows.push(row);
             calls.push(ask(row, key));
@@ -161,6 +172,24 @@ async fn ask_model(
         }
     }
     Ok(())
+}
+
+/// Waits until a service is registered that may answer: somebody has registered another one in mid-run. The run says so meanwhile.
+async fn wait_for_service(ctx: &WorkflowContext<'_>, terms: &Terms) -> Result<(), TerminalError> {
+    let (mut pause, longest) = PAUSES;
+    loop {
+        let Json(fits) = ctx.service_client::<ClassifierClient>().fits(Plain(terms.clone())).call().await?;
+        if fits {
+            return Ok(());
+        }
+        ctx.sleep(pause).await?;
+        pause = (pause * 2).min(longest);
+    }
+}
+
+/// Whether it was the wrong service that was asked.
+fn is_unasked(outcome: &Outcome) -> bool {
+    matches!(outcome, Outcome::Failed(failed) if failed.is_unasked())
 }
 
 /// Tells the detached run what came of the batch.
@@ -177,7 +206,7 @@ fn report(ctx: &WorkflowContext<'_>, request: &BatchRequest, gathered: &Result<V
     }
 }
 
-/// Under which key to ask next, when the call of generation `asked` was answered with a failure of another batch (`stale`).
+/// Under which key to ask next, when the call of generation `asked` was answered with a failure that is none of this batch (`stale`).
 /// Bounded: behind the last generation one more call is made, which no other batch finds.
 fn next_key(fingerprint: &str, asked: &mut u32, stale: bool, origin: &str) -> Option<String> {
     if !stale || *asked > GENERATIONS {
@@ -219,7 +248,7 @@ mod tests {
     #[test]
     fn what_a_replay_compares_stays_as_it_is() {
         let request = r#"{"options":{"provider":"hybrid","model":"openai/gpt-5","threshold":0.85,"taxonomy":"d1"},
-            "indicators":[{"id":"A","name":"GDP","units":"USD","définition":"x","n":1.50,"note":"<&>"}]}"#;
+            "indicators":[{"id":"A","name":"GDP","units":"USD","extra":{"n":1.50,"note":"<&>"}}]}"#;
         let Received { value: request, body } =
             Received::<BatchRequest>::deserialize(&mut Bytes::from_static(request.as_bytes())).unwrap();
         let terms = Terms {
@@ -243,10 +272,10 @@ mod tests {
         assert_eq!(keys, KEYS);
     }
 
-    const CLASSIFY: &str = "";
-    const RULES_LETTER: &str = "";
-    const REPORT: &str = "";
-    const KEYS: [&str; 2] = ["", ""];
+    const CLASSIFY: &str = r#"{"terms":{"method":{"provider":"hybrid","model":"openai/gpt-5","threshold":0.85},"taxonomy":"d1","at":"2026-11-27T20:00:00.000Z","origin":"R.7"},"indicator":{"id":"A","name":"GDP","units":"USD","extra":{"n":1.50,"note":"<&>"}}}"#;
+    const RULES_LETTER: &str = r#"{"method":{"provider":"hybrid","model":"openai/gpt-5","threshold":0.85},"taxonomy":"d1","at":"2026-11-27T20:00:00.000Z","origin":"R.7"}"#;
+    const REPORT: &str = r#"{"batch":7,"tally":{"succeeded":4,"reused":0,"failed":{"schema":1},"usage":{"requests":0,"input_tokens":0,"cached_tokens":0,"output_tokens":0},"spared":0}}"#;
+    const KEYS: [&str; 2] = ["98fb118dae0f7757ee2b148823b8e616", "f75eb74079405834abdc122992661747"];
 
     #[test]
     fn failures_of_others_are_passed_over_one_by_one_and_not_for_ever() {

@@ -1,7 +1,6 @@
 //! `Classifier`: the calls that answer, deduplicated by fingerprint. What the built-in rules are sure of takes one call per batch, for
 //! an answer of theirs costs nothing; what a model is asked takes one per indicator, for its answer is paid for.
 
-use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -110,6 +109,13 @@ impl Classifier {
         Ok(body)
     }
 
+    /// Whether this service may answer on these terms. A call of its own, for it reaches the service that is registered now.
+    #[handler(idempotency_retention = "0s")]
+    async fn fits(&self, ctx: Context<'_>, Plain(terms): Plain<Terms>) -> HandlerResult<Json<bool>> {
+        let fits = self.shared.mismatch(&terms).is_none();
+        Ok(ctx.run(|| async move { Ok(Json(fits)) }).name("fits").await?)
+    }
+
     /// What this service is; also the call that proves a node's way to it. Nothing to keep once it is answered.
     #[handler(idempotency_retention = "0s")]
     #[expect(clippy::unused_async, reason = "handlers are async, whether they wait or not")]
@@ -125,7 +131,9 @@ impl Shared {
         terms: &Terms,
         indicators: &[Indicator],
     ) -> Result<Vec<Option<Outcome>>, HandlerError> {
-        self.is_right(terms)?;
+        if let Some(wrong) = self.mismatch(terms) {
+            return Ok(vec![Some(Outcome::Failed(wrong)); indicators.len()]);
+        }
         let threshold = match terms.method.provider.as_str() {
             RULES => 0.0,
             _ => terms.method.threshold.unwrap_or_default(),
@@ -146,19 +154,19 @@ impl Shared {
         Ok(outcomes)
     }
 
-    /// Where this service must not answer, the call waits for one that may: labels of this one would be stored as answers to another
-    /// question, and a failure would be remembered when the service is put right. The run that waits says why.
-    fn is_right(&self, terms: &Terms) -> Result<(), HandlerError> {
+    /// The failure where this service must not answer: its labels would be stored as answers to another question, and "ask a model"
+    /// would be remembered, and paid for, long after the service was put right. Whoever asked waits until one is there that fits.
+    fn mismatch(&self, terms: &Terms) -> Option<Failed> {
         let provider = &terms.method.provider;
         let message = if terms.taxonomy != self.info.taxonomy_digest {
             let (ours, digest) = (&self.info.taxonomy, &self.info.taxonomy_digest);
             format!("the service classifies by {ours} ({digest}), the run expects {}", terms.taxonomy)
         } else if self.info.providers.contains(provider) {
-            return Ok(());
+            return None;
         } else {
             format!("the service has no provider `{provider}`")
         };
-        Err(io::Error::other(message).into())
+        Some(Failed::new(FailureClass::Provider, message, 0, terms.origin.as_str()))
     }
 
     /// Asks the model, unless an earlier attempt of the invocation has. The error is for Restate to retry.
@@ -167,7 +175,9 @@ impl Shared {
         invocation: String,
         request: ClassifyRequest,
     ) -> Result<Outcome, HandlerError> {
-        self.is_right(&request.terms)?;
+        if let Some(wrong) = self.mismatch(&request.terms) {
+            return Ok(Outcome::Failed(wrong));
+        }
         let shared = Arc::clone(&self);
         let ask = || {
             shared.record(&request.terms, [&request.indicator])?;

@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::process::Stdio;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::promises::{exposed, listeners};
 use crate::schema::problems;
-use crate::world::World;
+use crate::world::{Guarded, World, wait_for};
 
 pub(crate) fn classifies_every_row_once(world: &mut World) {
     let table = world.table(300);
@@ -110,6 +111,30 @@ pub(crate) fn another_taxonomy_is_refused(world: &mut World) {
     assert!(ran.stderr.contains("the service has no provider `anthropic`"), "{}", ran.stderr);
     assert!(ran.stderr.contains("hint: export ANTHROPIC_API_KEY=… where"), "{}", ran.stderr);
     assert!(!world.path("other.jsonl").exists() && !world.path("other.jsonl.partial").exists());
+}
+
+pub(crate) fn another_taxonomy_registered_in_mid_run_is_waited_out(world: &mut World) {
+    let table = world.table(200);
+    let other = include_str!("../../taxonomies/economic.toml").replacen("version = 1", "version = 2", 1);
+    fs::write(world.path("theirs.toml"), other).expect("a taxonomy");
+    let before = world.executed().len();
+    let mut run =
+        world.begin(&["--rpm", "1200", "--batch-size", "5", "--json", "-o", "theirs.jsonl", &table]);
+    world.wait_executed(before, 20);
+    let port = crate::balance::free_port();
+    let theirs = world.spawn_service(port, "theirs.log", "theirs.audit", |service| {
+        service.args(["--taxonomy", "theirs.toml"]);
+    });
+    let _theirs = Guarded(theirs);
+    wait_for("the other service", Duration::from_secs(30), || {
+        std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+    });
+    world.classify(&["cluster", "register", &format!("http://127.0.0.1:{port}")]).expect_code(0);
+    run.wait_said("another service was registered, which classifies by economic@2", Duration::from_secs(40));
+    world.register();
+    let report = run.finish().expect_code(0).json();
+    assert_eq!(report["totals"]["succeeded"], 200, "{report:#}");
+    world.expect_each_once(&table, "theirs.jsonl");
 }
 
 pub(crate) fn stop_and_start_keep_all_state(world: &mut World) {

@@ -244,3 +244,35 @@ pub(crate) fn paused_work_goes_on_when_it_is_retried(world: &mut World) {
         ended.stderr
     );
 }
+
+pub(crate) fn what_is_purged_in_mid_run_is_sent_again_at_the_rate(world: &mut World) {
+    let table = world.table(60);
+    let before = world.executed().len();
+    let mut run =
+        world.begin(&["--rpm", "1200", "--batch-size", "5", "--json", "-o", "purged.jsonl", &table]);
+    world.wait_executed(before, 10);
+    world.end_service(Signal::SIGKILL);
+    run.wait_said("the service does not answer", Duration::from_secs(15));
+    let id = run_id(world);
+    let open = ["--run", &id, "--state", "waiting,running,suspended,retrying"];
+    let batches = || list(world, &[&["--service", "ClassifyBatch"], &open[..]].concat()).len();
+    let purged = batches();
+    assert!(purged >= 8, "{purged} batches wait");
+    // While nobody asks, all of them are forgotten.
+    run.signal(Signal::SIGSTOP);
+    world.classify(&[&["queue", "cancel", "--kill", "--yes"], &open[..]].concat()).expect_code(0);
+    wait_for("the batches to end", Duration::from_secs(10), || batches() == 0);
+    world.classify(&["queue", "purge", "--run", &id, "--yes"]).expect_code(0);
+    world.start_service();
+    let executed = world.executed().len();
+    run.signal(Signal::SIGCONT);
+    let report = run.finish().expect_code(0).json();
+    world.expect_each_once(&table, "purged.jsonl");
+    assert_eq!(report["resumed"]["forgotten"], 5 * purged, "{report:#}");
+    // A batch each on three nodes at once, and then one in a quarter of a second.
+    let mut again: Vec<_> = world.executed().into_iter().skip(executed).map(|(_, at)| at).collect();
+    again.sort_unstable();
+    let took = again[again.len() - 1].duration_since(again[0]).as_secs_f64();
+    let least = 0.25 * f64::from(u32::try_from(purged - 4).expect("few"));
+    assert!(took > least, "{purged} batches in {took} s");
+}

@@ -27,7 +27,10 @@ pub(crate) use numbers::numbers_keep_their_digits;
 pub(crate) use pace::{
     a_dead_node_keeps_its_share, a_resumed_run_takes_the_new_rate, max_in_flight_bounds_unfinished_rows,
 };
-pub(crate) use shown::{limits_are_shown_with_their_use, runs_are_shown_as_they_stand, the_queue_is_watched};
+pub(crate) use shown::{
+    a_paused_model_is_named_and_can_be_asked_again, limits_are_shown_with_their_use,
+    runs_are_shown_as_they_stand, the_queue_is_watched,
+};
 pub(crate) use sockets::{everything_listens_on_loopback_only, exposed, listeners};
 pub(crate) use stdin::the_copy_of_standard_input_goes_when_the_run_is_complete;
 pub(crate) use taxonomy::{a_model_labels_by_another_taxonomy, the_rules_label_by_another_taxonomy};

@@ -8,7 +8,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use super::{kill, text, wait_asked, with_model};
-use crate::llm_stub::Plan;
+use crate::llm_stub::{Fault, Plan, RetryAfter};
 use crate::provider::Provider;
 use crate::world::{Guarded, World, send, wait_for};
 
@@ -112,6 +112,28 @@ pub(crate) fn limits_are_shown_with_their_use(world: &mut World) {
     assert_eq!((&show()["limits"], &show()["set_by_hand"]), (&by_hand, &json!(true)));
     limits(&["set", NAME, "--reset"]);
     assert_eq!((&show()["limits"], &show()["set_by_hand"]), (&given, &json!(false)));
+}
+
+pub(crate) fn a_paused_model_is_named_and_can_be_asked_again(world: &mut World) {
+    const MODEL: &str = "stub-paused";
+    const NAME: &str = "openai/stub-paused";
+    let hour = Fault::RateLimited(RetryAfter::Seconds(3_600.0));
+    let provider = Provider::start(Plan::script([Some(hour)]));
+    provider.serve(world, &["--llm-concurrency", "2"]);
+    let table = world.table(20);
+    let mut run = world.begin(&with_model("openai", MODEL, &["-o", "paused.jsonl", &table]));
+    run.wait_said("waiting    openai/stub-paused is paused for 60 min", Duration::from_secs(20));
+    let asked = provider.seen(MODEL).len();
+    let shown = |args: &[&str]| world.classify(args).expect_code(0).stdout;
+    for text in [shown(&["queue", "status"]), shown(&["limits", "show", NAME])] {
+        assert!(text.contains("openai/stub-paused for 59 min"), "{text}");
+    }
+    assert_eq!(provider.seen(MODEL).len(), asked, "it is left alone");
+    shown(&["limits", "set", NAME, "--reset"]);
+    wait_for("calls to leave again", Duration::from_secs(3), || provider.seen(MODEL).len() > asked);
+    // The row whose call was refused for an hour has failed; no other has.
+    let report = run.finish().expect_code(3).json();
+    assert_eq!((&report["totals"]["succeeded"], &report["totals"]["failed"]), (&json!(19), &json!(1)));
 }
 
 /// A line of the table: a name, a limit, its use.
