@@ -85,7 +85,9 @@ async fn ask_rules(
     terms: &Terms,
 ) -> Result<Vec<Option<Outcome>>, TerminalError> {
     let ask = |key: String| {
-        let call = RulesRequest { terms: terms.clone(), indicators: request.indicators.clone() };
+        let read = |indicator| request.options.of(indicator).into_owned();
+        let indicators = request.indicators.iter().map(read).collect();
+        let call = RulesRequest { terms: terms.clone(), indicators };
         ctx.service_client::<ClassifierClient>().rules(Payload(call)).idempotency_key(key).call()
     };
     let key = joint_fingerprint(&request.indicators, &request.options);
@@ -111,7 +113,8 @@ async fn ask_model(
     outcomes: &mut [Option<Outcome>],
 ) -> Result<(), TerminalError> {
     let ask = |row: usize, key: String| {
-        let call = ClassifyRequest { terms: terms.clone(), indicator: request.indicators[row].clone() };
+        let indicator = request.options.of(&request.indicators[row]).into_owned();
+        let call = ClassifyRequest { terms: terms.clone(), indicator };
         ctx.service_client::<ClassifierClient>().classify(Payload(call)).idempotency_key(key).call()
     };
     // Each call has its row at its place; repeated calls are appended.

@@ -179,13 +179,18 @@ impl Shared {
             }
         };
         match asked.answer {
-            Ok(answer) => Outcome::Classified(Box::new(self.classified(&terms, answer, Some(usage)))),
+            Ok(answer) => {
+                let classified = self.classified(&terms, answer, Some(usage));
+                let (notes, cut) = (asked.notes, asked.cut);
+                Outcome::Classified(Box::new(Classification { notes, cut, ..classified }))
+            }
             Err(error) => Outcome::Failed(Failed {
                 class: error.class,
                 message: error.message,
                 attempts: error.attempts,
                 usage: Some(usage),
-                hopeless: error.locked_out,
+                hopeless: error.obstacle.is_some(),
+                obstacle: error.obstacle,
                 origin: terms.origin,
             }),
         }
@@ -208,6 +213,8 @@ impl Shared {
             taxonomy: self.info.taxonomy.clone(),
             usage,
             spared,
+            notes: Vec::new(),
+            cut: Vec::new(),
             classified_at: terms.at.clone(),
             origin: terms.origin.clone(),
         }
