@@ -27,6 +27,13 @@ impl Secret {
         Some(Self { key, header })
     }
 
+    /// The key alone, as a header.
+    pub(super) fn bare(&self) -> Option<HeaderValue> {
+        let mut header = HeaderValue::from_str(&self.key).ok()?;
+        header.set_sensitive(true);
+        Some(header)
+    }
+
     pub(super) fn header(&self) -> HeaderValue {
         self.header.clone()
     }
@@ -157,6 +164,11 @@ impl Access {
         let path = url.path().strip_suffix("/chat/completions").map(|base| format!("{base}/models"))?;
         url.set_path(&path);
         Some(url)
+    }
+
+    /// Whether this is Azure's API by version, which wants the key in a header of its own.
+    pub(super) fn is_versioned(&self) -> bool {
+        self.url.query().is_some()
     }
 
     pub(super) fn key(&self) -> Option<&Secret> {

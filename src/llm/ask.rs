@@ -204,9 +204,14 @@ impl<T: Throttle> Asker<T> {
                 Err(GivenUp { why, .. }) => return self.ended(&asking, Err(why), round.model),
             };
             if before.complaint.is_some() {
+                let advice = if room.is_some() {
+                    "; a lower `--reasoning-effort` leaves more for the answer"
+                } else {
+                    ""
+                };
                 let error = Unanswered {
                     class: FailureClass::Schema,
-                    message: format!("{}: {}", self.model.provider, self.client.shown(&wrong)),
+                    message: format!("{}: {}{advice}", self.model.provider, self.client.shown(&wrong)),
                     attempts: asking.attempts,
                     obstacle: None,
                 };

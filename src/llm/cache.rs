@@ -80,8 +80,13 @@ impl Counted {
         }
         self.now += 1;
         self.all += 1;
-        self.before.max(self.now) / EACH_KEY + 1
+        keys_at(self.before.max(self.now))
     }
+}
+
+/// How many keys there are for so many requests in a minute.
+pub(super) fn keys_at(requests: u64) -> u64 {
+    requests / EACH_KEY + 1
 }
 
 #[cfg(test)]

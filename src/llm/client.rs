@@ -26,6 +26,8 @@ use crate::tls;
 const LONGEST_BODY: usize = 1024 * 1024;
 /// What Anthropic calls its key's header.
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+/// What Azure calls it where its version is in the URL.
+const AZURE_KEY: HeaderName = HeaderName::from_static("api-key");
 
 /// How long a provider may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -267,6 +269,9 @@ fn headers(access: &Access) -> HeaderMap {
         }
     };
     if let Some(key) = access.key() {
+        if let Some(bare) = key.bare().filter(|_| access.is_versioned()) {
+            headers.insert(AZURE_KEY, bare);
+        }
         headers.insert(key_name, key.header());
     }
     headers

@@ -40,7 +40,7 @@ use crate::domain::method::Effort;
 pub use access::{Access, Secret, key_variable, variables};
 pub use ask::{Asked, Asker, Unanswered};
 pub use client::{Client, Timeouts};
-pub use estimate::{Estimator, cost_each};
+pub use estimate::{Estimated, Estimator};
 pub use form::Form;
 pub use prices::{Price, Prices};
 pub use prompt::{PROMPT_VERSION, Prompt, prompt_version};
