@@ -65,6 +65,7 @@ async fn main() -> anyhow::Result<()> {
     let options = RunOptions {
         method: Method::rules(),
         taxonomy: Taxonomy::economic().digest().to_owned(),
+        reads: None,
         nonce: Some(run.clone()),
         detached: false,
     };

@@ -59,6 +59,7 @@ async fn hand_over(what: &str, run: &str, nodes: &[Ingress], rest: &[&str]) -> R
     let options = RunOptions {
         method: Method::rules(),
         taxonomy: Taxonomy::economic().digest().to_owned(),
+        reads: None,
         nonce: Some(run.to_owned()),
         detached: false,
     };

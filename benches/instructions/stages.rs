@@ -81,6 +81,7 @@ fn options() -> RunOptions {
     RunOptions {
         method: Method::rules(),
         taxonomy: Taxonomy::economic().digest().to_owned(),
+        reads: None,
         nonce: None,
         detached: false,
     }
@@ -201,6 +202,8 @@ fn responses(all: &[Indicator]) -> Vec<BatchResponse> {
             taxonomy: taxonomy.id(),
             usage: None,
             spared: false,
+            notes: Vec::new(),
+            cut: Vec::new(),
             classified_at: "2026-11-22T10:11:12.345Z".to_owned(),
             origin: format!("{RUN}.7"),
         }))

@@ -187,7 +187,7 @@ impl World {
         tally.reused = tally.succeeded / 2;
         let cost = *u.choose(&[None, Some(0.0), Some(0.1), Some(1e-9)])?;
         tally.usage = Usage { requests: rows, cost_usd: cost, ..Usage::default() };
-        tally.hopeless = u.ratio(1, 20)?.then(|| "openai: 401".to_owned());
+        tally.hopeless = u.ratio(1, 20)?.then(|| "openai: 401".into());
         let is_new = self.out.remove(&batch);
         if is_new {
             self.spent += cost.unwrap_or_default();

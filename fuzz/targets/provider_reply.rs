@@ -21,7 +21,7 @@ static PROVIDERS: LazyLock<Vec<(Provider, Model, Model)>> = LazyLock::new(|| {
     let taxonomy = Taxonomy::economic();
     let model = |provider, items| {
         let items = std::num::NonZeroUsize::new(items).expect("it is not zero");
-        Model::new(provider, taxonomy, ModelOptions::new(items, None))
+        Model::new(provider, taxonomy, ModelOptions::new(provider, items, None))
     };
     Provider::ALL.into_iter().map(|provider| (provider, model(provider, 1), model(provider, 8))).collect()
 });
@@ -60,10 +60,10 @@ fn is_sound(provider: Provider, items: usize, exchanged: &Exchanged) {
     let Exchanged { answers, model, usage, feedback } = exchanged;
     match answers {
         Ok(answers) => assert_eq!(answers.len(), items),
-        Err(Refusal { message, retryable, retry_after, locked_out, .. }) => {
+        Err(Refusal { message, retryable, retry_after, obstacle, .. }) => {
             assert!(message.starts_with(provider.name()) && is_safe(message), "{message}");
             assert!(retry_after.is_none_or(|wait| wait <= DAY));
-            assert!(!(*retryable && *locked_out), "what is locked out is not asked again");
+            assert!(!(*retryable && obstacle.is_some()), "what every call meets is not asked again");
         }
     }
     assert!(model.as_deref().is_none_or(is_safe), "{model:?}");

@@ -162,7 +162,7 @@ fn check(u: &mut Unstructured<'_>) -> Result<()> {
 }
 
 fn options() -> RunOptions {
-    RunOptions { method: Method::rules(), taxonomy: "d".into(), nonce: None, detached: false }
+    RunOptions { method: Method::rules(), taxonomy: "d".into(), reads: None, nonce: None, detached: false }
 }
 
 /// A batch reaches the service as it was.

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::PossibleValue;
 
 use crate::cluster::DEFAULT_NAME;
 
@@ -60,6 +61,16 @@ pub struct ServeArgs {
         help_heading = "Limits of each model"
     )]
     pub llm_timeout: NonZeroU32,
+    /// How a `compatible` server is asked for the form of an answer: bounded (a schema with bounds: llama.cpp, vLLM, Ollama),
+    /// strict (OpenAI's strict schema), json (JSON mode, with the schema in the prompt) [default: found out by asking it once]
+    #[arg(
+        long,
+        value_name = "FORM",
+        value_parser = ["bounded", "strict", "json"].map(PossibleValue::new),
+        env = "CLASSIFY_ANSWER_FORM",
+        help_heading = "Limits of each model"
+    )]
+    pub answer_form: Option<String>,
     /// Prices to count with, before the built-in ones
     #[arg(long, value_name = "FILE", env = "CLASSIFY_PRICES", help_heading = "Limits of each model")]
     pub prices: Option<PathBuf>,

@@ -96,7 +96,8 @@ fn models(global: &Global, args: &ServeArgs) -> Result<ModelSettings> {
         concurrency: Some(args.llm_concurrency.get().into()),
     };
     let timeouts = Timeouts::within(Duration::from_secs(args.llm_timeout.get().into()));
-    Ok(ModelSettings { access, limits, nodes, prices, backoff: Backoff::default(), timeouts })
+    let form = args.answer_form.as_deref().map(str::parse).transpose().map_err(Failure::usage)?;
+    Ok(ModelSettings { access, limits, nodes, prices, backoff: Backoff::default(), timeouts, form })
 }
 
 /// Says so when models cannot be asked: their limits are kept by the cluster, and none of its nodes answers.

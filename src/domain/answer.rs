@@ -45,6 +45,10 @@ pub struct Classified<'a> {
     pub usage: Option<Usage>,
     #[serde(default)]
     pub spared: bool,
+    #[serde(default)]
+    pub notes: Vec<String>,
+    #[serde(default)]
+    pub cut: Vec<String>,
     pub classified_at: Text<'a>,
     pub origin: Text<'a>,
 }
@@ -83,11 +87,19 @@ mod tests {
             taxonomy: "economic@1".into(),
             usage: Some(usage),
             spared: true,
+            notes: vec!["says \"so\"".into()],
+            cut: vec!["definition".into()],
             classified_at: "2026-01-02T03:04:05Z".into(),
             origin: "R.17".into(),
         };
-        let least =
-            Classification { reasoning: None, model: None, usage: None, spared: false, ..full.clone() };
+        let least = Classification {
+            reasoning: None,
+            model: None,
+            usage: None,
+            spared: false,
+            notes: Vec::new(),
+            ..full.clone()
+        };
         let failed = Failed::new(FailureClass::Schema, "no", 3, "R.1");
         let outcomes: Vec<Outcome> = [full.clone(), least.clone()]
             .map(|classification| Outcome::Classified(Box::new(classification)))
@@ -111,6 +123,8 @@ mod tests {
                 taxonomy: read.taxonomy.as_str().into(),
                 usage: read.usage,
                 spared: read.spared,
+                notes: read.notes.clone(),
+                cut: read.cut.clone(),
                 classified_at: read.classified_at.as_str().into(),
                 origin: read.origin.as_str().into(),
             };

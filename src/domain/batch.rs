@@ -1,5 +1,6 @@
 //! A batch: the unit that is submitted, journaled and polled. One batch is one `ClassifyBatch` workflow.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -32,12 +33,38 @@ pub struct RunOptions {
     pub method: Method,
     /// Digest of the taxonomy the client expects; a service with another one refuses the batch.
     pub taxonomy: String,
+    /// What is read of an indicator and of the label set; absent in runs of versions that read all columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reads: Option<Reads>,
     /// Set by `--force`: makes fingerprints differ from those of any earlier run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub nonce: Option<String>,
     /// The cluster itself submits the run's batches: each tells the run's object what came of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub detached: bool,
+}
+
+/// What an answer is made from beside the indicator's known columns. It travels with a batch, so that a batch that is under
+/// way keeps its identity when the service is replaced by another version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reads {
+    /// Version of the prompt for this label set.
+    pub prompt: u32,
+    /// Columns beyond the known ones that the label set names. Nothing else is read, or sent to a provider.
+    pub columns: Vec<String>,
+}
+
+impl RunOptions {
+    /// What of `indicator` is read.
+    pub fn of<'a>(&self, indicator: &'a Indicator) -> Cow<'a, Indicator> {
+        let is_read = |name: &String| self.reads.as_ref().is_none_or(|reads| reads.columns.contains(name));
+        if indicator.extra.keys().all(is_read) {
+            return Cow::Borrowed(indicator);
+        }
+        let extra = indicator.extra.iter().filter(|(name, _)| is_read(name));
+        let extra = extra.map(|(name, value)| (name.clone(), value.clone())).collect();
+        Cow::Owned(Indicator { extra, ..indicator.clone() })
+    }
 }
 
 /// Body of `ClassifyBatch/run`.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::outcome::{FailureClass, Usage};
+use super::outcome::{FailureClass, Hopeless, Usage};
+use super::remarks::Remarks;
 use super::tally::Tally;
 
 /// One thing that happened. `node` is the node's place in the list of nodes; times are since the run's start.
@@ -79,7 +80,10 @@ pub struct Recorded {
     pub spared: u64,
     /// Why every other indicator would fail, too, if one failed in such a way.
     #[serde(skip)]
-    pub hopeless: Option<String>,
+    pub hopeless: Option<Hopeless>,
+    /// Columns that were cut, and what failures said.
+    #[serde(default, skip_serializing_if = "Remarks::is_empty")]
+    pub remarks: Remarks,
     /// From submission to the output in hand.
     #[serde(rename = "took_ms", with = "millis")]
     pub took: Duration,
@@ -88,8 +92,8 @@ pub struct Recorded {
 impl Recorded {
     /// What a batch that counts as `tally` adds.
     pub fn new(node: usize, tally: Tally, took: Duration) -> Self {
-        let Tally { succeeded, reused, failed, usage, spared, hopeless } = tally;
-        Self { node, succeeded, reused, failed, usage, spared, hopeless, took }
+        let Tally { succeeded, reused, failed, usage, spared, hopeless, remarks } = tally;
+        Self { node, succeeded, reused, failed, usage, spared, hopeless, remarks, took }
     }
 }
 

@@ -6,8 +6,11 @@ use sha2::{Digest, Sha256};
 use super::batch::RunOptions;
 use super::indicator::Indicator;
 
-/// Raised when the prompt or the built-in classifier changes so that old answers must not be reused.
-pub const PROMPT_VERSION: u32 = 1;
+/// Raised when the prompt or the built-in classifier changes so that old answers must not be reused. What a run was told
+/// in `reads` counts: a label set whose prompt is the same as before keeps its version, and its answers.
+pub const PROMPT_VERSION: u32 = 2;
+/// The version of runs that do not tell it.
+const FIRST_PROMPT: u32 = 1;
 
 /// Failures of earlier runs that are passed over in search of an answer. A batch that meets more of them asks under a key of its
 /// own: what was asked so often is no longer looked up.
@@ -22,29 +25,20 @@ pub fn generation(fingerprint: &str, number: u32) -> String {
 /// Fingerprint of an indicator under these settings: everything that could change the answer is in it. Used as
 /// Restate's idempotency key of the call that asks a model about the indicator.
 pub fn fingerprint(indicator: &Indicator, options: &RunOptions) -> String {
-    fingerprint_by(PROMPT_VERSION, indicator, options)
-}
-
-/// As [`fingerprint`], by the version that a batch began with: a later one that goes on with it must ask under the same keys.
-pub fn fingerprint_by(version: u32, indicator: &Indicator, options: &RunOptions) -> String {
-    identity(version, indicator, options)
+    identity(&options.of(indicator), options)
 }
 
 /// Fingerprint of several indicators in this order: Restate's idempotency key of the call that lets the rules answer for all of
 /// them.
 pub fn joint_fingerprint(indicators: &[Indicator], options: &RunOptions) -> String {
-    joint_fingerprint_by(PROMPT_VERSION, indicators, options)
+    let read: Vec<_> = indicators.iter().map(|indicator| options.of(indicator)).collect();
+    identity(&read, options)
 }
 
-/// As [`joint_fingerprint`], by the version that a batch began with.
-pub fn joint_fingerprint_by(version: u32, indicators: &[Indicator], options: &RunOptions) -> String {
-    identity(version, indicators, options)
-}
-
-fn identity(version: u32, what: &(impl Serialize + ?Sized), options: &RunOptions) -> String {
+fn identity(what: &(impl Serialize + ?Sized), options: &RunOptions) -> String {
     let method = &options.method;
     let settings = (
-        version,
+        options.reads.as_ref().map_or(FIRST_PROMPT, |reads| reads.prompt),
         &options.taxonomy,
         &method.provider,
         &method.model,
@@ -76,11 +70,12 @@ pub fn hex(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::batch::Reads;
     use crate::domain::method::Method;
 
     fn options(nonce: Option<&str>) -> RunOptions {
         let nonce = nonce.map(Into::into);
-        RunOptions { method: Method::rules(), taxonomy: "abc".into(), nonce, detached: false }
+        RunOptions { method: Method::rules(), taxonomy: "abc".into(), reads: None, nonce, detached: false }
     }
 
     fn indicator(name: &str, units: Option<&str>) -> Indicator {
@@ -105,6 +100,32 @@ mod tests {
         let all = [of(&rows), of(&swapped), of(&rows[..1]), fingerprint(&rows[0], &options(None))];
         let distinct: std::collections::BTreeSet<&String> = all.iter().collect();
         assert_eq!(distinct.len(), all.len(), "{all:?}");
+    }
+
+    #[test]
+    fn what_is_not_read_does_not_matter() {
+        let reads = |prompt, columns: &[&str]| {
+            let columns = columns.iter().map(|name| (*name).to_owned()).collect();
+            RunOptions { reads: Some(Reads { prompt, columns }), ..options(None) }
+        };
+        let with = |extra: &[&str]| {
+            let extra = extra.iter().map(|name| ((*name).to_owned(), "x".into())).collect();
+            Indicator { extra, ..indicator("GDP", None) }
+        };
+        let of = |extra: &[&str], options: &RunOptions| {
+            let row = with(extra);
+            (fingerprint(&row, options), joint_fingerprint(&[row.clone(), row], options))
+        };
+        // As earlier versions computed it.
+        let before = of(&[], &options(None));
+        assert_eq!(before.0, "e3e47e0d5056ef166519e4311a3d7375");
+        assert_eq!(of(&[], &reads(1, &["body"])), before, "nothing has changed");
+        assert_eq!(of(&["email", "note"], &reads(1, &["body"])), before, "neither is read");
+        assert_ne!(of(&["email"], &options(None)), before, "an earlier version read it");
+        let named = of(&["body"], &reads(1, &["body"]));
+        assert_eq!(named, of(&["body"], &options(None)), "it was read, and is");
+        assert_eq!(named, of(&["body", "email"], &reads(1, &["body"])));
+        assert_ne!(of(&[], &reads(2, &[])), before, "another prompt");
     }
 
     #[test]

@@ -53,6 +53,28 @@ pub struct Indicator {
     pub extra: IndexMap<String, CellValue>,
 }
 
+impl Indicator {
+    /// Names of the known columns in which there is something.
+    pub fn columns(&self) -> impl Iterator<Item = &'static str> {
+        let texts = [
+            ("units", &self.units),
+            ("periodicity", &self.periodicity),
+            ("long_name", &self.long_name),
+            ("source_name", &self.source_name),
+            ("definition", &self.definition),
+            ("topic", &self.topic),
+            ("category_group", &self.category_group),
+            ("dataset", &self.dataset),
+            ("aggregation_method", &self.aggregation_method),
+            ("scale", &self.scale),
+            ("currency_code", &self.currency_code),
+        ];
+        let given = texts.into_iter().filter(|(_, text)| text.is_some()).map(|(name, _)| name);
+        let samples = (!self.sample_values.is_empty()).then_some("sample_values");
+        ["id", "name"].into_iter().chain(given).chain(samples)
+    }
+}
+
 /// One observation. `date` is free text: sources also use labels such as `last10YearsAvg`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sample {

@@ -18,5 +18,6 @@ pub mod money;
 pub mod outcome;
 pub mod page;
 pub mod payload;
+pub mod remarks;
 pub mod stats;
 pub mod tally;

@@ -1,11 +1,14 @@
 //! The account of a run that may cost so much and no more. Pure arithmetic; who waits for it is the owner's business.
 //!
-//! What is under way counts as its rows times what a row has cost so far, or is expected to cost until some are paid
-//! for; rows that turn out to be known already are given back when their batch is done.
+//! What is under way counts as its rows times what a row has cost so far. Until enough are paid for to tell, it counts as the
+//! most a row can cost. Rows that turn out to be known already are given back when their batch is done.
 
 use serde::{Deserialize, Serialize};
 
 use super::outcome::Usage;
+
+/// Rows that have to be paid for before what they have cost is believed. One batch may have been of the cheap ones.
+const ENOUGH: u64 = 20;
 
 /// What was spent, and what is under way. In US dollars.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -20,7 +23,7 @@ pub struct Account {
 }
 
 impl Account {
-    /// An account that holds `most`, if there is a limit, for rows that are `expected` to cost so much each.
+    /// An account that holds `most`, if there is a limit, for rows that cost at most `expected` each.
     pub fn new(most: Option<f64>, expected: f64) -> Self {
         Self { most, expected, ..Self::default() }
     }
@@ -63,12 +66,20 @@ impl Account {
     /// Why a batch does not fit.
     pub fn excess(&self) -> Option<String> {
         let (most, spent) = (self.most?, self.spent);
-        Some(format!("{spent:.4} USD are spent, and the next batch would pass {most} (`--max-cost`)"))
+        let said = format!("{spent:.4} USD are spent, and the next batch would pass {most} (`--max-cost`)");
+        if self.paid >= ENOUGH {
+            return Some(said);
+        }
+        let each = self.each();
+        Some(format!(
+            "{said}: a row may cost up to {each:.4} USD until {ENOUGH} are paid for; a smaller `--batch-size` needs less"
+        ))
     }
 
     /// What a row costs.
     fn each(&self) -> f64 {
-        if self.paid > 0 && self.spent > 0.0 { self.spent / float(self.paid) } else { self.expected }
+        let so_far = self.spent / float(self.paid.max(1));
+        if self.paid >= ENOUGH && self.spent > 0.0 { so_far } else { so_far.max(self.expected) }
     }
 }
 

@@ -37,6 +37,12 @@ pub struct Classification {
     /// The rules were sure enough that no model had to be asked (`hybrid`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub spared: bool,
+    /// What was not as it should be and cost no label, in words for a person.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// Columns of which the model read a part only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cut: Vec<String>,
     /// When its batch reached the classifier, RFC 3339 in UTC.
     pub classified_at: String,
     /// Key of the batch this was first classified for. Another batch that receives it has reused the answer.
@@ -149,9 +155,12 @@ pub struct Failed {
     /// What the attempts consumed; absent where nothing was bought.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
-    /// Every other indicator of the run would fail in the same way: the provider refuses the key or the account.
+    /// Every other indicator of the run would fail in the same way.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hopeless: bool,
+    /// With `hopeless`: what is in the way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub obstacle: Option<Obstacle>,
     /// Key of the batch it was tried for; empty where the failure cannot say.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub origin: String,
@@ -171,7 +180,78 @@ impl Failed {
         origin: impl Into<String>,
     ) -> Self {
         let (message, origin) = (message.into(), origin.into());
-        Self { class, message, attempts, usage: None, hopeless: false, origin }
+        Self { class, message, attempts, usage: None, hopeless: false, obstacle: None, origin }
+    }
+}
+
+/// What makes every call fail, and so what a person can do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Obstacle {
+    /// The provider refuses the key.
+    Key,
+    /// The account is empty, or has reached a limit on what it may spend.
+    Money,
+    /// The provider does not know the model, or nothing is at the URL.
+    Model,
+    /// The provider refuses what all requests have in common.
+    Request,
+}
+
+impl Obstacle {
+    /// The next step.
+    pub fn next_step(self) -> &'static str {
+        match self {
+            Self::Key => "put the right key into the environment of `classify serve` and start it again",
+            Self::Money => "pay, or raise the account's limit with the provider; the key is right",
+            Self::Model => {
+                "name a model that the provider has (`--model`), or give `classify serve` the right URL and start it again"
+            }
+            Self::Request => {
+                "ask in a way the model takes: another `--reasoning-effort` or `--items-per-call`, another model, or for a \
+                 compatible server `classify serve --answer-form json`"
+            }
+        }
+    }
+}
+
+/// A failure that every other indicator would meet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Told")]
+pub struct Hopeless {
+    /// What happened.
+    pub message: String,
+    /// What is in the way, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub obstacle: Option<Obstacle>,
+}
+
+/// Earlier versions told the message alone.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Told {
+    Message(String),
+    Whole { message: String, obstacle: Option<Obstacle> },
+}
+
+impl From<Told> for Hopeless {
+    fn from(told: Told) -> Self {
+        match told {
+            Told::Message(message) => Self { message, obstacle: None },
+            Told::Whole { message, obstacle } => Self { message, obstacle },
+        }
+    }
+}
+
+impl From<&str> for Hopeless {
+    fn from(message: &str) -> Self {
+        Self { message: message.to_owned(), obstacle: None }
+    }
+}
+
+impl std::fmt::Display for Hopeless {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
     }
 }
 
@@ -224,6 +304,14 @@ impl FailureClass {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_an_earlier_version_told_is_understood() {
+        let whole = Hopeless { message: "no".into(), obstacle: Some(Obstacle::Money) };
+        let json = serde_json::to_string(&whole).unwrap();
+        assert_eq!(serde_json::from_str::<Hopeless>(&json).unwrap(), whole);
+        assert_eq!(serde_json::from_str::<Hopeless>("\"no\"").unwrap(), Hopeless::from("no"));
+    }
 
     #[test]
     fn a_class_is_written_by_its_name() {

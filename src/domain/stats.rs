@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 
 use super::event::{Reception, Recorded, RunEvent, Trouble};
 use super::outcome::{FailureClass, Usage};
+use super::remarks::Remarks;
 
 /// Length of the window a rate is judged by.
 const WINDOW: Duration = Duration::from_mins(1);
@@ -38,6 +39,8 @@ pub struct RunStats {
     pub usage: Usage,
     /// Indicators for which no model had to be asked (`hybrid`).
     pub spared: u64,
+    /// Columns that were cut, and what failures said.
+    pub remarks: Remarks,
     /// Most indicators submitted within any window of 60 s.
     pub max_60s_window: u64,
     /// Per node, in the order of the nodes.
@@ -107,6 +110,7 @@ impl RunStats {
             forgotten: 0,
             usage: Usage::default(),
             spared: 0,
+            remarks: Remarks::default(),
             max_60s_window: 0,
             nodes,
             trouble: None,
@@ -190,6 +194,7 @@ impl RunStats {
         }
         self.usage.add(&recorded.usage);
         self.spared += recorded.spared;
+        self.remarks.add(&recorded.remarks);
     }
 
     /// Counts a submission in the windows it belongs to. Those of concurrent batches may be told up to a request's
@@ -256,6 +261,7 @@ mod tests {
             usage: Usage::default(),
             spared: 0,
             hopeless: None,
+            remarks: Default::default(),
             took: Duration::from_millis(120),
         })
     }

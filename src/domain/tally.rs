@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::outcome::{Classification, Failed, FailureClass, Outcome, Usage};
+use super::outcome::{Classification, Failed, FailureClass, Hopeless, Outcome, Usage};
+use super::remarks::Remarks;
 
 /// Counts of outcomes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -25,7 +26,10 @@ pub struct Tally {
     pub spared: u64,
     /// Why every other indicator would fail, too, if one failed in such a way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hopeless: Option<String>,
+    pub hopeless: Option<Hopeless>,
+    /// Columns that were cut, and what failures said.
+    #[serde(default, skip_serializing_if = "Remarks::is_empty")]
+    pub remarks: Remarks,
 }
 
 impl Tally {
@@ -35,8 +39,9 @@ impl Tally {
         for outcome in outcomes {
             match outcome {
                 Outcome::Classified(classification) => {
-                    let Classification { origin, usage, spared, .. } = &**classification;
+                    let Classification { origin, usage, spared, cut, .. } = &**classification;
                     tally.add_labels(origin == key, usage.as_ref(), *spared);
+                    tally.remarks.cut(cut.iter().map(String::as_str));
                 }
                 Outcome::Failed(failed) => tally.add_failure(failed, key),
             }
@@ -64,8 +69,9 @@ impl Tally {
             self.usage.add(usage);
         }
         if failed.hopeless && self.hopeless.is_none() {
-            self.hopeless = Some(failed.message.clone());
+            self.hopeless = Some(Hopeless { message: failed.message.clone(), obstacle: failed.obstacle });
         }
+        self.remarks.say(&failed.message, 1);
     }
 
     /// Adds another batch's counts.
@@ -78,6 +84,7 @@ impl Tally {
         self.usage.add(&other.usage);
         self.spared += other.spared;
         self.hopeless = self.hopeless.take().or(other.hopeless);
+        self.remarks.add(&other.remarks);
     }
 
     /// Indicators without labels.
@@ -106,6 +113,8 @@ mod tests {
             taxonomy: "economic@1".into(),
             usage: Some(Usage { requests, ..Usage::default() }),
             spared: false,
+            notes: Vec::new(),
+            cut: vec!["body".into()],
             classified_at: String::new(),
             origin: origin.into(),
         }))
@@ -121,7 +130,8 @@ mod tests {
         let outcomes = [classified("R.1", 1), classified("Q.7", 1), Outcome::Failed(failed)];
         let mut tally = Tally::of(&outcomes, "R.1");
         assert_eq!((tally.succeeded, tally.reused, tally.failures(), tally.rows()), (2, 1, 1, 3));
-        assert_eq!((tally.usage.requests, tally.hopeless.as_deref()), (4, Some("no")));
+        assert_eq!((tally.usage.requests, &tally.hopeless), (4, &Some("no".into())));
+        assert_eq!((tally.remarks.cut, tally.remarks.most_said()), (2, Some(("no", 1))));
         tally.add(Tally::of(&outcomes[..1], "R.1"));
         assert_eq!((tally.rows(), tally.usage.requests), (4, 5));
     }

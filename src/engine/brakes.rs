@@ -4,6 +4,7 @@
 
 use crate::domain::event::RunEvent;
 use crate::domain::max_failures::MaxFailures;
+use crate::domain::outcome::Obstacle;
 use crate::domain::stats::RunStats;
 use crate::error::{ExitStatus, Failure};
 
@@ -25,15 +26,11 @@ impl Brakes {
     pub(super) fn check(&self, event: &RunEvent, stats: &RunStats) -> Option<Failure> {
         match event {
             RunEvent::Recorded(recorded) => {
-                if let Some(message) = recorded.hopeless.as_ref().filter(|_| !self.collects) {
-                    return Some(
-                        Failure::usage(format!(
-                            "stopped: every further call would fail as this one did: {message}"
-                        ))
-                        .hint(
-                            "put the right key into the environment of `classify serve` and start it again",
-                        ),
-                    );
+                if let Some(hopeless) = recorded.hopeless.as_ref().filter(|_| !self.collects) {
+                    let said = format!("stopped: every further call would fail as this one did: {hopeless}");
+                    // A service of an earlier version does not say what is in the way; it knew of keys only.
+                    let obstacle = hopeless.obstacle.unwrap_or(Obstacle::Key);
+                    return Some(Failure::usage(said).hint(obstacle.next_step()));
                 }
                 self.too_many_failures(stats)
             }
@@ -57,7 +54,7 @@ mod tests {
 
     use super::*;
     use crate::domain::event::Recorded;
-    use crate::domain::outcome::{FailureClass, Usage};
+    use crate::domain::outcome::{FailureClass, Hopeless, Usage};
     use crate::domain::stats::NodeStats;
 
     fn after(events: &[RunEvent], brakes: Brakes) -> Option<String> {
@@ -77,6 +74,7 @@ mod tests {
             usage: Usage::default(),
             spared: 0,
             hopeless: None,
+            remarks: Default::default(),
             took: Duration::ZERO,
         })
     }
@@ -100,5 +98,22 @@ mod tests {
         let RunEvent::Recorded(recorded) = recorded(0, 1) else { unreachable!("made above") };
         let refused = RunEvent::Recorded(Recorded { hopeless: Some("openai: 401".into()), ..recorded });
         assert!(after(&[refused], Brakes::default()).unwrap().ends_with("openai: 401"));
+    }
+
+    #[test]
+    fn the_next_step_is_the_right_one() {
+        let stats = RunStats::new(1_000, vec![NodeStats::new("a".into(), "http://a".into())]);
+        for (obstacle, step) in [
+            (Obstacle::Key, "put the right key"),
+            (Obstacle::Money, "pay, or raise"),
+            (Obstacle::Model, "`--model`"),
+            (Obstacle::Request, "`--reasoning-effort`"),
+        ] {
+            let RunEvent::Recorded(recorded) = recorded(0, 1) else { unreachable!("made above") };
+            let hopeless = Some(Hopeless { message: "no".into(), obstacle: Some(obstacle) });
+            let event = RunEvent::Recorded(Recorded { hopeless, ..recorded });
+            let failure = Brakes::default().check(&event, &stats).unwrap();
+            assert!(failure.hints()[0].contains(step), "{:?}", failure.hints());
+        }
     }
 }

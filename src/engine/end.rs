@@ -67,8 +67,13 @@ mod tests {
 
     #[test]
     fn an_answer_of_the_wrong_shape_fails_every_row_of_the_batch_and_no_more() {
-        let options =
-            RunOptions { method: Method::rules(), taxonomy: "d".into(), nonce: None, detached: false };
+        let options = RunOptions {
+            method: Method::rules(),
+            taxonomy: "d".into(),
+            reads: None,
+            nonce: None,
+            detached: false,
+        };
         // More deeply nested than could be read value by value.
         let tower = (0..200).fold(Value::Null, |inner, _| Value::Array(vec![inner]));
         let extra = IndexMap::from_iter([("note".to_owned(), tower.into())]);

@@ -178,6 +178,7 @@ mod tests {
         RunOptions {
             method: crate::domain::method::Method::rules(),
             taxonomy: "d".into(),
+            reads: None,
             nonce: None,
             detached: false,
         }

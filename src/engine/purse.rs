@@ -173,6 +173,7 @@ mod tests {
             usage: Usage { requests: rows - reused, cost_usd: Some(cost), ..Usage::default() },
             spared: 0,
             hopeless: None,
+            remarks: Default::default(),
             took: Duration::ZERO,
         }
     }

@@ -102,8 +102,13 @@ mod tests {
 
     #[test]
     fn another_service_than_the_run_needs_is_told_apart() {
-        let options =
-            RunOptions { method: Method::rules(), taxonomy: "ours".into(), nonce: None, detached: false };
+        let options = RunOptions {
+            method: Method::rules(),
+            taxonomy: "ours".into(),
+            reads: None,
+            nonce: None,
+            detached: false,
+        };
         let told = |digest: &str, providers: &[&str]| {
             let info = ServiceInfo {
                 version: String::new(),

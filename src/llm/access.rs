@@ -27,6 +27,13 @@ impl Secret {
         Some(Self { key, header })
     }
 
+    /// The key alone, as a header.
+    pub(super) fn bare(&self) -> Option<HeaderValue> {
+        let mut header = HeaderValue::from_str(&self.key).ok()?;
+        header.set_sensitive(true);
+        Some(header)
+    }
+
     pub(super) fn header(&self) -> HeaderValue {
         self.header.clone()
     }
@@ -104,7 +111,7 @@ pub fn variables() -> Vec<&'static str> {
 
 impl Access {
     /// Reads what `provider` needs from the environment, of which `variable` gives one value. Empty ones count as
-    /// absent. URLs may end in `/v1`, or not.
+    /// absent. A URL without a path gets the usual one; a path is taken as it stands.
     ///
     /// # Errors
     /// When the key or the URL is missing or unusable; the failure names the variable and never its value.
@@ -151,25 +158,42 @@ impl Access {
         &self.url
     }
 
+    /// Where a server that speaks OpenAI's format lists its models.
+    pub(super) fn models_url(&self) -> Option<Url> {
+        let mut url = self.url.clone();
+        let path = url.path().strip_suffix("/chat/completions").map(|base| format!("{base}/models"))?;
+        url.set_path(&path);
+        Some(url)
+    }
+
+    /// Whether this is Azure's API by version, which wants the key in a header of its own.
+    pub(super) fn is_versioned(&self) -> bool {
+        self.url.query().is_some()
+    }
+
     pub(super) fn key(&self) -> Option<&Secret> {
         self.key.as_ref()
     }
 }
 
-/// The full URL of the one call we make.
+/// The full URL of the one call we make. A base with a path is taken as it stands: `…/v1beta/openai` (Gemini),
+/// `…/api/paas/v4` (Zhipu), a whole endpoint that was pasted. Anthropic's bases by custom do not have the version.
 fn endpoint(base: &str, names: &Names) -> Option<Url> {
-    let base = base.trim_end_matches('/');
-    let versioned = base.ends_with(&format!("/{}", names.base));
-    let text = if versioned {
-        format!("{base}/{}", names.path)
+    let mut url = Url::parse(base).ok()?;
+    let path = url.path().trim_end_matches('/').to_owned();
+    let path = if path.ends_with(&format!("/{}", names.path)) {
+        path
+    } else if path.is_empty() || (names.path == "messages" && !path.ends_with(&format!("/{}", names.base))) {
+        format!("{path}/{}/{}", names.base, names.path)
     } else {
-        format!("{base}/{}/{}", names.base, names.path)
+        format!("{path}/{}", names.path)
     };
-    let url = Url::parse(&text).ok()?;
-    // A user in the URL would be shown with it; a query would have swallowed the path.
+    url.set_path(&path);
+    // A user in the URL would be shown with it, and so would whatever stands in a query; Azure has its version there.
     let plain = url.username().is_empty() && url.password().is_none();
     let usable = matches!(url.scheme(), "http" | "https") && url.has_host() && plain;
-    (usable && url.query().is_none() && url.fragment().is_none()).then_some(url)
+    let known_query = url.query_pairs().all(|(name, _)| name == "api-version");
+    (usable && known_query && url.fragment().is_none()).then_some(url)
 }
 
 #[cfg(test)]
@@ -202,9 +226,40 @@ mod tests {
         }
         let error = access(Provider::Compatible, &[]).unwrap_err();
         assert_eq!(error.message(), "no URL for provider `compatible`");
-        for url in ["localhost:11434", "ftp://a/v1", "http://u:p@a/v1", "http://a/v1?key=b", "http://a/#b"] {
+        for url in
+            ["localhost:11434", "ftp://a/v1", "http://u:p@a/v1", "http://a/v1?key=b", "http://a/#b", "a/b"]
+        {
             let error = access(Provider::Compatible, &[("CLASSIFY_COMPATIBLE_URL", url)]).unwrap_err();
             assert_eq!(error.message(), "CLASSIFY_COMPATIBLE_URL is no usable URL", "{url}");
+        }
+    }
+
+    #[test]
+    fn a_url_with_a_path_is_taken_as_it_stands() {
+        for (url, endpoint) in [
+            ("http://a/v1beta/openai", "http://a/v1beta/openai/chat/completions"),
+            ("http://a/v1beta/openai/", "http://a/v1beta/openai/chat/completions"),
+            ("http://a/api/paas/v4", "http://a/api/paas/v4/chat/completions"),
+            ("http://a/api/v3/", "http://a/api/v3/chat/completions"),
+            ("http://a/v1/chat/completions", "http://a/v1/chat/completions"),
+            ("http://a/v4/chat/completions/", "http://a/v4/chat/completions"),
+            (
+                "https://x.azure.com/openai/deployments/d?api-version=2024-10-21",
+                "https://x.azure.com/openai/deployments/d/chat/completions?api-version=2024-10-21",
+            ),
+        ] {
+            let server = access(Provider::Compatible, &[("CLASSIFY_COMPATIBLE_URL", url)]).unwrap();
+            assert_eq!(server.url().as_str(), endpoint);
+            let models = server.models_url().unwrap();
+            assert!(models.path().ends_with("/models") && !models.path().contains("chat"), "{models}");
+        }
+        for (url, endpoint) in [
+            ("https://api.deepseek.com/anthropic", "https://api.deepseek.com/anthropic/v1/messages"),
+            ("https://a/v1", "https://a/v1/messages"),
+            ("https://a/x/v1/messages", "https://a/x/v1/messages"),
+        ] {
+            let variables = [("ANTHROPIC_API_KEY", "k"), ("CLASSIFY_ANTHROPIC_URL", url)];
+            assert_eq!(access(Provider::Anthropic, &variables).unwrap().url().as_str(), endpoint);
         }
     }
 

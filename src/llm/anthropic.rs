@@ -16,7 +16,7 @@ pub(super) const VERSION: (&str, &str) = ("anthropic-version", "2023-06-01");
 pub(super) fn body(question: &Question<'_>) -> Value {
     let mut body = json!({
         "model": question.model.name,
-        "max_tokens": question.max_output_tokens(),
+        "max_tokens": question.room,
         "system": [
             { "type": "text", "text": question.prompt.system(), "cache_control": { "type": "ephemeral" } },
         ],

@@ -7,15 +7,18 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::cache::Keys;
+use super::canary::Canary;
 use super::client::{CallError, Client, Exchange};
+use super::form::Forms;
 use super::retry::Backoff;
 use super::throttle::{Feedback, Throttle, Verdict};
 use super::usage::Usage;
-use super::validate::{Found, check};
+use super::validate::{Found, Read, check, cut_off};
 use super::wire::{Question, Reply, Stop};
 use super::{Model, ModelOptions, Prompt};
 use crate::domain::indicator::Indicator;
-use crate::domain::outcome::FailureClass;
+use crate::domain::outcome::{FailureClass, Obstacle};
 use crate::taxonomy::{Answer, Field, Taxonomy};
 
 /// Asks one model for the labels of one taxonomy. Serves any number of tasks at once.
@@ -28,6 +31,9 @@ pub struct Asker<T> {
     fields: Vec<Field>,
     backoff: Backoff,
     throttle: T,
+    cache: Keys,
+    canary: Canary,
+    forms: Forms,
 }
 
 /// What became of one indicator.
@@ -35,6 +41,10 @@ pub struct Asker<T> {
 pub struct Asked {
     /// Its labels, or why there are none.
     pub answer: Result<Answer, Unanswered>,
+    /// What was not as it was asked for and cost no label, in words for a person.
+    pub notes: Vec<String>,
+    /// Columns of which the model read a part only.
+    pub cut: Vec<String>,
     /// What that took. Requests with several indicators are shared between them, so that sums are exact.
     pub usage: Usage,
     /// Model that answered last, as it calls itself.
@@ -51,15 +61,32 @@ pub struct Unanswered {
     pub message: String,
     /// HTTP requests made for it.
     pub attempts: u32,
-    /// Whether the provider refuses this key or account, and so would refuse every other request.
-    pub locked_out: bool,
+    /// What is in the way, where every other request would end so.
+    pub obstacle: Option<Obstacle>,
 }
 
 /// One request, repeated until it was answered or given up.
 struct Round {
-    result: Result<Vec<Found>, Unanswered>,
+    result: Result<Vec<Found>, GivenUp>,
     usage: Usage,
     model: Option<String>,
+}
+
+/// Why there is no answer to a request.
+#[derive(Debug, Clone)]
+pub(super) struct GivenUp {
+    pub(super) why: Unanswered,
+    /// Whether it may be for one of several indicators only.
+    alone: bool,
+}
+
+/// What the answer before was worth.
+#[derive(Debug, Clone, Default)]
+struct Before {
+    /// What was wrong with it.
+    complaint: Option<String>,
+    /// The room it had, where that was too little.
+    room: Option<u64>,
 }
 
 /// One indicator on its way to an answer.
@@ -67,12 +94,6 @@ struct Asking<'a> {
     indicator: &'a Indicator,
     usage: Usage,
     attempts: u32,
-}
-
-impl Asking<'_> {
-    fn ended(&self, answer: Result<Answer, Unanswered>, model: Option<String>) -> Asked {
-        Asked { answer, usage: self.usage, model }
-    }
 }
 
 impl<T: Throttle> Asker<T> {
@@ -87,7 +108,11 @@ impl<T: Throttle> Asker<T> {
     ) -> Self {
         let model = Model { provider: client.provider(), name: model.to_owned() };
         let prompt = Prompt::new(taxonomy, options.items_per_call);
-        Self { client, model, options, prompt, fields: taxonomy.fields().to_vec(), backoff, throttle }
+        let shared = format!("{}\n{}", prompt.system(), prompt.schema().text());
+        let cache = Keys::new(&shared, fastrand::u32(..), Instant::now());
+        let (canary, forms) = (Canary::default(), Forms::new(model.provider, options.form));
+        let fields = taxonomy.fields().to_vec();
+        Self { client, model, options, prompt, fields, backoff, throttle, cache, canary, forms }
     }
 
     #[cfg(fuzzing)]
@@ -117,7 +142,7 @@ impl<T: Throttle> Asker<T> {
             match group {
                 [indicator] => {
                     let asking = Asking { indicator, usage: Usage::default(), attempts: 0 };
-                    asked.push(self.one(asking, None).await);
+                    asked.push(self.one(asking, Before::default()).await);
                 }
                 _ => asked.extend(self.several(group).await),
             }
@@ -127,80 +152,103 @@ impl<T: Throttle> Asker<T> {
 
     /// One request about all of `group`; what it leaves open is asked singly.
     async fn several(&self, group: &[Indicator]) -> Vec<Asked> {
-        let round = self.request(group, None).await;
+        let round = self.request(group, &Before::default()).await;
         let attempts = attempts(&round.usage);
         let mut why = FailureClass::Schema;
         let found = match round.result {
             Ok(found) => found,
-            // One of them may be what the model will not speak about; the others should not suffer for it.
-            Err(error) if error.class == FailureClass::Refused => {
-                why = FailureClass::Refused;
+            // One of them may be what the model will not speak about, or what the provider does not take; the others
+            // should not suffer for it.
+            Err(error) if error.alone => {
+                why = error.why.class;
                 vec![Found::Missing; group.len()]
             }
             Err(error) => {
-                let all = round.usage.shared(group.len()).into_iter();
-                return all.map(|usage| Asked { answer: Err(error.clone()), usage, model: None }).collect();
+                let shares = round.usage.shared(group.len());
+                let asked = |(indicator, usage)| {
+                    let asking = Asking { indicator, usage, attempts };
+                    self.ended(&asking, Err(error.why.clone()), None)
+                };
+                return group.iter().zip(shares).map(asked).collect();
             }
         };
         let mut asked = Vec::with_capacity(group.len());
         for ((indicator, found), usage) in group.iter().zip(found).zip(round.usage.shared(group.len())) {
             let mut asking = Asking { indicator, usage, attempts };
             let complaint = match found {
-                Found::Valid(answer) => {
-                    asked.push(asking.ended(Ok(answer), round.model.clone()));
+                Found::Valid(read) => {
+                    asked.push(self.ended(&asking, Ok(read), round.model.clone()));
                     continue;
                 }
-                Found::Invalid(complaint) => Some(complaint),
+                Found::Invalid(complaint) | Found::CutOff(complaint) => Some(complaint),
                 Found::Missing => None,
             };
             asking.usage.retries.count(why);
-            asked.push(self.one(asking, complaint).await);
+            asked.push(self.one(asking, Before { complaint, room: None }).await);
         }
         asked
     }
 
-    /// Asks about one indicator; once more with the complaint where the answer is not valid, unless this is already
-    /// what `complaint` is for.
-    async fn one(&self, mut asking: Asking<'_>, mut complaint: Option<String>) -> Asked {
+    /// Asks about one indicator; once more with the complaint where the answer is not valid, and with more room where
+    /// it was cut off, unless this is already what `before` is for.
+    async fn one(&self, mut asking: Asking<'_>, mut before: Before) -> Asked {
         loop {
-            let round = self.request(std::slice::from_ref(asking.indicator), complaint.as_deref()).await;
+            let round = self.request(std::slice::from_ref(asking.indicator), &before).await;
             asking.usage += round.usage;
             asking.attempts += attempts(&round.usage);
-            let wrong = match round.result.map(|mut found| found.pop().unwrap_or(Found::Missing)) {
-                Ok(Found::Valid(answer)) => return asking.ended(Ok(answer), round.model),
-                Ok(Found::Invalid(wrong)) => wrong,
-                Ok(Found::Missing) => "the item was not answered".to_owned(),
-                Err(error) => {
-                    let error = Unanswered { attempts: asking.attempts, ..error };
-                    return asking.ended(Err(error), round.model);
-                }
+            let (wrong, room) = match round.result.map(|mut found| found.pop().unwrap_or(Found::Missing)) {
+                Ok(Found::Valid(read)) => return self.ended(&asking, Ok(read), round.model),
+                Ok(Found::Invalid(wrong)) => (wrong, None),
+                Ok(Found::CutOff(wrong)) => (wrong, Some(self.options.room(1))),
+                Ok(Found::Missing) => ("the item was not answered".to_owned(), None),
+                Err(GivenUp { why, .. }) => return self.ended(&asking, Err(why), round.model),
             };
-            if complaint.is_some() {
+            if before.complaint.is_some() {
+                let advice = if room.is_some() {
+                    "; a lower `--reasoning-effort` leaves more for the answer"
+                } else {
+                    ""
+                };
                 let error = Unanswered {
                     class: FailureClass::Schema,
-                    message: format!("{}: {}", self.model.provider, self.client.shown(&wrong)),
+                    message: format!("{}: {}{advice}", self.model.provider, self.client.shown(&wrong)),
                     attempts: asking.attempts,
-                    locked_out: false,
+                    obstacle: None,
                 };
-                return asking.ended(Err(error), round.model);
+                return self.ended(&asking, Err(error), round.model);
             }
-            complaint = Some(wrong);
+            before = Before { complaint: Some(wrong), room };
             asking.usage.retries.count(FailureClass::Schema);
         }
     }
 
+    fn ended(&self, asking: &Asking<'_>, read: Result<Read, Unanswered>, model: Option<String>) -> Asked {
+        let (answer, notes) = match read {
+            Ok(Read { answer, notes }) => (Ok(answer), notes),
+            Err(error) => (Err(Unanswered { attempts: asking.attempts, ..error }), Vec::new()),
+        };
+        let notes = notes.iter().map(|note| self.client.shown(note)).collect();
+        let cut = self.prompt.cut(asking.indicator);
+        Asked { answer, notes, cut, usage: asking.usage, model }
+    }
+
     /// One question, put until there is a reply, an error that stays, or no patience left.
-    async fn request(&self, items: &[Indicator], complaint: Option<&str>) -> Round {
-        let user = self.prompt.user(items, complaint);
-        let question = Question {
+    async fn request(&self, items: &[Indicator], before: &Before) -> Round {
+        let user = self.prompt.user(items, before.complaint.as_deref());
+        let room = before.room.map_or_else(|| self.options.room(items.len()), ModelOptions::more_room);
+        let cache_key = self.cache.next(Instant::now());
+        let mut question = Question {
             model: &self.model,
             options: self.options,
             prompt: &self.prompt,
             user: &user,
             items: items.len(),
+            room,
+            cache_key: &cache_key,
+            form: self.forms.at_first(&self.client).await,
         };
-        let tokens = self.prompt.tokens(&user).saturating_add(question.max_output_tokens());
-        let body = self.client.body(&question);
+        let tokens = self.prompt.tokens(&user).saturating_add(room);
+        let mut body = self.client.body(&question);
         let mut usage = Usage::default();
         // Time spent on calls and waits of our own. A queue for permits is no fault of the provider's.
         let mut spent = Duration::ZERO;
@@ -213,17 +261,26 @@ impl<T: Throttle> Asker<T> {
             self.throttle.settle(permit, feedback(&exchange));
             let error = match exchange.result {
                 Ok(reply) => {
+                    self.canary.lives();
                     let model = reply.model.as_deref().map(|name| self.client.shown(name));
                     return Round { result: self.judge(&reply, &question), usage, model };
                 }
                 Err(error) => error,
             };
+            if error.form
+                && let Some(simpler) = self.forms.simpler_than(question.form)
+            {
+                question.form = simpler;
+                body = self.client.body(&question);
+                usage.retries.count(error.class);
+                continue;
+            }
             let wait = error
                 .retryable
                 .then(|| self.backoff.wait(attempts(&usage), spent, error.retry_after, fastrand::f64()))
                 .flatten();
             let Some(wait) = wait else {
-                return Round { result: Err(unanswered(error, &usage)), usage, model: None };
+                return Round { result: Err(self.given_up(error)), usage, model: None };
             };
             usage.retries.count(error.class);
             tokio::time::sleep(wait).await;
@@ -231,33 +288,43 @@ impl<T: Throttle> Asker<T> {
         }
     }
 
-    pub(super) fn judge(&self, reply: &Reply, question: &Question<'_>) -> Result<Vec<Found>, Unanswered> {
+    /// Why a request was given up, in the end.
+    fn given_up(&self, error: CallError) -> GivenUp {
+        let CallError { class, message, obstacle, rejected, form, .. } = error;
+        let refused = class == FailureClass::Refused;
+        if refused {
+            self.canary.lives();
+        }
+        let silent = rejected.is_some_and(|status| self.canary.dies(status));
+        let obstacle = obstacle.or((form || silent).then_some(Obstacle::Request));
+        let why = Unanswered { class, message, attempts: 1, obstacle };
+        GivenUp { why, alone: refused || (rejected.is_some() && obstacle.is_none()) }
+    }
+
+    pub(super) fn judge(&self, reply: &Reply, question: &Question<'_>) -> Result<Vec<Found>, GivenUp> {
         let items = question.items;
+        let is_list = self.prompt.schema().is_list();
         match &reply.stop {
-            Stop::Finished => Ok(check(&reply.content, &self.fields, self.prompt.schema().is_list(), items)),
+            Stop::Finished => Ok(check(&reply.content, &self.fields, is_list, items)),
             Stop::Empty | Stop::Truncated if items > 1 => Ok(vec![Found::Missing; items]),
             Stop::Empty => Ok(vec![Found::Invalid("the answer was empty".into())]),
             Stop::Truncated => {
-                let limit = question.max_output_tokens();
-                Ok(vec![Found::Invalid(format!("the answer was cut off at {limit} tokens"))])
+                let read = if is_list { None } else { cut_off(&reply.content, &self.fields) };
+                let limit = question.room;
+                let said = || Found::CutOff(format!("the answer was cut off at {limit} tokens"));
+                Ok(vec![read.map_or_else(said, Found::Valid)])
             }
-            Stop::Refused(said) => Err(Unanswered {
-                class: FailureClass::Refused,
-                message: format!("{}: {}", self.model.provider, self.client.shown(said)),
-                attempts: 1,
-                locked_out: false,
-            }),
+            Stop::Refused(said) => {
+                let message = format!("{}: {}", self.model.provider, self.client.shown(said));
+                let why = Unanswered { class: FailureClass::Refused, message, attempts: 1, obstacle: None };
+                Err(GivenUp { why, alone: true })
+            }
         }
     }
 }
 
 fn attempts(usage: &Usage) -> u32 {
     u32::try_from(usage.requests).unwrap_or(u32::MAX)
-}
-
-fn unanswered(error: CallError, usage: &Usage) -> Unanswered {
-    let CallError { class, message, locked_out, .. } = error;
-    Unanswered { class, message, attempts: attempts(usage), locked_out }
 }
 
 pub(super) fn consumed(exchange: &Exchange) -> Usage {

@@ -14,10 +14,11 @@ use serde_json::Value;
 
 use super::access::Access;
 use super::rates::{RateHeaders, retry_after};
+use super::rejected::{Meaning, meaning};
 use super::throttle::Verdict;
 use super::wire::{Question, Reply};
 use super::{Provider, anthropic, openai, safe};
-use crate::domain::outcome::FailureClass;
+use crate::domain::outcome::{FailureClass, Obstacle};
 use crate::error::Failure;
 use crate::tls;
 
@@ -25,8 +26,8 @@ use crate::tls;
 const LONGEST_BODY: usize = 1024 * 1024;
 /// What Anthropic calls its key's header.
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-/// OpenAI's code for an account without money: 429 by status, and no wait helps.
-const NO_QUOTA: &str = "insufficient_quota";
+/// What Azure calls it where its version is in the URL.
+const AZURE_KEY: HeaderName = HeaderName::from_static("api-key");
 
 /// How long a provider may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub struct Timeouts {
 
 /// A connection that has not come about by then will not.
 const LONGEST_CONNECT: Duration = Duration::from_secs(10);
+/// Patience with the one question what a server is.
+const LOOK: Duration = Duration::from_secs(5);
 /// Models that think for long are silent for as long, but a connection that is silent for longer is dead.
 const LONGEST_SILENCE: Duration = Duration::from_mins(2);
 
@@ -71,8 +74,12 @@ pub(super) struct CallError {
     pub(super) retryable: bool,
     /// How long the provider wants to be left alone, where it says so.
     pub(super) retry_after: Option<Duration>,
-    /// Whether the provider refuses this key or account, and so would refuse every other request.
-    pub(super) locked_out: bool,
+    /// What is in the way, where every other request will meet it.
+    pub(super) obstacle: Option<Obstacle>,
+    /// The status of a request that was refused as it is; `None` of one that failed in another way.
+    pub(super) rejected: Option<u16>,
+    /// Whether it is the form of the answer that was refused.
+    pub(super) form: bool,
     /// What it means for the limit.
     pub(super) verdict: Verdict,
 }
@@ -119,6 +126,14 @@ impl Client {
             Provider::Anthropic => anthropic::body(question),
         };
         body.to_string().into()
+    }
+
+    /// Who the models of a server belong to, by its own list of them; `None` where it has none or does not say.
+    pub(super) async fn owner_of_models(&self) -> Option<String> {
+        let response = self.http.get(self.access.models_url()?).timeout(LOOK).send().await.ok()?;
+        let body = read(response).await.ok()?;
+        let list: Value = serde_json::from_slice(&body).ok()?;
+        list.pointer("/data/0/owned_by")?.as_str().map(str::to_owned)
     }
 
     /// Sends a request once.
@@ -181,27 +196,26 @@ impl Client {
             "" => status.to_string(),
             said => format!("{status}: {said}"),
         };
-        let no_quota = value.as_ref().is_some_and(|value| {
-            ["/error/code", "/error/type"]
-                .iter()
-                .any(|at| value.pointer(at).and_then(Value::as_str) == Some(NO_QUOTA))
-        });
-        let class = match status.as_u16() {
+        let code = status.as_u16();
+        let meaning = meaning(code, value.as_ref(), &text);
+        let class = match code {
             408 => FailureClass::Timeout,
             429 => FailureClass::RateLimited,
+            _ if meaning == Meaning::Refused => FailureClass::Refused,
             _ => FailureClass::Provider,
         };
-        let verdict = match status.as_u16() {
-            429 if !no_quota => Verdict::RateLimited { retry_after },
+        let verdict = match code {
+            429 if meaning == Meaning::Again => Verdict::RateLimited { retry_after },
             408 | 500.. => Verdict::Overloaded { retry_after },
             _ => Verdict::Rejected,
         };
         let error = self.error(class, &message, verdict);
-        match status.as_u16() {
-            401 | 403 => error.locked_out(),
-            429 if no_quota => error.locked_out(),
-            408 | 409 | 425 | 429 | 500.. => error.again(retry_after),
-            _ => error,
+        match meaning {
+            Meaning::Again => error.again(retry_after),
+            Meaning::Refused => error,
+            Meaning::Hopeless(obstacle) => CallError { obstacle: Some(obstacle), ..error },
+            Meaning::Form => CallError { form: true, rejected: Some(code), ..error },
+            Meaning::Rejected => CallError { rejected: Some(code), ..error },
         }
     }
 
@@ -232,17 +246,14 @@ impl Client {
 
     fn error(&self, class: FailureClass, message: &str, verdict: Verdict) -> CallError {
         let message = format!("{}: {}", self.provider(), self.shown(message));
-        CallError { class, message, retryable: false, retry_after: None, locked_out: false, verdict }
+        let (retryable, retry_after, obstacle, rejected, form) = (false, None, None, None, false);
+        CallError { class, message, retryable, retry_after, obstacle, rejected, form, verdict }
     }
 }
 
 impl CallError {
     fn again(self, retry_after: Option<Duration>) -> Self {
         Self { retryable: true, retry_after, ..self }
-    }
-
-    fn locked_out(self) -> Self {
-        Self { locked_out: true, ..self }
     }
 }
 
@@ -258,6 +269,9 @@ fn headers(access: &Access) -> HeaderMap {
         }
     };
     if let Some(key) = access.key() {
+        if let Some(bare) = key.bare().filter(|_| access.is_versioned()) {
+            headers.insert(AZURE_KEY, bare);
+        }
         headers.insert(key_name, key.header());
     }
     headers
@@ -311,13 +325,13 @@ mod tests {
     fn statuses_have_classes() {
         for code in [408, 409, 425, 429, 500, 502, 503, 504, 529, 599] {
             let error = status(code, "");
-            assert!(error.retryable && !error.locked_out, "{code}");
+            assert!(error.retryable && error.obstacle.is_none(), "{code}");
             assert_eq!(error.retry_after, Some(Duration::from_secs(7)), "{code}");
         }
         for code in [301, 400, 401, 402, 403, 404, 413, 422] {
             let error = status(code, "");
             assert!(!error.retryable && error.verdict == Verdict::Rejected, "{code}");
-            assert_eq!(error.locked_out, [401, 403].contains(&code), "{code}");
+            assert_eq!(error.obstacle.is_some(), (401..=404).contains(&code), "{code}");
         }
         assert_eq!(status(429, "").class, FailureClass::RateLimited);
         assert_eq!(status(408, "").class, FailureClass::Timeout);
@@ -327,7 +341,7 @@ mod tests {
     fn an_empty_account_is_no_reason_to_wait() {
         let error =
             status(429, r#"{"error":{"message":"You exceeded your quota","code":"insufficient_quota"}}"#);
-        assert!(!error.retryable && error.locked_out);
+        assert_eq!((error.retryable, error.obstacle), (false, Some(Obstacle::Money)));
         assert_eq!(error.message, "openai: 429 Too Many Requests: You exceeded your quota");
     }
 

@@ -1,35 +1,71 @@
 //! What a run would ask of a model, before anything is sent: requests, tokens, price.
 //!
-//! Input tokens are counted on the very texts that would be sent; `tokens` says for whom that is exact. Output tokens
-//! are an estimate.
+//! Input tokens are counted on the very texts that would be sent; `tokens` says for whom that is exact. Output tokens,
+//! those a model thinks with among them, are an estimate.
 
 use std::num::NonZeroUsize;
 
-use super::{Price, Prompt, Usage};
+use super::cache::keys_at;
+use super::{ModelOptions, Price, Prompt, Provider, Usage};
 use crate::domain::indicator::Indicator;
+use crate::domain::method::Effort;
+use crate::domain::remarks::Remarks;
 use crate::taxonomy::Taxonomy;
 
 /// Tokens of an answer per field, name and value together, and around them: `"currency":"none",` takes six.
 const PER_FIELD: u64 = 7;
 /// Tokens of confidence, one sentence of reasoning, and the braces.
 const PER_ANSWER: u64 = 40;
+/// Times that a row is asked about at most while providers answer: a bad answer is asked for once more.
+const ASKED: u64 = 2;
 
 /// Counts requests and tokens, indicator by indicator.
 #[derive(Debug)]
 pub struct Estimator {
     prompt: Prompt,
-    group: NonZeroUsize,
+    options: ModelOptions,
     gathered: Vec<Indicator>,
+    thinking: u64,
     answer: u64,
     usage: Usage,
+    /// Most tokens of a request.
+    largest: u64,
+    remarks: Remarks,
+}
+
+/// What a run would take.
+#[derive(Debug)]
+pub struct Estimated {
+    /// Requests and tokens, if no request is repeated and nothing is cached.
+    pub usage: Usage,
+    /// Of the output, tokens that the model thinks with.
+    pub thinking: u64,
+    /// Indicators of which the model would read a part only.
+    pub remarks: Remarks,
+    prefix: u64,
+    largest: u64,
+    options: ModelOptions,
 }
 
 impl Estimator {
     /// An estimator for requests of `items_per_call` indicators each.
-    pub fn new(taxonomy: &Taxonomy, items_per_call: NonZeroUsize) -> Self {
-        let answer = PER_FIELD * taxonomy.fields().len() as u64 + PER_ANSWER;
+    pub fn new(
+        taxonomy: &Taxonomy,
+        provider: Provider,
+        items_per_call: NonZeroUsize,
+        effort: Option<Effort>,
+    ) -> Self {
         let prompt = Prompt::new(taxonomy, items_per_call);
-        Self { prompt, group: items_per_call, gathered: Vec::new(), answer, usage: Usage::default() }
+        Self {
+            prompt,
+            options: ModelOptions::new(provider, items_per_call, effort),
+            gathered: Vec::new(),
+            thinking: thought(effort.or(provider.default_effort())),
+            answer: PER_FIELD * taxonomy.fields().len() as u64 + PER_ANSWER,
+            usage: Usage::default(),
+            largest: 0,
+            remarks: Remarks::default(),
+        }
     }
 
     /// What would be sent about `indicators`: first what is the same for all, then the data.
@@ -39,16 +75,20 @@ impl Estimator {
 
     /// Counts one more indicator.
     pub fn add(&mut self, indicator: Indicator) {
+        self.remarks.cut(self.prompt.cut(&indicator).iter().map(String::as_str));
         self.gathered.push(indicator);
-        if self.gathered.len() >= self.group.get() {
+        if self.gathered.len() >= self.options.items_per_call.get() {
             self.flush();
         }
     }
 
-    /// The sum. Nothing is taken to be cached: whether a provider remembers the system prompt is up to it.
-    pub fn finish(mut self) -> Usage {
+    /// The sum.
+    pub fn finish(mut self) -> Estimated {
         self.flush();
-        self.usage
+        let (usage, remarks) = (self.usage, self.remarks);
+        let thinking = self.thinking * usage.requests;
+        let (prefix, largest, options) = (self.prompt.tokens(""), self.largest, self.options);
+        Estimated { usage, thinking, remarks, prefix, largest, options }
     }
 
     fn flush(&mut self) {
@@ -57,20 +97,76 @@ impl Estimator {
         }
         let items = self.gathered.len() as u64;
         let user = self.prompt.user(&std::mem::take(&mut self.gathered), None);
+        let input_tokens = self.prompt.tokens(&user);
+        self.largest = self.largest.max(input_tokens);
         self.usage += Usage {
             requests: 1,
-            input_tokens: self.prompt.tokens(&user),
-            output_tokens: self.answer * items,
+            input_tokens,
+            output_tokens: self.answer * items + self.thinking,
             ..Usage::default()
         };
     }
 }
 
-/// What an indicator is expected to cost on average, in US dollars.
-pub fn cost_each(usage: &Usage, price: &Price, indicators: u64) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-    let indicators = indicators.max(1) as f64;
-    price.cost(usage) / indicators
+/// Tokens that a model thinks with before an easy answer, roughly: they differ by model and row.
+fn thought(effort: Option<Effort>) -> u64 {
+    match effort {
+        None | Some(Effort::None) => 0,
+        Some(Effort::Minimal) => 50,
+        Some(Effort::Low) => 150,
+        Some(Effort::Medium) => 400,
+        Some(Effort::High) => 1_000,
+        Some(Effort::Xhigh) => 2_500,
+        Some(Effort::Max) => 5_000,
+    }
+}
+
+impl Estimated {
+    /// US dollars if the provider's cache holds nothing for us: what all requests share is written once for every key, and
+    /// read by nobody.
+    pub fn cost(&self, price: &Price, per_minute: Option<f64>) -> f64 {
+        price.cost(&Usage { written_tokens: self.written(price, per_minute), ..self.usage })
+    }
+
+    /// US dollars if all requests but the first ones read what they share from the cache.
+    pub fn cost_cached(&self, price: &Price, per_minute: Option<f64>) -> f64 {
+        let written_tokens = self.written(price, per_minute);
+        let shared = self.prefix.saturating_mul(self.usage.requests);
+        let first = self.prefix.saturating_mul(self.keys(per_minute));
+        price.cost(&Usage { written_tokens, cached_tokens: shared.saturating_sub(first), ..self.usage })
+    }
+
+    /// The most that an indicator can cost, in US dollars: every request as large as the largest, written to the cache, with
+    /// as much output as it may have, and once more with the room an answer gets that was cut off.
+    pub fn most_each(&self, price: &Price) -> f64 {
+        let items = self.options.items_per_call.get();
+        let room = self.options.room(items);
+        // What a group leaves open is asked singly, and that once more.
+        let single = self.options.room(1);
+        let again = single.saturating_add(ModelOptions::more_room(single));
+        let alone = if items == 1 { ModelOptions::more_room(single) } else { again };
+        let requests = if items == 1 { ASKED } else { 1 + ASKED };
+        let group = Usage {
+            input_tokens: self.largest.saturating_mul(requests),
+            written_tokens: if price.written.is_some() { self.largest.saturating_mul(requests) } else { 0 },
+            output_tokens: room.saturating_add(alone),
+            ..Usage::default()
+        };
+        price.cost(&group)
+    }
+
+    fn written(&self, price: &Price, per_minute: Option<f64>) -> u64 {
+        if price.written.is_none() {
+            return 0;
+        }
+        self.prefix.saturating_mul(self.keys(per_minute)).min(self.usage.input_tokens)
+    }
+
+    fn keys(&self, per_minute: Option<f64>) -> u64 {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "an estimate")]
+        let in_a_minute = per_minute.map_or(self.usage.requests, |rate| self.usage.requests.min(rate as u64));
+        keys_at(in_a_minute).min(self.usage.requests)
+    }
 }
 
 #[cfg(test)]
@@ -81,11 +177,68 @@ mod tests {
         Indicator { id: name.into(), name: name.into(), ..Indicator::default() }
     }
 
-    fn usage(items_per_call: usize, indicators: usize) -> Usage {
+    fn estimated(items_per_call: usize, indicators: usize, effort: Option<Effort>) -> Estimated {
         let items_per_call = NonZeroUsize::new(items_per_call).unwrap();
-        let mut estimator = Estimator::new(Taxonomy::economic(), items_per_call);
+        let mut estimator = Estimator::new(Taxonomy::economic(), Provider::Anthropic, items_per_call, effort);
         (0..indicators).for_each(|index| estimator.add(indicator(&format!("Series {index}"))));
         estimator.finish()
+    }
+
+    fn usage(items_per_call: usize, indicators: usize) -> Usage {
+        estimated(items_per_call, indicators, Some(Effort::None)).usage
+    }
+
+    fn price() -> Price {
+        Price {
+            provider: "anthropic".into(),
+            models: vec!["m".into()],
+            input: 2.0,
+            cached: 0.1,
+            written: Some(2.5),
+            output: 10.0,
+            date: String::new(),
+            source: String::new(),
+        }
+    }
+
+    #[test]
+    fn thinking_and_writing_are_reckoned_with() {
+        let (none, high) = (estimated(1, 100, Some(Effort::None)), estimated(1, 100, None));
+        assert_eq!(none.thinking, 0);
+        assert_eq!(high.usage.output_tokens - none.usage.output_tokens, high.thinking);
+        assert_eq!(high.thinking, 100_000, "Anthropic's models think hard unless they are told not to");
+        let price = price();
+        let plain = price.cost(&none.usage);
+        assert!(none.cost(&price, None) > plain && none.cost(&price, None) < plain * 1.05);
+        assert!(none.cost_cached(&price, None) < plain * 0.75);
+        let unwritten = Price { written: None, ..price };
+        assert!((none.cost(&unwritten, None) - plain).abs() < 1e-9);
+    }
+
+    #[test]
+    fn no_row_costs_more_than_the_most() {
+        let price = price();
+        for items in [1, 5] {
+            let estimated = estimated(items, 20, None);
+            let room = u64::from(estimated.options.max_output_tokens.get());
+            // Cut off, and cut off again.
+            let worst = Usage {
+                input_tokens: estimated.largest * 2,
+                written_tokens: estimated.largest * 2,
+                output_tokens: room * 5,
+                ..Usage::default()
+            };
+            assert!(estimated.most_each(&price) >= price.cost(&worst), "{items}");
+        }
+    }
+
+    #[test]
+    fn rows_that_would_be_cut_are_counted() {
+        let mut estimator = Estimator::new(Taxonomy::economic(), Provider::OpenAi, NonZeroUsize::MIN, None);
+        estimator.add(indicator("short"));
+        estimator.add(Indicator { definition: Some("word ".repeat(900)), ..indicator("long") });
+        let remarks = estimator.finish().remarks;
+        assert_eq!((remarks.cut, remarks.cut_columns["definition"]), (1, 1));
     }
 
     #[test]
@@ -99,7 +252,7 @@ mod tests {
 
     #[test]
     fn input_tokens_are_those_of_the_texts() {
-        let estimator = Estimator::new(Taxonomy::economic(), NonZeroUsize::MIN);
+        let estimator = Estimator::new(Taxonomy::economic(), Provider::OpenAi, NonZeroUsize::MIN, None);
         let (_, user) = estimator.sample(&[indicator("Series 0")]);
         let expected = estimator.prompt.tokens(&user);
         assert_eq!(usage(1, 1).input_tokens, expected);

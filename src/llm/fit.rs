@@ -18,9 +18,20 @@ const SAMPLES: usize = 4;
 /// Tokens of the braces and of what may go differently where two texts meet.
 const SLACK: u64 = 8;
 
-/// The columns of `indicator` as far as they fit into `budget` tokens. A text that was cut ends in an ellipsis.
-pub(super) fn columns(indicator: &Indicator, budget: u64) -> Map<String, Value> {
-    let mut fitted = Fitted { columns: Map::new(), left: budget.saturating_sub(SLACK) };
+/// What of an indicator a model gets to read.
+#[derive(Debug)]
+pub(super) struct Fit {
+    /// The columns, in the order in which they are read.
+    pub(super) columns: Map<String, Value>,
+    /// Those of which a part is missing, or all.
+    pub(super) cut: Vec<String>,
+}
+
+/// The columns of `indicator` that the label set names, which are the known ones and `extra`, as far as they fit into
+/// `budget` tokens. A text that was cut ends in an ellipsis.
+pub(super) fn columns(indicator: &Indicator, extra: &[String], budget: u64) -> Fit {
+    let mut fitted =
+        Fitted { fit: Fit { columns: Map::new(), cut: Vec::new() }, left: budget.saturating_sub(SLACK) };
     fitted.text("id", Some(&indicator.id), SHORT);
     fitted.text("name", Some(&indicator.name), NAME);
     fitted.text("long_name", indicator.long_name.as_deref(), NAME);
@@ -39,14 +50,14 @@ pub(super) fn columns(indicator: &Indicator, budget: u64) -> Map<String, Value> 
     }
     fitted.samples(&indicator.sample_values);
     fitted.text("definition", indicator.definition.as_deref(), DEFINITION);
-    for (name, value) in &indicator.extra {
+    for (name, value) in indicator.extra.iter().filter(|(name, _)| extra.contains(name)) {
         fitted.text(&tokens::shorten(name, SHORT), Some(&value.text()), SHORT);
     }
-    fitted.columns
+    fitted.fit
 }
 
 struct Fitted {
-    columns: Map<String, Value>,
+    fit: Fit,
     left: u64,
 }
 
@@ -54,20 +65,31 @@ impl Fitted {
     /// Adds a text cut to `share` tokens, or to what is left; leaves it out where not even a word fits.
     fn text(&mut self, name: &str, text: Option<&str>, share: u64) {
         let Some(text) = text.filter(|text| !text.is_empty()) else { return };
+        // A user's own column may be called like one of ours, which then stands.
+        if self.fit.columns.contains_key(name) || name == "item" {
+            return;
+        }
         let most = share.saturating_add(cost(name, &Value::String(String::new()))).min(self.left);
         let mut allowed = share.min(self.left);
         while allowed > 1 {
-            let value = Value::String(tokens::shorten(text, allowed));
+            let short = tokens::shorten(text, allowed);
+            let whole = short.len() == text.len();
+            let value = Value::String(short);
             let cost = cost(name, &value);
             if cost <= most {
+                if !whole {
+                    self.fit.cut.push(name.to_owned());
+                }
                 self.insert(name, value, cost);
                 return;
             }
             // What JSON makes of a text may take more tokens than the text: quotes, line breaks, escapes.
             allowed = allowed * 7 / 8;
         }
+        self.fit.cut.push(name.to_owned());
     }
 
+    /// Some of the observations are enough to see how often and how large: fewer are no loss.
     fn samples(&mut self, samples: &[Sample]) {
         let mut shown: Vec<Value> = samples.iter().take(SAMPLES).map(sample).collect();
         if samples.len() > SAMPLES {
@@ -75,17 +97,19 @@ impl Fitted {
         }
         let value = Value::Array(shown);
         let cost = cost("sample_values", &value);
-        if !samples.is_empty() && cost <= self.left {
+        if samples.is_empty() {
+            return;
+        }
+        if cost <= self.left {
             self.insert("sample_values", value, cost);
+        } else {
+            self.fit.cut.push("sample_values".to_owned());
         }
     }
 
     fn insert(&mut self, name: &str, value: Value, cost: u64) {
-        // A user's own column may be called like one of ours, which then stands.
-        if !self.columns.contains_key(name) && name != "item" {
-            self.columns.insert(name.to_owned(), value);
-            self.left -= cost;
-        }
+        self.fit.columns.insert(name.to_owned(), value);
+        self.left -= cost;
     }
 }
 
@@ -147,7 +171,9 @@ mod tests {
             extra: [("country".to_owned(), "AT".into())].into_iter().collect(),
             ..Indicator::default()
         };
-        let json = escaped(&Value::Object(columns(&row, BUDGET)));
+        let fit = columns(&row, &["country".to_owned()], BUDGET);
+        assert_eq!(fit.cut, [""; 0]);
+        let json = escaped(&Value::Object(fit.columns));
         assert_eq!(
             json,
             r#"{"id":"A","name":"Unemployment rate","units":"%","sample_values":["2024: 6.25","2025: none"],"country":"AT"}"#
@@ -161,7 +187,7 @@ mod tests {
         {
             for times in [1, 9, 60, 20_000] {
                 let row = everywhere(&text.repeat(times));
-                let size = size(columns(&row, BUDGET));
+                let size = size(columns(&row, &[text.repeat(times)], BUDGET).columns);
                 assert!(size <= BUDGET, "{size} tokens for {times} times {text}");
             }
         }
@@ -175,11 +201,30 @@ mod tests {
             sample_values: vec![Sample { date: "2024".into(), value: Some(1.0) }; 9],
             ..Indicator::default()
         };
-        let columns = columns(&row, BUDGET);
+        let Fit { columns, cut } = columns(&row, &[], BUDGET);
+        assert_eq!(cut, ["definition"]);
         let definition = columns["definition"].as_str().unwrap();
         assert!(definition.starts_with("the value of goods") && definition.ends_with('…'));
         assert!(tokens::count(definition) > DEFINITION * 3 / 4, "the share is used");
         assert_eq!(columns["sample_values"][SAMPLES], "…");
+    }
+
+    #[test]
+    fn only_columns_that_the_label_set_names_are_read() {
+        let extra = ["email", "body", "price"].map(|name| (name.to_owned(), "secret".into()));
+        let row = Indicator { name: "N".into(), extra: extra.into_iter().collect(), ..Indicator::default() };
+        let columns = columns(&row, &["body".to_owned(), "absent".to_owned()], BUDGET).columns;
+        assert_eq!(columns.keys().collect::<Vec<_>>(), ["name", "body"]);
+    }
+
+    #[test]
+    fn what_has_no_room_at_all_is_named() {
+        let row = everywhere(&"word ".repeat(600));
+        let cut = columns(&row, &["word ".repeat(600)], BUDGET).cut;
+        assert!(
+            cut.iter().any(|name| name == "name") && cut.iter().any(|name| name == "definition"),
+            "{cut:?}"
+        );
     }
 
     #[test]
@@ -191,6 +236,7 @@ mod tests {
                 .collect(),
             ..Indicator::default()
         };
-        assert_eq!(Value::Object(columns(&row, BUDGET)), serde_json::json!({ "name": "N" }));
+        let fit = columns(&row, &["name".to_owned(), "item".to_owned()], BUDGET);
+        assert_eq!(Value::Object(fit.columns), serde_json::json!({ "name": "N" }));
     }
 }

@@ -12,7 +12,7 @@ use super::wire::Question;
 use super::{
     Access, Asker, Backoff, Client, Feedback, ModelOptions, Provider, Throttle, Timeouts, Usage, safe,
 };
-use crate::domain::outcome::FailureClass;
+use crate::domain::outcome::{FailureClass, Obstacle};
 use crate::taxonomy::{Answer, Field, Taxonomy};
 
 /// What an answer says about one indicator: labels, nothing, or a complaint.
@@ -42,9 +42,9 @@ pub fn answers(text: &str, fields: &[Field], is_list: bool, count: usize) -> Vec
 
 fn judged(found: Found) -> Judged {
     match found {
-        Found::Valid(answer) => Ok(Some(answer)),
+        Found::Valid(read) => Ok(Some(read.answer)),
         Found::Missing => Ok(None),
-        Found::Invalid(complaint) => Err(complaint),
+        Found::Invalid(complaint) | Found::CutOff(complaint) => Err(complaint),
     }
 }
 
@@ -88,7 +88,7 @@ pub struct Refusal {
     pub message: String,
     pub retryable: bool,
     pub retry_after: Option<std::time::Duration>,
-    pub locked_out: bool,
+    pub obstacle: Option<Obstacle>,
 }
 
 impl Model {
@@ -122,24 +122,27 @@ impl Model {
         let model = model.map(|name| self.0.client().shown(name));
         let question = Question {
             model: self.0.model(),
-            options: ModelOptions::default(),
+            options: ModelOptions::new(Provider::OpenAi, std::num::NonZeroUsize::MIN, None),
             prompt: self.0.prompt(),
             user: "",
             items,
+            room: 2_048,
+            cache_key: "",
+            form: super::Form::Strict,
         };
         let answers = match exchange.result {
             Ok(reply) => match self.0.judge(&reply, &question) {
                 Ok(found) => Ok(found.into_iter().map(judged).collect()),
                 Err(error) => Err(Refusal {
-                    class: error.class,
-                    message: error.message,
+                    class: error.why.class,
+                    message: error.why.message,
                     retryable: false,
                     retry_after: None,
-                    locked_out: error.locked_out,
+                    obstacle: error.why.obstacle,
                 }),
             },
-            Err(CallError { class, message, retryable, retry_after, locked_out, .. }) => {
-                Err(Refusal { class, message, retryable, retry_after, locked_out })
+            Err(CallError { class, message, retryable, retry_after, obstacle, .. }) => {
+                Err(Refusal { class, message, retryable, retry_after, obstacle })
             }
         };
         Exchanged { answers, model, usage, feedback }

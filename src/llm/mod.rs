@@ -7,21 +7,26 @@
 mod access;
 mod anthropic;
 mod ask;
+mod cache;
+mod canary;
 mod client;
 mod estimate;
 mod fit;
+mod form;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod openai;
 mod prices;
 mod prompt;
 mod rates;
+mod rejected;
 mod retry;
 mod safe;
 mod schema;
 mod strict;
 mod throttle;
 pub mod tokens;
+mod unwrap;
 mod usage;
 mod validate;
 mod wire;
@@ -35,9 +40,10 @@ use crate::domain::method::Effort;
 pub use access::{Access, Secret, key_variable, variables};
 pub use ask::{Asked, Asker, Unanswered};
 pub use client::{Client, Timeouts};
-pub use estimate::{Estimator, cost_each};
+pub use estimate::{Estimated, Estimator};
+pub use form::Form;
 pub use prices::{Price, Prices};
-pub use prompt::{PROMPT_VERSION, Prompt};
+pub use prompt::{PROMPT_VERSION, Prompt, prompt_version};
 pub use rates::RateHeaders;
 pub use retry::Backoff;
 pub use safe::looks_like_key;
@@ -45,9 +51,12 @@ pub use schema::Schema;
 pub use throttle::{Feedback, Throttle, Verdict};
 pub use usage::Usage;
 
-/// Most tokens a model may spend on one answer, those it thinks with included: labels and a sentence take some 200,
-/// a model that reasons first several hundred more.
-const DEFAULT_MAX_OUTPUT_TOKENS: NonZeroU32 = NonZeroU32::MIN.saturating_add(2_047);
+/// Most tokens a model may spend on one answer if it hardly thinks first: labels and a sentence take some 200.
+const LEAST_ROOM: NonZeroU32 = NonZeroU32::MIN.saturating_add(2_047);
+/// Most tokens of output that are ever asked for: some models refuse more.
+const MOST_ROOM: u64 = 64_000;
+/// How much more room an answer gets that was cut off.
+const MORE_ROOM: u64 = 4;
 
 /// Who runs the model, and so the wire format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -70,6 +79,16 @@ impl Provider {
             Self::OpenAi => "openai",
             Self::Anthropic => "anthropic",
             Self::Compatible => "compatible",
+        }
+    }
+
+    /// How long its models think where a request does not say: OpenAI's GPT-6 to a medium degree, most of Anthropic's a
+    /// high one (<https://platform.claude.com/docs/en/build-with-claude/effort>).
+    fn default_effort(self) -> Option<Effort> {
+        match self {
+            Self::OpenAi => Some(Effort::Medium),
+            Self::Anthropic => Some(Effort::High),
+            Self::Compatible => None,
         }
     }
 }
@@ -139,32 +158,38 @@ impl FromStr for Model {
 pub struct ModelOptions {
     /// Left out of the request by default: models that reason refuse any value but their own.
     pub temperature: Option<f64>,
-    /// Most tokens of output per indicator, the ones the model thinks with included.
+    /// Most tokens of output per indicator, the ones the model thinks with included. An answer that is cut off is asked
+    /// for again with more.
     pub max_output_tokens: NonZeroU32,
     /// Most indicators in one request.
     pub items_per_call: NonZeroUsize,
     /// How long it shall think; left out of the request where this is absent.
     pub effort: Option<Effort>,
+    /// How a compatible server is asked for the form of an answer; found out where this is absent.
+    pub form: Option<Form>,
 }
 
 impl ModelOptions {
     /// Options for so many indicators per request and this much thought, for which there is room in the answer.
-    pub fn new(items_per_call: NonZeroUsize, effort: Option<Effort>) -> Self {
-        let more = match effort {
+    pub fn new(provider: Provider, items_per_call: NonZeroUsize, effort: Option<Effort>) -> Self {
+        let more = match effort.or(provider.default_effort()) {
             None | Some(Effort::None | Effort::Minimal | Effort::Low) => 1,
             Some(Effort::Medium) => 2,
             Some(Effort::High) => 4,
             Some(Effort::Xhigh | Effort::Max) => 8,
         };
-        let max_output_tokens =
-            DEFAULT_MAX_OUTPUT_TOKENS.saturating_mul(NonZeroU32::MIN.saturating_add(more - 1));
-        Self { temperature: None, max_output_tokens, items_per_call, effort }
+        let max_output_tokens = LEAST_ROOM.saturating_mul(NonZeroU32::MIN.saturating_add(more - 1));
+        Self { temperature: None, max_output_tokens, items_per_call, effort, form: None }
     }
-}
 
-impl Default for ModelOptions {
-    fn default() -> Self {
-        Self::new(NonZeroUsize::MIN, None)
+    /// Most tokens of the answer to a request with so many indicators.
+    fn room(&self, items: usize) -> u64 {
+        u64::from(self.max_output_tokens.get()).saturating_mul(items as u64).min(MOST_ROOM)
+    }
+
+    /// Most tokens of the answer that is asked for when one was cut off at `room`.
+    fn more_room(room: u64) -> u64 {
+        room.saturating_mul(MORE_ROOM).min(MOST_ROOM).max(room)
     }
 }
 

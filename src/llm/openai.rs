@@ -7,29 +7,45 @@
 use serde_json::{Value, json};
 
 use super::Provider;
+use super::cache::matches_at_breakpoints;
+use super::form::Form;
 use super::wire::{Question, Reply, Stop, Tokens, ended, number, text};
 
 /// Name of the schema, which the API asks for.
 const SCHEMA: &str = "labels";
 
 pub(super) fn body(question: &Question<'_>) -> Value {
+    let is_openai = question.model.provider == Provider::OpenAi;
+    let breakpoint = is_openai && matches_at_breakpoints(&question.model.name);
+    let system = if question.form == Form::Json {
+        question.prompt.system_with_schema().into()
+    } else if breakpoint {
+        json!([{ "type": "text", "text": question.prompt.system(), "prompt_cache_breakpoint": { "mode": "explicit" } }])
+    } else {
+        question.prompt.system().into()
+    };
     let mut body = json!({
         "model": question.model.name,
         "messages": [
-            { "role": "system", "content": question.prompt.system() },
+            { "role": "system", "content": system },
             { "role": "user", "content": question.user },
         ],
-        "response_format": {
-            "type": "json_schema",
-            "json_schema": { "name": SCHEMA, "strict": true, "schema": question.prompt.schema().value() },
-        },
+        "response_format": response_format(question),
     });
     // OpenAI's models that reason refuse the old name; several compatible servers do not know the new one.
     let limit = match question.model.provider {
         Provider::Compatible => "max_tokens",
         Provider::OpenAi | Provider::Anthropic => "max_completion_tokens",
     };
-    body[limit] = question.max_output_tokens().into();
+    body[limit] = question.room.into();
+    // Other servers cache by themselves, and may refuse what they do not know.
+    if is_openai {
+        body["prompt_cache_key"] = question.cache_key.into();
+    }
+    if breakpoint {
+        // Without another breakpoint behind the indicators: nobody would ever read what is written there.
+        body["prompt_cache_options"] = json!({ "mode": "explicit" });
+    }
     if let Some(effort) = question.options.effort {
         body["reasoning_effort"] = effort.name().into();
     }
@@ -39,11 +55,33 @@ pub(super) fn body(question: &Question<'_>) -> Value {
     body
 }
 
+fn response_format(question: &Question<'_>) -> Value {
+    let schema = question.prompt.schema();
+    let schema = match question.form {
+        Form::Json => return json!({ "type": "json_object" }),
+        Form::Strict => schema.value(),
+        Form::Bounded => schema.bounded(),
+    };
+    json!({ "type": "json_schema", "json_schema": { "name": SCHEMA, "strict": true, "schema": schema } })
+}
+
+/// What a message says: a text, or a list of parts of which some are what the model thought.
+fn said(content: Option<&Value>) -> String {
+    match content {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(parts)) => {
+            let is_text = |part: &&Value| matches!(text(part, "/type"), Some("text" | "output_text"));
+            parts.iter().filter(is_text).filter_map(|part| text(part, "/text")).collect()
+        }
+        _ => String::new(),
+    }
+}
+
 /// Reads a reply; `None` where it is none.
 pub(super) fn reply(body: &Value) -> Option<Reply> {
     let choice = body.pointer("/choices/0")?;
     let message = choice.get("message")?.as_object()?;
-    let content = message.get("content").and_then(Value::as_str).unwrap_or_default();
+    let content = said(message.get("content"));
     let refusal = message.get("refusal").and_then(Value::as_str).filter(|refusal| !refusal.is_empty());
     let stop = match (refusal, text(choice, "/finish_reason")) {
         (Some(refusal), _) => Stop::Refused(refusal.to_owned()),
@@ -55,13 +93,13 @@ pub(super) fn reply(body: &Value) -> Option<Reply> {
     let tokens = body.get("usage").filter(|usage| usage.is_object()).map(|usage| Tokens {
         input: number(usage, "/prompt_tokens"),
         cached: number(usage, "/prompt_tokens_details/cached_tokens"),
-        // Not in the reference yet; seen in answers of models that bill what they write.
+        // Only models since GPT-5.6 have it: they bill what they write.
         written: number(usage, "/prompt_tokens_details/cache_write_tokens"),
         output: number(usage, "/completion_tokens"),
     });
     Some(Reply {
-        stop: ended(stop, content),
-        content: content.to_owned(),
+        stop: ended(stop, &content),
+        content,
         model: text(body, "/model").map(str::to_owned),
         tokens,
     })
@@ -75,7 +113,7 @@ pub(super) fn error_message(body: &Value) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::llm::wire::tests::{question, snapshot};
+    use crate::llm::wire::tests::{question, question_for, snapshot};
 
     #[test]
     fn bodies_are_the_recorded_ones() {
@@ -83,6 +121,9 @@ mod tests {
             question(provider, 1, |question| snapshot(&format!("{provider}.json"), &body(question)));
         }
         question(Provider::OpenAi, 2, |question| snapshot("openai-list.json", &body(question)));
+        question_for("gpt-6-luna", Provider::OpenAi, 1, |question| {
+            snapshot("openai-breakpoint.json", &body(question));
+        });
     }
 
     #[test]
@@ -108,6 +149,12 @@ mod tests {
         assert_eq!(refused.stop, Stop::Refused("No.".into()));
         let filtered = of(json!({ "message": { "content": "" }, "finish_reason": "content_filter" }));
         assert!(matches!(filtered.stop, Stop::Refused(_)));
+        let parts = json!([
+            { "type": "thinking", "thinking": [{ "type": "text", "text": "hm" }] },
+            { "type": "text", "text": "{\"a\":" }, { "type": "text", "text": "1}" },
+        ]);
+        let parts = of(json!({ "message": { "content": parts }, "finish_reason": "stop" }));
+        assert_eq!((parts.stop, parts.content.as_str()), (Stop::Finished, "{\"a\":1}"));
         let empty = of(json!({ "message": { "content": null }, "finish_reason": "stop" }));
         assert_eq!(empty.stop, Stop::Empty);
     }

@@ -15,9 +15,6 @@ pub use crate::domain::fingerprint::PROMPT_VERSION;
 use crate::domain::indicator::Indicator;
 use crate::taxonomy::{Field, Kind, Taxonomy};
 
-/// Most tokens of system prompt and schema together. A taxonomy that takes more is described more briefly: of each
-/// value's description only what stands before the first colon or semicolon, where examples begin, without the article.
-const BUDGET: u64 = 1_400;
 /// Most tokens of one indicator.
 const ITEM_BUDGET: u64 = 230;
 /// Around the data. Data cannot contain it: see [`escaped`].
@@ -28,7 +25,9 @@ const CLOSE: &str = "</data>";
 #[derive(Debug, Clone)]
 pub struct Prompt {
     system: String,
+    with_schema: String,
     schema: Schema,
+    extra_columns: Vec<String>,
     overhead: u64,
 }
 
@@ -37,20 +36,28 @@ impl Prompt {
     /// answers come as a list, also where a request holds only one: all requests of a run begin with the same bytes.
     pub fn new(taxonomy: &Taxonomy, items_per_call: NonZeroUsize) -> Self {
         let schema = Schema::new(taxonomy, items_per_call);
-        let with = |system: String| {
-            let overhead = tokens::of_request(&system, schema.text(), "");
-            (system, overhead)
-        };
-        let (mut system, mut overhead) = with(system(taxonomy, &schema, Detail::Full));
-        if overhead > BUDGET {
-            (system, overhead) = with(self::system(taxonomy, &schema, Detail::Brief));
-        }
-        Self { system, schema, overhead }
+        let system = system(taxonomy, &schema);
+        let overhead = tokens::of_request(&system, schema.text(), "");
+        let with_schema = format!(
+            "{system}\nAnswer with one JSON object of this JSON schema, and nothing else:\n{}",
+            schema.text()
+        );
+        Self { system, with_schema, schema, extra_columns: taxonomy.extra_columns().to_vec(), overhead }
     }
 
     /// What comes first in every request.
     pub fn system(&self) -> &str {
         &self.system
+    }
+
+    /// The same for a server that is not sent the schema in another way.
+    pub(super) fn system_with_schema(&self) -> &str {
+        &self.with_schema
+    }
+
+    /// Columns of `indicator` that a model reads a part of only.
+    pub fn cut(&self, indicator: &Indicator) -> Vec<String> {
+        fit::columns(indicator, &self.extra_columns, ITEM_BUDGET).cut
     }
 
     /// What an answer must look like.
@@ -63,7 +70,7 @@ impl Prompt {
         let mut text = format!("{OPEN}\n");
         for (index, indicator) in indicators.iter().enumerate() {
             let number = self.schema.is_list().then_some(index + 1);
-            text.push_str(&item(indicator, number));
+            text.push_str(&self.item(indicator, number));
             text.push('\n');
         }
         text.push_str(CLOSE);
@@ -75,19 +82,38 @@ impl Prompt {
         text
     }
 
+    /// One indicator as a line of JSON.
+    fn item(&self, indicator: &Indicator, number: Option<usize>) -> String {
+        let mut object = Map::new();
+        if let Some(number) = number {
+            object.insert("item".into(), number.into());
+        }
+        object.append(&mut fit::columns(indicator, &self.extra_columns, ITEM_BUDGET).columns);
+        escaped(&Value::Object(object))
+    }
+
     /// Input tokens of a request with this user text.
     pub fn tokens(&self, user: &str) -> u64 {
         self.overhead + tokens::count(user)
     }
 }
 
-#[derive(Clone, Copy, PartialEq)]
-enum Detail {
-    Full,
-    Brief,
+/// Version of the prompt for `taxonomy`. The first one ended descriptions of values at a colon or semicolon, and without
+/// their article, where the prompt was long; what it could not have cut reads as it did.
+pub fn prompt_version(taxonomy: &Taxonomy) -> u32 {
+    let may_have_been_cut = |meaning: &str| {
+        let meaning = meaning.trim();
+        meaning.contains([':', ';'])
+            || ["A ", "An ", "The "].iter().any(|article| meaning.starts_with(article))
+    };
+    let changed = taxonomy.fields().iter().any(|field| match &field.kind {
+        Kind::Enum(choices) => choices.iter().any(|choice| may_have_been_cut(&choice.description)),
+        _ => false,
+    });
+    if changed { PROMPT_VERSION } else { 1 }
 }
 
-fn system(taxonomy: &Taxonomy, schema: &Schema, detail: Detail) -> String {
+fn system(taxonomy: &Taxonomy, schema: &Schema) -> String {
     let mut text = String::new();
     if !taxonomy.instructions().trim().is_empty() {
         text.push_str(taxonomy.instructions().trim());
@@ -106,19 +132,18 @@ fn system(taxonomy: &Taxonomy, schema: &Schema, detail: Detail) -> String {
          Fields and their values:\n"
     );
     for field in taxonomy.fields() {
-        describe(&mut text, field, detail);
+        describe(&mut text, field);
     }
     text
 }
 
-fn describe(text: &mut String, field: &Field, detail: Detail) {
+fn describe(text: &mut String, field: &Field) {
     let _ = write!(text, "# {}: {}", field.name, field.description.trim());
     match &field.kind {
         Kind::Enum(choices) => {
             for choice in choices {
-                let meaning = choice.description.trim().trim_end_matches('.');
-                let meaning = if detail == Detail::Brief { brief(meaning) } else { meaning };
-                let _ = write!(text, "\n{}: {meaning}", choice.value);
+                let _ =
+                    write!(text, "\n{}: {}", choice.value, choice.description.trim().trim_end_matches('.'));
             }
         }
         Kind::Boolean | Kind::String { pattern: None } => {}
@@ -133,22 +158,6 @@ fn describe(text: &mut String, field: &Field, detail: Detail) {
         }
     }
     text.push('\n');
-}
-
-/// A description without what follows its first colon or semicolon, and without its article.
-fn brief(meaning: &str) -> &str {
-    let head = meaning.split([':', ';']).next().unwrap_or(meaning).trim_end();
-    ["A ", "An ", "The "].iter().find_map(|article| head.strip_prefix(article)).unwrap_or(head)
-}
-
-/// One indicator as a line of JSON.
-fn item(indicator: &Indicator, number: Option<usize>) -> String {
-    let mut object = Map::new();
-    if let Some(number) = number {
-        object.insert("item".into(), number.into());
-    }
-    object.append(&mut fit::columns(indicator, ITEM_BUDGET));
-    escaped(&Value::Object(object))
 }
 
 /// JSON in which no `<` occurs, so nothing in it can end the data or begin anything else. JSON itself allows the
@@ -185,7 +194,7 @@ mod tests {
     fn the_economic_prompt_keeps_its_budget() {
         for prompt in [one(), many()] {
             let tokens = prompt.tokens("");
-            assert!(tokens < 1_500, "{tokens}");
+            assert!(tokens < 1_750, "{tokens}");
         }
     }
 
@@ -201,17 +210,18 @@ mod tests {
     }
 
     #[test]
-    fn every_value_is_explained_and_examples_go_first() {
+    fn every_value_is_explained_in_full() {
         let prompt = one();
         for field in Taxonomy::economic().fields() {
             assert!(prompt.system().contains(&format!("\n# {}: {}", field.name, field.description)));
             if let Kind::Enum(choices) = &field.kind {
                 for choice in choices {
-                    assert!(prompt.system().contains(&format!("\n{}: ", choice.value)), "{}", choice.value);
+                    let meaning = choice.description.trim().trim_end_matches('.');
+                    let said = format!("\n{}: {meaning}\n", choice.value);
+                    assert!(prompt.system().contains(&said), "{}", choice.value);
                 }
             }
         }
-        assert!(prompt.system().contains("\nstock: amount that exists at one moment\n"), "no examples");
         assert!(prompt.system().contains("Form: [A-Z]{3}|none\n"));
     }
 
@@ -221,7 +231,11 @@ mod tests {
             [[fields]]\nname = 'size'\nkind = 'enum'\ndescription = 'How big.'\nfallback = { value = 'big', weight = 0 }
             values = [{ value = 'big', description = 'Big: an elephant.' }, { value = 'tiny', description = 'A flea.' }]
             [[fields]]\nname = 'legs'\nkind = 'number'\nmin = 0\ndescription = 'How many.'\nfallback = { value = 1, weight = 0 }";
-        let prompt = Prompt::new(&Taxonomy::parse(text).unwrap(), NonZeroUsize::MIN);
+        let taxonomy = Taxonomy::parse(text).unwrap();
+        assert_eq!(prompt_version(&taxonomy), 2);
+        let plain = Taxonomy::parse(&text.replace("Big: an", "Big as an").replace("A flea", "Tiny")).unwrap();
+        assert_eq!(prompt_version(&plain), 1, "nothing was ever cut: old answers stay");
+        let prompt = Prompt::new(&taxonomy, NonZeroUsize::MIN);
         assert!(
             prompt.system().ends_with(
                 "values:\n# size: How big.\nbig: Big: an elephant\ntiny: A flea\n# legs: How many. At least 0.\n"
@@ -229,6 +243,26 @@ mod tests {
             "{}",
             prompt.system()
         );
+    }
+
+    #[test]
+    fn a_large_taxonomy_is_not_cut_either() {
+        let value = |number: usize| {
+            format!(
+                "{{ value = 'v{number}', description = 'A Billing: question {number}; about {}' }}",
+                "invoices ".repeat(9)
+            )
+        };
+        let values: Vec<String> = (0..90).map(value).collect();
+        let text = format!(
+            "name = 'large'\nversion = 1\n[[fields]]\nname = 'topic'\nkind = 'enum'\ndescription = 'What of.'\n\
+             fallback = {{ value = 'v0', weight = 0 }}\nvalues = [{}]",
+            values.join(",")
+        );
+        let prompt = Prompt::new(&Taxonomy::parse(&text).unwrap(), NonZeroUsize::MIN);
+        assert!(prompt.tokens("") > 2_000);
+        assert_eq!(prompt.system().matches("A Billing: question ").count(), 90);
+        assert_eq!(prompt.system().matches("invoices ").count(), 90 * 8, "the last blank is trimmed");
     }
 
     #[test]

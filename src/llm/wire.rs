@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::form::Form;
 use super::{Model, ModelOptions, Prompt};
 
 /// One request, before it has a wire format.
@@ -13,13 +14,12 @@ pub(super) struct Question<'a> {
     /// The user's message, of so many indicators.
     pub(super) user: &'a str,
     pub(super) items: usize,
-}
-
-impl Question<'_> {
     /// Most tokens the answer may take.
-    pub(super) fn max_output_tokens(&self) -> u64 {
-        u64::from(self.options.max_output_tokens.get()).saturating_mul(self.items as u64)
-    }
+    pub(super) room: u64,
+    /// What OpenAI shall look for the shared beginning under.
+    pub(super) cache_key: &'a str,
+    /// How the form of the answer is asked for.
+    pub(super) form: Form,
 }
 
 /// How an answer ended.
@@ -88,11 +88,22 @@ pub(super) mod tests {
 
     /// A question about `items` indicators, with a temperature where there is more than one.
     pub(crate) fn question(provider: Provider, items: usize, then: impl FnOnce(&Question<'_>)) {
+        question_for("some-model", provider, items, then);
+    }
+
+    /// The same, for a model.
+    pub(crate) fn question_for(
+        name: &str,
+        provider: Provider,
+        items: usize,
+        then: impl FnOnce(&Question<'_>),
+    ) {
         let options = ModelOptions {
             temperature: (items > 1).then_some(0.0),
             max_output_tokens: NonZeroU32::new(600).unwrap(),
             items_per_call: NonZeroUsize::new(items).unwrap(),
-            ..ModelOptions::default()
+            effort: None,
+            form: None,
         };
         let indicator = |number: usize| Indicator {
             id: format!("row-{number}"),
@@ -104,8 +115,19 @@ pub(super) mod tests {
         let prompt = Prompt::new(Taxonomy::economic(), options.items_per_call);
         let rows: Vec<_> = (1..=items).map(indicator).collect();
         let user = prompt.user(&rows, None);
-        let model = Model { provider, name: "some-model".into() };
-        then(&Question { model: &model, options, prompt: &prompt, user: &user, items });
+        let model = Model { provider, name: name.into() };
+        let (room, cache_key) = (options.room(items), "classify-0123456789abcdef-0");
+        let form = Form::Strict;
+        then(&Question {
+            model: &model,
+            options,
+            prompt: &prompt,
+            user: &user,
+            items,
+            room,
+            cache_key,
+            form,
+        });
     }
 
     /// Compares a body with the one on record.

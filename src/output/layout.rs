@@ -101,8 +101,13 @@ mod tests {
 
     #[test]
     fn a_row_without_labels_is_written_down_in_full() {
-        let options =
-            RunOptions { method: Method::rules(), taxonomy: "d".into(), nonce: None, detached: false };
+        let options = RunOptions {
+            method: Method::rules(),
+            taxonomy: "d".into(),
+            reads: None,
+            nonce: None,
+            detached: false,
+        };
         let row = |id: &str| Indicator { id: id.into(), units: Some("%".into()), ..Indicator::default() };
         let indicators = vec![row("A"), row("B"), row("C")];
         let rows: Headings = indicators.iter().collect();

@@ -14,7 +14,7 @@ use crate::domain::labels::LabelsText;
 use crate::domain::outcome::{Failed, FailureClass, Usage};
 
 /// Columns of a CSV that are no labels.
-const AROUND_LABELS: usize = 16;
+const AROUND_LABELS: usize = 17;
 /// Bytes of most lines of a CSV.
 const LINE: usize = 512;
 
@@ -44,6 +44,10 @@ struct ResultRow<'a> {
     batch: u64,
     node: &'a str,
     classified_at: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    notes: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    cut: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     extra: Option<&'a RawValue>,
 }
@@ -94,6 +98,8 @@ fn jsonl(
         batch: from.batch,
         node: from.node,
         classified_at: classified.classified_at.as_str(),
+        notes: &classified.notes,
+        cut: &classified.cut,
         extra: if heading.extra.is_empty() { None } else { Some(serde_json::from_str(heading.extra)?) },
     };
     serde_json::to_writer(&mut *out, &row)?;
@@ -119,6 +125,7 @@ pub(super) fn csv_header(out: &mut Vec<u8>, fields: &[String]) {
         "node",
         "classified_at",
         "extra",
+        "notes",
     ];
     csv_line(out, before.chain(fields.iter().map(String::as_str)).chain(after));
 }
@@ -158,8 +165,15 @@ fn csv_cells<'a>(
         tame(from.node),
         classified.classified_at.as_str().into(),
         heading.extra.into(),
+        tame(notes(classified)),
     ]);
     Ok(cells)
+}
+
+/// What is noted of a row, as one text.
+fn notes(classified: &Classified<'_>) -> String {
+    let cut = classified.cut.iter().map(|column| format!("the model read a part of `{column}` only"));
+    classified.notes.iter().cloned().chain(cut).collect::<Vec<_>>().join("; ")
 }
 
 /// Keeps a spreadsheet from running a cell as a formula: text that begins like one gets an apostrophe in front
@@ -270,6 +284,20 @@ mod tests {
         assert_eq!((cell("family"), cell("is_cumulative")), ("price-value", "false"));
         assert_eq!((cell("batch"), cell("node"), cell("cost_usd")), ("17", "restate-2", ""));
         assert_eq!(cell("extra"), r#"{"country":"=A"}"#);
+    }
+
+    #[test]
+    fn what_is_noted_stands_in_the_row() {
+        let answer = ANSWER
+            .replace("\"confidence\"", "\"notes\":[\"no reasoning\"],\"cut\":[\"body\"],\"confidence\"");
+        let classified: Classified<'_> = serde_json::from_str(&answer).unwrap();
+        assert_eq!(notes(&classified), "no reasoning; the model read a part of `body` only");
+        let heading = Heading { id: "A", name: "B", extra: "" };
+        let mut out = Vec::new();
+        result(&mut out, &Layout { format: Format::Jsonl, fields: Vec::new() }, FROM, heading, &classified)
+            .unwrap();
+        let row: Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!((&row["notes"], &row["cut"]), (&json!(["no reasoning"]), &json!(["body"])));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::RunReport;
 use crate::domain::outcome::FailureClass;
-use crate::text::{count, duration, grouped, printable};
+use crate::text::{count, duration, grouped, printable, shorten};
 
 /// The lines of the summary.
 pub fn summary(report: &RunReport) -> Vec<String> {
@@ -30,8 +30,23 @@ pub fn summary(report: &RunReport) -> Vec<String> {
     if !report.failed_by_class.is_empty() {
         lines.push(format!("failed     {}", classes(&report.failed_by_class)));
     }
+    if let Some(said) = &report.most_said {
+        lines.push(format!(
+            "most often {} ({})",
+            shorten(&printable(&said.message), 200),
+            grouped(said.indicators)
+        ));
+    }
     if report.llm.requests > 0 {
         lines.push(format!("models     {}", llm(&report.llm)));
+    }
+    if report.llm.cut > 0 {
+        let column = |(name, number): (&String, &u64)| {
+            format!("`{}` {}", shorten(&printable(name), 60), grouped(*number))
+        };
+        let columns: Vec<String> = report.llm.cut_columns.iter().map(column).collect();
+        let rows = count(report.llm.cut, "indicator");
+        lines.push(format!("cut        of {rows} the model read a part only: {}", columns.join(", ")));
     }
     if report.llm.spared > 0 {
         let spared = count(report.llm.spared, "indicator");
@@ -70,11 +85,12 @@ fn llm(llm: &super::Llm) -> String {
         None => "price not known".to_owned(),
     };
     format!(
-        "{} ({} repeated{why}), {} tokens in ({} cached), {} out; {cost}",
+        "{} ({} repeated{why}), {} tokens in ({} cached, {} %), {} out; {cost}",
         count(llm.requests, "request"),
         grouped(llm.retries),
         grouped(llm.input_tokens),
         grouped(llm.cached_tokens),
+        llm.cached_share(),
         grouped(llm.output_tokens),
     )
 }
@@ -110,6 +126,24 @@ mod tests {
             "failures   x.failures.jsonl",
         ];
         assert_eq!(summary(&report(2, 0, false)), expected);
+    }
+
+    #[test]
+    fn what_was_cut_cached_and_said_most_is_told() {
+        let mut told = report(2, 0, false);
+        told.most_said =
+            Some(crate::report::Said { message: "openai: 400 Bad\u{1b}Request".into(), indicators: 2 });
+        told.llm.requests = 10;
+        (told.llm.input_tokens, told.llm.cached_tokens) = (17_000, 15_300);
+        (told.llm.cut, told.llm.cut_columns) = (3, [("body".to_owned(), 3), ("name".to_owned(), 1)].into());
+        let lines = summary(&told).join("\n");
+        for part in [
+            "most often openai: 400 Bad\u{fffd}Request (2)",
+            "17,000 tokens in (15,300 cached, 90 %)",
+            "cut        of 3 indicators the model read a part only: `body` 3, `name` 1",
+        ] {
+            assert!(lines.contains(part), "{lines}");
+        }
     }
 
     #[test]

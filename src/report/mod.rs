@@ -29,6 +29,9 @@ pub struct RunReport {
     pub totals: Totals,
     /// Failures by class.
     pub failed_by_class: BTreeMap<FailureClass, u64>,
+    /// What failures said most often; null where there are none.
+    #[serde(default)]
+    pub most_said: Option<Said>,
     /// From the first batch read to the last one on disk.
     pub elapsed_s: f64,
     /// How fast.
@@ -77,6 +80,15 @@ pub struct Totals {
     pub reused: u64,
     /// Taken over, with and without labels, from the run whose failures this one retries.
     pub carried: u64,
+}
+
+/// A message, and how many failed with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// The message.
+    pub message: String,
+    /// Indicators.
+    pub indicators: u64,
 }
 
 /// How often the run was taken up, and what the cluster knew of it then, in indicators.
@@ -139,6 +151,24 @@ pub struct Llm {
     pub cost_usd: Option<f64>,
     /// Indicators for which no model had to be asked (`hybrid`).
     pub spared: u64,
+    /// Indicators of which the model read a part only.
+    #[serde(default)]
+    pub cut: u64,
+    /// Those by column.
+    #[serde(default)]
+    pub cut_columns: BTreeMap<String, u64>,
+}
+
+impl Llm {
+    /// Of the tokens sent, those that the provider had cached, in percent.
+    pub fn cached_share(&self) -> u64 {
+        cached_share(self.cached_tokens, self.input_tokens)
+    }
+}
+
+/// Tokens that the provider had cached, in percent of those sent.
+pub fn cached_share(cached: u64, sent: u64) -> u64 {
+    cached.saturating_mul(100) / sent.max(1)
 }
 
 /// What the counts do not say.
@@ -184,6 +214,10 @@ impl RunReport {
                 carried: stats.carried,
             },
             failed_by_class: stats.failed.clone(),
+            most_said: stats
+                .remarks
+                .most_said()
+                .map(|(message, indicators)| Said { message: message.to_owned(), indicators }),
             elapsed_s: (elapsed.as_secs_f64() * 1e3).round() / 1e3,
             rate: Rate {
                 target_rpm: frame.target_rpm,
@@ -200,6 +234,8 @@ impl RunReport {
                 output_tokens: stats.usage.output_tokens,
                 cost_usd: stats.usage.cost_usd,
                 spared: stats.spared,
+                cut: stats.remarks.cut,
+                cut_columns: stats.remarks.cut_columns.clone(),
             },
             output: frame.output,
             failures: frame.failures,
@@ -261,6 +297,7 @@ pub(crate) mod tests {
             usage: Usage::default(),
             spared: 0,
             hopeless: None,
+            remarks: Default::default(),
             took: Duration::from_millis(210),
         }));
         let frame = Frame {
@@ -300,6 +337,8 @@ pub(crate) mod tests {
     fn every_report_fits_the_published_schema() {
         let mut stdout = report(0, 0, false);
         (stdout.output, stdout.rate.target_rpm, stdout.llm.cost_usd) = (None, None, Some(0.25));
+        stdout.most_said = Some(Said { message: "400".into(), indicators: 2 });
+        (stdout.llm.cut, stdout.llm.cut_columns) = (3, BTreeMap::from([("body".to_owned(), 3)]));
         for report in [report(0, 0, false), report(2, 3, true), stdout] {
             assert_eq!(problems(&serde_json::to_value(&report).unwrap()), Vec::<String>::new());
         }

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use restate_sdk::prelude::*;
-use serde::{Deserialize, Serialize};
 
 use super::Metrics;
 use super::classifier::{ClassifierClient, ClassifyRequest, Terms};
@@ -15,9 +14,7 @@ use super::payload::{Enclosed, Payload, Plain, Received};
 use super::reports::{BatchReportsClient, GATHERERS};
 use crate::domain::batch::{BatchRequest, BatchResponse};
 use crate::domain::detached::Report;
-use crate::domain::fingerprint::{
-    GENERATIONS, PROMPT_VERSION, fingerprint_by, generation, joint_fingerprint_by,
-};
+use crate::domain::fingerprint::{GENERATIONS, fingerprint, generation, joint_fingerprint};
 use crate::domain::method::{HYBRID, RULES};
 use crate::domain::outcome::{Failed, FailureClass, Outcome};
 use crate::domain::payload;
@@ -67,30 +64,15 @@ impl ClassifyBatch {
     }
 }
 
-/// What a batch began with.
-#[derive(Debug, Serialize, Deserialize)]
-struct Begun {
-    /// When, RFC 3339.
-    at: String,
-    /// Which [`PROMPT_VERSION`] its keys are made by.
-    version: u32,
-}
-
-impl Begun {
-    fn now() -> Self {
-        Self { at: format!("{:.3}", jiff::Timestamp::now()), version: PROMPT_VERSION }
-    }
-}
-
 /// One outcome per indicator, in order. The error is that of the whole batch: somebody cancelled it.
 async fn gather(
     ctx: &WorkflowContext<'_>,
     request: &BatchRequest,
     body: &Bytes,
 ) -> Result<Vec<Outcome>, TerminalError> {
-    // Journaled, for a replay must send the very same calls, whichever version makes it. Nothing else here depends on the process;
-    // whether its taxonomy is the run's is for each call to say.
-    let Json(Begun { at, version }) = ctx.run(|| async { Ok(Json(Begun::now())) }).name("begun").await?;
+    // One clock reading per batch, journaled: a replay must send the very same calls, whichever version makes it. Nothing else here depends
+    // on the process: the version of the prompt comes with the batch, and whether the taxonomy is the run's is for each call to say.
+    let at: String = ctx.run(|| async { Ok(format!("{:.3}", jiff::Timestamp::now())) }).name("clock").await?;
     let terms = Terms {
         method: request.options.method.clone(),
         taxonomy: request.options.taxonomy.clone(),
@@ -98,10 +80,10 @@ async fn gather(
         origin: ctx.key().to_owned(),
     };
     let mut outcomes = match terms.method.provider.as_str() {
-        RULES | HYBRID => ask_rules(ctx, (request, body), version, &terms).await?,
+        RULES | HYBRID => ask_rules(ctx, (request, body), &terms).await?,
         _ => vec![None; request.indicators.len()],
     };
-    ask_model(ctx, request, version, &terms, &mut outcomes).await?;
+    ask_model(ctx, request, &terms, &mut outcomes).await?;
     Ok(outcomes.into_iter().flatten().collect())
 }
 
@@ -109,15 +91,14 @@ async fn gather(
 async fn ask_rules(
     ctx: &WorkflowContext<'_>,
     (request, body): (&BatchRequest, &Bytes),
-    version: u32,
     terms: &Terms,
 ) -> Result<Vec<Option<Outcome>>, TerminalError> {
     let ask = |key: String| {
         let call = Enclosed { letter: terms.clone(), body: body.clone() };
         ctx.service_client::<ClassifierClient>().rules(call).idempotency_key(key).call()
     };
-    let fingerprint = joint_fingerprint_by(version, &request.indicators, &request.options);
-    let mut calls: DurableFuturesUnordered<_> = std::iter::once(ask(fingerprint.clone())).collect();
+    let first = joint_fingerprint(&request.indicators, &request.options);
+    let mut calls: DurableFuturesUnordered<_> = std::iter::once(ask(first.clone())).collect();
     let mut outcomes = Vec::new();
     let mut asked = 0;
     while let Some((_, answer)) = calls.next().await? {
@@ -130,7 +111,7 @@ async fn ask_rules(
             wait_for_service(ctx, terms).await?;
         }
         let stale = unasked || outcomes.iter().flatten().any(|outcome| is_stale(outcome, &terms.origin));
-        if let Some(key) = next_key(&fingerprint, &mut asked, stale, &terms.origin) {
+        if let Some(key) = next_key(&first, &mut asked, stale, &terms.origin) {
             calls.push(ask(key));
         }
     }
@@ -141,18 +122,18 @@ async fn ask_rules(
 async fn ask_model(
     ctx: &WorkflowContext<'_>,
     request: &BatchRequest,
-    version: u32,
     terms: &Terms,
     outcomes: &mut [Option<Outcome>],
 ) -> Result<(), TerminalError> {
     let ask = |row: usize, key: String| {
-        let call = ClassifyRequest { terms: terms.clone(), indicator: request.indicators[row].clone() };
+        let indicator = request.options.of(&request.indicators[row]).into_owned();
+        let call = ClassifyRequest { terms: terms.clone(), indicator };
         ctx.service_client::<ClassifierClient>().classify(Plain(call)).idempotency_key(key).call()
     };
     // Each call has its row at its place; repeated calls are appended.
     let mut rows: Vec<usize> = (0..outcomes.len()).filter(|row| outcomes[*row].is_none()).collect();
     let mut asked = vec![0; outcomes.len()];
-    let fingerprint = |indicator| fingerprint_by(version, indicator, &request.options);
+    let fingerprint = |indicator| fingerprint(indicator, &request.options);
     let fingerprints: Vec<String> = request.indicators.iter().map(fingerprint).collect();
     let mut calls: DurableFuturesUnordered<_> =
         rows.iter().map(|row| ask(*row, fingerprints[*row].clone())).collect();
@@ -266,8 +247,8 @@ mod tests {
         let tally = Tally { succeeded: 4, failed: [(FailureClass::Schema, 1)].into(), ..Tally::default() };
         assert_eq!(text(Json(Report { batch: 7, tally }).serialize().unwrap()), REPORT);
         let keys = [
-            fingerprint_by(1, &request.indicators[0], &request.options),
-            joint_fingerprint_by(1, &request.indicators, &request.options),
+            fingerprint(&request.indicators[0], &request.options),
+            joint_fingerprint(&request.indicators, &request.options),
         ];
         assert_eq!(keys, KEYS);
     }

@@ -1,6 +1,7 @@
 //! `Classifier`: the calls that answer, deduplicated by fingerprint. What the built-in rules are sure of takes one call per batch, for
 //! an answer of theirs costs nothing; what a model is asked takes one per indicator, for its answer is paid for.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -80,8 +81,9 @@ impl Classifier {
         _ctx: Context<'_>,
         Enclosed { letter: terms, body }: Enclosed<Terms>,
     ) -> HandlerResult<Payload<Vec<Option<Outcome>>>> {
-        let BatchRequest { indicators, .. } = payload::decode(&body)
+        let BatchRequest { options, indicators } = payload::decode(&body)
             .map_err(|error| TerminalError::new_with_code(MALFORMED, error.to_string()))?;
+        let indicators: Vec<_> = indicators.iter().map(|indicator| options.of(indicator)).collect();
         Ok(Payload(self.shared.by_rules(&terms, &indicators)?))
     }
 
@@ -129,7 +131,7 @@ impl Shared {
     fn by_rules(
         &self,
         terms: &Terms,
-        indicators: &[Indicator],
+        indicators: &[Cow<'_, Indicator>],
     ) -> Result<Vec<Option<Outcome>>, HandlerError> {
         if let Some(wrong) = self.mismatch(terms) {
             return Ok(vec![Some(Outcome::Failed(wrong)); indicators.len()]);
@@ -138,7 +140,7 @@ impl Shared {
             RULES => 0.0,
             _ => terms.method.threshold.unwrap_or_default(),
         };
-        let outcome = |indicator: &Indicator| {
+        let outcome = |indicator: &Cow<'_, Indicator>| {
             let classifying = self.metrics.classifying();
             let answer = self.rules.classify(indicator);
             let sure = answer.confidence >= threshold;
@@ -150,7 +152,7 @@ impl Shared {
         let outcomes: Vec<Option<Outcome>> = indicators.iter().map(outcome).collect();
         let executed = |outcome: &Option<Outcome>| matches!(outcome, Some(Outcome::Classified(_)));
         let answered = indicators.iter().zip(&outcomes).filter(|(_, outcome)| executed(outcome));
-        self.record(terms, answered.map(|(indicator, _)| indicator))?;
+        self.record(terms, answered.map(|(indicator, _)| &**indicator))?;
         Ok(outcomes)
     }
 
@@ -196,13 +198,18 @@ impl Shared {
             }
         };
         match asked.answer {
-            Ok(answer) => Outcome::Classified(Box::new(self.classified(&terms, answer, Some(usage)))),
+            Ok(answer) => {
+                let classified = self.classified(&terms, answer, Some(usage));
+                let (notes, cut) = (asked.notes, asked.cut);
+                Outcome::Classified(Box::new(Classification { notes, cut, ..classified }))
+            }
             Err(error) => Outcome::Failed(Failed {
                 class: error.class,
                 message: error.message,
                 attempts: error.attempts,
                 usage: Some(usage),
-                hopeless: error.locked_out,
+                hopeless: error.obstacle.is_some(),
+                obstacle: error.obstacle,
                 origin: terms.origin,
             }),
         }
@@ -225,6 +232,8 @@ impl Shared {
             taxonomy: self.info.taxonomy.clone(),
             usage,
             spared,
+            notes: Vec::new(),
+            cut: Vec::new(),
             classified_at: terms.at.clone(),
             origin: terms.origin.clone(),
         }

@@ -15,7 +15,7 @@ use super::limiter::Limiter;
 use crate::domain::indicator::Indicator;
 use crate::domain::method::{Effort, Method};
 use crate::domain::outcome::Usage;
-use crate::llm::{Access, Asked, Asker, Backoff, Client, Model, ModelOptions, Price, Prices, Timeouts};
+use crate::llm::{Access, Asked, Asker, Backoff, Client, Form, Model, ModelOptions, Price, Prices, Timeouts};
 use crate::restate::ingress::Ingress;
 use crate::taxonomy::Taxonomy;
 use crate::throttle::budget::Limits;
@@ -38,6 +38,8 @@ pub struct ModelSettings {
     pub backoff: Backoff,
     /// How long a provider may take.
     pub timeouts: Timeouts,
+    /// How a compatible server is asked for the form of an answer; found out where this is absent.
+    pub form: Option<Form>,
 }
 
 /// All models.
@@ -121,7 +123,8 @@ impl Models {
             .ok_or_else(|| format!("the service has no provider `{}`", model.provider))?;
         let client =
             Client::new(access.clone(), *timeouts).map_err(|failure| failure.message().to_owned())?;
-        let options = ModelOptions::new(group, effort);
+        let options =
+            ModelOptions { form: self.settings.form, ..ModelOptions::new(model.provider, group, effort) };
         let limiter = self.limiter(model);
         let asker = Asker::new(client, &model.name, options, &self.taxonomy, *backoff, limiter);
         let price = prices.of(model).cloned();

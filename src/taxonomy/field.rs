@@ -113,6 +113,27 @@ impl Field {
         }
     }
 
+    /// The legal value that `value` means where it differs in case or blanks only; `None` where it differs in more, or
+    /// may mean two.
+    pub fn respelled(&self, value: &Value) -> Option<Value> {
+        let text = value.as_str()?.trim();
+        match &self.kind {
+            Kind::Enum(choices) => {
+                let spelled =
+                    |word: &str| word.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+                let meant = spelled(text);
+                let mut same = choices.iter().filter(|choice| spelled(&choice.value) == meant);
+                let only = same.next().filter(|_| same.next().is_none())?;
+                Some(only.value.as_str().into())
+            }
+            Kind::String { pattern: Some(pattern) } => {
+                let spellings = [text.to_owned(), text.to_uppercase(), text.to_lowercase()];
+                spellings.into_iter().find(|spelling| pattern.whole.is_match(spelling)).map(Value::from)
+            }
+            _ => None,
+        }
+    }
+
     /// The field a file describes, with its own consistency checked.
     pub(super) fn new(spec: &FieldSpec) -> Result<Self, Error> {
         let place = format!("field `{}`", spec.name);
@@ -239,6 +260,25 @@ mod tests {
         assert_eq!(text.check(&json!("abc")), Err("`abc` does not have the form a|bc".into()));
         let boolean = field("kind = 'boolean'\nfallback = { value = true, weight = 0 }").unwrap();
         assert_eq!(boolean.check(&json!("true")), Err("expected true or false, found a text".into()));
+    }
+
+    #[test]
+    fn a_value_may_differ_in_case_and_blanks() {
+        let sizes = field(
+            "kind = 'enum'\nfallback = { value = 'very big', weight = 0 }
+             values = [{ value = 'very big', description = 'A' }, { value = 'US', description = 'B' },
+             { value = 'us', description = 'C' }]",
+        )
+        .unwrap();
+        assert_eq!(sizes.respelled(&json!(" Very  BIG\n")), Some(json!("very big")));
+        assert_eq!(sizes.respelled(&json!("Us")), None, "it may be either");
+        assert_eq!(sizes.respelled(&json!("verybig")), None);
+        let code =
+            field("kind = 'string'\npattern = '[A-Z]{3}|none'\nfallback = { value = 'none', weight = 0 }")
+                .unwrap();
+        assert_eq!(code.respelled(&json!(" usd")), Some(json!("USD")));
+        assert_eq!(code.respelled(&json!("NONE")), Some(json!("none")));
+        assert_eq!(code.respelled(&json!("iso-4217")), None);
     }
 
     #[test]

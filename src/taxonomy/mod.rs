@@ -40,6 +40,7 @@ pub struct Taxonomy {
     name: String,
     version: u32,
     instructions: String,
+    extra_columns: Vec<String>,
     digest: String,
     fields: Vec<Field>,
     plan: OnceLock<Plan>,
@@ -77,6 +78,7 @@ impl Taxonomy {
             name: spec.name.clone(),
             version: spec.version,
             instructions: spec.instructions.clone(),
+            extra_columns: spec.extra_columns.clone(),
             digest: digest(&spec)?,
             fields: fields(&spec, text)?,
             plan: OnceLock::new(),
@@ -111,6 +113,11 @@ impl Taxonomy {
     /// What a model is told before the fields; may be empty.
     pub fn instructions(&self) -> &str {
         &self.instructions
+    }
+
+    /// Columns of a table beyond the known ones that it names: nothing else is read, by rules or by a model.
+    pub fn extra_columns(&self) -> &[String] {
+        &self.extra_columns
     }
 
     /// The rules. A file's are checked when it is read; the built-in ones are known to be right, and compiling their

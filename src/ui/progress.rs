@@ -210,7 +210,8 @@ fn bought(stats: &RunStats, elapsed: Duration) -> String {
     });
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number to show")]
     let tokens = grouped(tokens as u64);
-    format!("{}   {tokens} tokens/min", cost.unwrap_or_default())
+    let cached = crate::report::cached_share(usage.cached_tokens, usage.input_tokens);
+    format!("{}   {tokens} tokens/min   {cached} % cached", cost.unwrap_or_default())
 }
 
 /// Time until `pending` are finished: at the present rate, but never sooner than the pace allows.
@@ -241,6 +242,14 @@ mod tests {
             rate = recent.rate(finished, Duration::from_secs(second));
         }
         assert!((rate - 600.0).abs() < 1.0, "{rate}");
+    }
+
+    #[test]
+    fn the_cached_share_is_shown() {
+        let mut stats = RunStats::new(10, Vec::new());
+        assert_eq!(bought(&stats, Duration::from_mins(1)), "");
+        (stats.usage.requests, stats.usage.input_tokens, stats.usage.cached_tokens) = (1, 1_000, 930);
+        assert_eq!(bought(&stats, Duration::from_mins(1)), "   1,000 tokens/min   93 % cached");
     }
 
     #[test]

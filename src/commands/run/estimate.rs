@@ -1,5 +1,6 @@
 //! `--plan`: what a run would take and cost. Sends no work; asks the cluster, where one answers, what it knows already.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::Duration;
 
@@ -13,11 +14,11 @@ use crate::domain::indicator::Indicator;
 use crate::domain::method::{HYBRID, Method, RULES};
 use crate::error::{Failure, Result};
 use crate::input::{Checked, Row};
-use crate::llm::{Estimator, Model, Price, Prices, cost_each};
+use crate::llm::{Estimator, Model, Price, Prices, Provider};
 use crate::restate::ingress::Ingress;
 use crate::restate::names::{CLASSIFIER_CLASSIFY, CLASSIFIER_RULES};
 use crate::taxonomy::{Rules, Taxonomy};
-use crate::text::{duration, grouped};
+use crate::text::{duration, grouped, printable};
 use crate::throttle::{Answerer, Mode, Pace};
 
 /// Questions under way at once about what is known already.
@@ -38,13 +39,24 @@ pub(super) struct Estimate {
     pub(super) requests: u64,
     /// Tokens sent: counted on the texts themselves.
     pub(super) input_tokens: u64,
-    /// Tokens received: an estimate.
+    /// Tokens received, those the model thinks with included: an estimate.
     pub(super) output_tokens: u64,
-    /// US dollars; null where the model's price is not known.
+    /// Of these, tokens it thinks with.
+    pub(super) thinking_tokens: u64,
+    /// US dollars if the provider has nothing in its cache; null where the model's price is not known.
     pub(super) cost_usd: Option<f64>,
-    /// What an indicator costs on average.
-    #[serde(skip)]
-    pub(super) cost_each: Option<f64>,
+    /// US dollars if it has what all requests share.
+    pub(super) cost_cached_usd: Option<f64>,
+    /// The most that one indicator can cost.
+    pub(super) most_each_usd: Option<f64>,
+    /// Columns that are sent to the provider.
+    pub(super) columns_sent: Vec<String>,
+    /// Columns that stay: the label set does not name them.
+    pub(super) columns_kept: Vec<String>,
+    /// Indicators of which the model would read a part only.
+    pub(super) cut: u64,
+    /// Those by column.
+    pub(super) cut_columns: BTreeMap<String, u64>,
     /// Seconds in each mode.
     pub(super) seconds: Vec<(&'static str, f64)>,
     /// What a model would read about the first indicator it is asked about.
@@ -82,17 +94,25 @@ pub(super) async fn estimate(
         requests: 0,
         input_tokens: 0,
         output_tokens: 0,
+        thinking_tokens: 0,
         cost_usd: None,
-        cost_each: None,
+        cost_cached_usd: None,
+        most_each_usd: None,
+        columns_sent: Vec::new(),
+        columns_kept: Vec::new(),
+        cut: 0,
+        cut_columns: BTreeMap::new(),
         seconds: Vec::new(),
         sample: None,
     };
-    let mut estimator =
-        Estimator::new(taxonomy, method.items_per_call.unwrap_or(std::num::NonZeroUsize::MIN));
+    let provider = provider(method)?;
+    let items = method.items_per_call.unwrap_or(std::num::NonZeroUsize::MIN);
+    let mut estimator = Estimator::new(taxonomy, provider, items, method.effort);
     let mut answered = known.take().unwrap_or_default().into_iter();
-    let mut to_ask = 0_u64;
+    let mut columns = Columns::default();
     for row in checked.rows() {
         let Row::Valid(indicator) = row? else { continue };
+        columns.add(&indicator, taxonomy.extra_columns());
         if asked_of_cluster && answered.next().unwrap_or(false) {
             continue;
         }
@@ -100,21 +120,62 @@ pub(super) async fn estimate(
             total.spared += u64::from(method.provider == HYBRID);
             continue;
         }
-        to_ask += 1;
         if total.sample.is_none() {
             let (system, user) = estimator.sample(std::slice::from_ref(&indicator));
             total.sample = Some(Sample { system, user });
         }
         estimator.add(indicator);
     }
-    let usage = estimator.finish();
-    let price = price(args, method)?;
+    let estimated = estimator.finish();
+    let usage = estimated.usage;
     (total.requests, total.input_tokens, total.output_tokens) =
         (usage.requests, usage.input_tokens, usage.output_tokens);
-    total.cost_usd = price.as_ref().filter(|_| method.model.is_some()).map(|price| price.cost(&usage));
-    total.cost_each = price.as_ref().map(|price| cost_each(&usage, price, to_ask));
+    total.thinking_tokens = estimated.thinking;
+    (total.cut, total.cut_columns) = (estimated.remarks.cut, estimated.remarks.cut_columns.clone());
+    if method.model.is_some() {
+        (total.columns_sent, total.columns_kept) = columns.named();
+    }
+    if let Some(price) = price(args, method)? {
+        total.cost_usd = Some(estimated.cost(&price, pace.total));
+        total.cost_cached_usd = Some(estimated.cost_cached(&price, pace.total));
+        total.most_each_usd = Some(estimated.most_each(&price));
+    }
     total.seconds = times(total.indicators, pace);
     Ok(total)
+}
+
+/// Who runs the method's model; with the rules nobody does, and nothing is asked.
+fn provider(method: &Method) -> Result<Provider> {
+    let Some(model) = &method.model else { return Ok(Provider::Compatible) };
+    let model: Model =
+        model.parse().map_err(|error| Failure::usage(format!("`--model {model}`: {error}")))?;
+    Ok(model.provider)
+}
+
+/// Columns of a table in which any row has something: those that leave, and those that stay.
+#[derive(Default)]
+struct Columns {
+    known: BTreeSet<&'static str>,
+    /// With whether the label set names it.
+    extra: BTreeMap<String, bool>,
+}
+
+impl Columns {
+    fn add(&mut self, indicator: &Indicator, named: &[String]) {
+        self.known.extend(indicator.columns());
+        for name in indicator.extra.keys() {
+            if !self.extra.contains_key(name) {
+                self.extra.insert(name.clone(), named.contains(name));
+            }
+        }
+    }
+
+    fn named(self) -> (Vec<String>, Vec<String>) {
+        let known = self.known.into_iter().map(str::to_owned);
+        let (sent, kept): (Vec<_>, Vec<_>) = self.extra.into_iter().partition(|(_, named)| *named);
+        let names = |columns: Vec<(String, bool)>| columns.into_iter().map(|(name, _)| name);
+        (known.chain(names(sent)).collect(), names(kept).collect())
+    }
 }
 
 /// What the method's model costs, where that is known.
@@ -199,18 +260,32 @@ pub(super) fn text(estimate: &Estimate, method: &Method) -> String {
         line(
             "tokens",
             format!(
-                "{} in (counted), about {} out",
+                "{} in (counted), about {} out, {} of them to think with",
                 grouped(estimate.input_tokens),
-                grouped(estimate.output_tokens)
+                grouped(estimate.output_tokens),
+                grouped(estimate.thinking_tokens)
             ),
         );
         line(
             "price",
-            match estimate.cost_usd {
-                Some(cost) => format!("about {cost:.2} USD, less what the provider takes from its cache"),
-                None => format!("not known for {model}; give one with `--prices FILE`"),
+            match (estimate.cost_usd, estimate.cost_cached_usd) {
+                (Some(cost), Some(cached)) => format!(
+                    "about {cost:.2} USD; about {cached:.2} USD where the provider has what all requests share in its cache"
+                ),
+                _ => format!("not known for {model}; give one with `--prices FILE`"),
             },
         );
+        line("sent", columns(&estimate.columns_sent));
+        line("kept here", columns(&estimate.columns_kept));
+        if estimate.cut > 0 {
+            let column = |(name, rows): (&String, &u64)| format!("`{}` {}", printable(name), grouped(*rows));
+            let by_column: Vec<String> = estimate.cut_columns.iter().map(column).collect();
+            let by_column = by_column.join(", ");
+            line(
+                "cut",
+                format!("of {} rows the model reads a part only: {by_column}", grouped(estimate.cut)),
+            );
+        }
     } else {
         line("price", "nothing: the rules are built in".to_owned());
     }
@@ -224,9 +299,16 @@ pub(super) fn text(estimate: &Estimate, method: &Method) -> String {
     out
 }
 
-/// Cost of one indicator, for a limit on the cost of all.
+fn columns(names: &[String]) -> String {
+    if names.is_empty() {
+        return "no column".to_owned();
+    }
+    printable(&names.join(", "))
+}
+
+/// The most that one indicator can cost, for a limit on the cost of all.
 pub(super) fn expected_cost(estimate: &Estimate, method: &Method) -> Result<f64> {
-    estimate.cost_each.ok_or_else(|| {
+    estimate.most_each_usd.ok_or_else(|| {
         let model = method.model.as_deref().unwrap_or(RULES);
         Failure::usage(format!("`--max-cost` needs a price, and that of `{model}` is not known"))
             .hint("give one with `--prices FILE`")

@@ -17,11 +17,13 @@ use super::{block_on, home, load_taxonomy, print, signals, target};
 use crate::cli::run::RunArgs;
 use crate::cli::{Global, command_meant_by};
 use crate::cluster::DEFAULT_NODES;
-use crate::domain::batch::RunOptions;
+use crate::domain::batch::{Reads, RunOptions};
+use crate::domain::method::{Method, RULES};
 use crate::engine::{LARGEST_BODY, counts, rehearse};
 use crate::error::{ExitStatus, Failure, Result};
 use crate::input::{self, Checked, Keys, Source};
 use crate::ledger::{self, Labels, Limits, Output, Runs, Spec, Speed, Tables, Target};
+use crate::llm::prompt_version;
 use crate::output::{Destination, Sink};
 use crate::restate::ingress::Ingress;
 use crate::shutdown::{Level, Shutdown};
@@ -80,7 +82,7 @@ fn plan(global: &Global, args: &RunArgs, taxonomy: &Taxonomy, ui: Ui) -> Result<
     let runs = Runs::new(&home::folder(global)?);
     let run_id = runs.new_id();
     let nonce = args.force.then(|| run_id.clone());
-    let options = RunOptions { method, taxonomy: taxonomy.digest().to_owned(), nonce, detached: args.detach };
+    let options = options(method, taxonomy, nonce, args.detach);
     let pace = pace(global, args)?;
     let expected_cost_usd = match args.max_cost {
         Some(_) => expected_cost(args, &options, taxonomy, &checked, &pace)?,
@@ -113,6 +115,14 @@ fn plan(global: &Global, args: &RunArgs, taxonomy: &Taxonomy, ui: Ui) -> Result<
     };
     let sink = job::sink(&spec)?;
     Ok(Draft { spec, checked, sink, pace })
+}
+
+/// The settings of every batch.
+fn options(method: Method, taxonomy: &Taxonomy, nonce: Option<String>, detached: bool) -> RunOptions {
+    // The rules read no prompt.
+    let prompt = if method.provider == RULES { 1 } else { prompt_version(taxonomy) };
+    let reads = Some(Reads { prompt, columns: taxonomy.extra_columns().to_vec() });
+    RunOptions { method, taxonomy: taxonomy.digest().to_owned(), reads, nonce, detached }
 }
 
 impl Draft {
@@ -174,7 +184,7 @@ fn read(args: &RunArgs, keys: Keys, ui: Ui) -> Result<Checked> {
 async fn show_plan(global: &Global, args: &RunArgs, taxonomy: &Taxonomy, ui: Ui) -> Result<ExitStatus> {
     let method = args.method()?;
     let checked = read(args, Keys::random(), ui)?;
-    let options = RunOptions { method, taxonomy: taxonomy.digest().to_owned(), nonce: None, detached: false };
+    let options = options(method, taxonomy, None, false);
     let nodes = target::ingress(global, &args.cluster, &args.ingress).unwrap_or_default();
     let nodes: Vec<Ingress> = nodes.into_iter().map(|(_, node)| node).collect();
     let known = if args.force { &[][..] } else { &nodes[..] };

@@ -30,7 +30,7 @@ source = "a test"
     provider.serve(world, &["--prices", &prices]);
     let table = world.table(ROWS);
 
-    // An indicator takes some 1,500 tokens, and so 1.5 USD.
+    // An indicator takes some 1,700 tokens, and so 1.7 USD.
     let size = BATCH.to_string();
     let options =
         ["--prices", &prices, "--max-cost", "40", "--batch-size", &size, "-o", "costly.jsonl", &table];

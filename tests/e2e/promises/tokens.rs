@@ -11,7 +11,7 @@ use crate::world::{World, wait_for};
 const MODEL: &str = "stub-tokens";
 /// Tokens a minute.
 const LIMIT: f64 = 360_000.0;
-/// Each takes some 1,550 tokens: all of them three times the limit, and nothing but the limit keeps them back.
+/// Each takes some 1,750 tokens: all of them three times the limit, and nothing but the limit keeps them back.
 const ROWS: u16 = 720;
 /// How long it is watched, in seconds. The bucket that paces a minute is one second deep, and full at the start.
 const WATCHED: f64 = 11.0;

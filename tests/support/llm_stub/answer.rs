@@ -27,6 +27,22 @@ pub(super) fn text(schema: &Value, items: &[Value], fault: Option<Fault>) -> Str
             }
         }),
         Some(Fault::Percent) => each(&mut answer, |one| one["confidence"] = json!(87)),
+        Some(Fault::Fenced) => return format!("```json\n{answer:#}\n```"),
+        Some(Fault::Thought) => return format!("<think>\nIs it {{\"labels\"?\n</think>\n\n{answer}"),
+        Some(Fault::Shouted) => each(&mut answer, |one| {
+            for (_, label) in one["labels"].as_object_mut().into_iter().flatten() {
+                if let Some(text) = label.as_str() {
+                    *label = format!(" {} ", text.to_uppercase()).into();
+                }
+            }
+        }),
+        Some(Fault::Bare) => each(&mut answer, |one| {
+            one.as_object_mut().expect("an answer").retain(|name, _| name == "labels" || name == "item");
+        }),
+        Some(Fault::CutInReasoning) => {
+            let whole = answer.to_string();
+            return whole[..whole.len() - 4].to_owned();
+        }
         _ => {}
     }
     answer.to_string()
@@ -51,6 +67,7 @@ fn value(schema: &Value, items: &[Value]) -> Value {
         Some("boolean") => false.into(),
         Some("number") => 0.5.into(),
         Some("integer") => 0.into(),
+        _ if schema["enum"][0].is_number() => 0.5.into(),
         _ => schema["enum"].get(0).cloned().unwrap_or_else(|| "none".into()),
     }
 }

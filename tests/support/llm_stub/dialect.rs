@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::KEY;
-use super::fault::Fault;
+use super::cache::has_breakpoints;
+use super::fault::{Fault, Takes};
 
 /// Which API was called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,16 @@ pub(super) struct Asked {
     pub(super) system: String,
     pub(super) user: String,
     pub(super) schema: Value,
+    /// Most tokens of the answer.
+    pub(super) room: u64,
+    /// How its form was asked for.
+    pub(super) form: &'static str,
+    /// Whether there is a mark for the cache behind the system prompt.
+    pub(super) breakpoint: bool,
+    /// Whether nothing else may be written to the cache.
+    pub(super) explicit: bool,
+    /// What requests that belong together are found by.
+    pub(super) cache_key: Option<String>,
 }
 
 /// Numbers of an answer.
@@ -67,16 +78,21 @@ impl Dialect {
     }
 
     /// Reads a request as strictly as the provider does.
-    pub(super) fn read(self, body: &Value) -> Result<Asked, Refused> {
-        let asked = if self == Self::Anthropic { anthropic(body) } else { openai(body, self) };
+    pub(super) fn read(self, body: &Value, takes: Takes) -> Result<Asked, Refused> {
+        let asked = if self == Self::Anthropic { anthropic(body) } else { openai(body, self, takes) };
         let asked = asked.map_err(|problem| (400, problem))?;
         if asked.model.is_empty() || asked.system.is_empty() || asked.user.is_empty() {
             return Err((400, "model, system prompt and message must not be empty".into()));
         }
+        if asked.form == "json" {
+            return Ok(in_prompt(asked));
+        }
         if asked.schema["type"] != "object" {
             return Err((400, "schema must be of type \"object\"".into()));
         }
-        strict(&asked.schema).map_err(|problem| (400, format!("Invalid schema: {problem}")))?;
+        if takes != Takes::Bounded {
+            strict(&asked.schema).map_err(|problem| (400, format!("Invalid schema: {problem}")))?;
+        }
         Ok(asked)
     }
 
@@ -100,7 +116,7 @@ impl Dialect {
         let Count { input, cached, written, output } = count;
         if self == Self::Anthropic {
             let stop = match fault {
-                Some(Fault::Truncated) => "max_tokens",
+                Some(Fault::Truncated | Fault::CutInReasoning) => "max_tokens",
                 Some(Fault::Refusal) => "refusal",
                 _ => "end_turn",
             };
@@ -115,10 +131,18 @@ impl Dialect {
             });
         }
         let refused = fault == Some(Fault::Refusal);
-        let content = if text.is_empty() { Value::Null } else { text.into() };
+        let content = match fault {
+            Some(Fault::Parts) => json!([
+                { "type": "thinking", "thinking": [{ "type": "text", "text": "Hm." }] },
+                { "type": "text", "text": text },
+            ]),
+            _ if text.is_empty() => Value::Null,
+            _ => text.into(),
+        };
         let refusal = if refused { "I cannot help with that.".into() } else { Value::Null };
-        let reason = if fault == Some(Fault::Truncated) { "length" } else { "stop" };
-        json!({
+        let cut = matches!(fault, Some(Fault::Truncated | Fault::CutInReasoning));
+        let reason = if cut { "length" } else { "stop" };
+        let mut reply = json!({
             "id": "chatcmpl-stub", "object": "chat.completion", "created": 1_795_000_000, "model": asked.model,
             "choices": [{
                 "index": 0, "finish_reason": reason, "logprobs": null,
@@ -128,13 +152,24 @@ impl Dialect {
                 "prompt_tokens": input, "completion_tokens": output, "total_tokens": input + output,
                 "prompt_tokens_details": { "cached_tokens": cached },
             },
-        })
+        });
+        if self == Self::OpenAi && has_breakpoints(&asked.model) {
+            reply["usage"]["prompt_tokens_details"]["cache_write_tokens"] = written.into();
+        }
+        reply
     }
 }
 
-fn openai(body: &Value, dialect: Dialect) -> Result<Asked, String> {
-    let limit = if dialect == Dialect::Compatible { "max_tokens" } else { "max_completion_tokens" };
-    keys(body, &["model", "messages", "response_format", limit], &["temperature", "reasoning_effort"])?;
+fn openai(body: &Value, dialect: Dialect, takes: Takes) -> Result<Asked, String> {
+    let is_openai = dialect == Dialect::OpenAi;
+    let limit = if is_openai { "max_completion_tokens" } else { "max_tokens" };
+    let mut optional = vec!["temperature", "reasoning_effort"];
+    let model = string(body, "model")?;
+    if is_openai {
+        optional.push("prompt_cache_key");
+        optional.extend(has_breakpoints(&model).then_some("prompt_cache_options"));
+    }
+    keys(body, &["model", "messages", "response_format", limit], &optional)?;
     positive(body, limit)?;
     effort(body, "reasoning_effort", &["none", "minimal", "low", "medium", "high", "xhigh"])?;
     let messages = body["messages"].as_array().ok_or("messages is not an array")?;
@@ -147,7 +182,63 @@ fn openai(body: &Value, dialect: Dialect) -> Result<Asked, String> {
     if system["role"] != "system" || user["role"] != "user" {
         return Err("unexpected roles".into());
     }
-    let format = &body["response_format"];
+    let (system, breakpoint) = marked(&system["content"], &model)?;
+    let cache_key = body.get("prompt_cache_key").map(|_| string(body, "prompt_cache_key")).transpose()?;
+    if cache_key.as_ref().is_some_and(|key| key.is_empty() || key.len() > 64) {
+        return Err("prompt_cache_key: expected 1 to 64 characters".into());
+    }
+    let explicit = match body.get("prompt_cache_options") {
+        None => false,
+        Some(options) => {
+            keys(options, &[], &["mode", "ttl"])?;
+            options["mode"] == "explicit"
+        }
+    };
+    let (schema, form) = form_of(&body["response_format"], takes)?;
+    Ok(Asked {
+        model,
+        system,
+        user: string(user, "content")?,
+        schema,
+        room: body[limit].as_u64().unwrap_or_default(),
+        form,
+        breakpoint,
+        explicit,
+        cache_key,
+    })
+}
+
+/// The schema that stands in the prompt, as a model would read it.
+fn in_prompt(asked: Asked) -> Asked {
+    let schema = asked.system.lines().rev().find_map(|line| serde_json::from_str::<Value>(line).ok());
+    Asked { schema: schema.unwrap_or_else(|| json!({ "type": "object" })), ..asked }
+}
+
+/// A message's text, and whether a breakpoint stands behind it.
+fn marked(content: &Value, model: &str) -> Result<(String, bool), String> {
+    let Some(parts) = content.as_array() else {
+        return content.as_str().map(|text| (text.to_owned(), false)).ok_or_else(|| "no content".into());
+    };
+    let [part] = parts.as_slice() else { return Err("content: expected one part".into()) };
+    keys(part, &["type", "text"], if has_breakpoints(model) { &["prompt_cache_breakpoint"] } else { &[] })?;
+    let breakpoint = part.get("prompt_cache_breakpoint");
+    if part["type"] != "text" || breakpoint.is_some_and(|mark| *mark != json!({ "mode": "explicit" })) {
+        return Err("content: not a text, or not an explicit breakpoint".into());
+    }
+    Ok((string(part, "text")?, breakpoint.is_some()))
+}
+
+/// The schema, and how it was asked for.
+fn form_of(format: &Value, takes: Takes) -> Result<(Value, &'static str), String> {
+    if takes == Takes::Json {
+        keys(format, &["type"], &[])
+            .map_err(|_| "This response_format type is unavailable now".to_owned())?;
+        return if format["type"] == "json_object" {
+            Ok((json!({ "type": "object" }), "json"))
+        } else {
+            Err("This response_format type is unavailable now".into())
+        };
+    }
     keys(format, &["type", "json_schema"], &[])?;
     let schema = &format["json_schema"];
     keys(schema, &["name", "strict", "schema"], &[])?;
@@ -160,12 +251,8 @@ fn openai(body: &Value, dialect: Dialect) -> Result<Asked, String> {
     {
         return Err("response_format is not a strict json_schema with a name".into());
     }
-    Ok(Asked {
-        model: string(body, "model")?,
-        system: string(system, "content")?,
-        user: string(user, "content")?,
-        schema: schema["schema"].clone(),
-    })
+    let bounded = schema["schema"].to_string().contains("maxLength");
+    Ok((schema["schema"].clone(), if bounded { "bounded" } else { "strict" }))
 }
 
 fn anthropic(body: &Value) -> Result<Asked, String> {
@@ -196,6 +283,10 @@ fn anthropic(body: &Value) -> Result<Asked, String> {
         system: string(system, "text")?,
         user: string(user, "content")?,
         schema: config["format"]["schema"].clone(),
+        room: body["max_tokens"].as_u64().unwrap_or_default(),
+        form: "strict",
+        breakpoint: system.get("cache_control").is_some(),
+        ..Asked::default()
     })
 }
 

@@ -44,6 +44,32 @@ pub(crate) enum Fault {
     Percent,
     /// A list without its last answer.
     Missing,
+    /// This status and this body.
+    Error(u16, &'static str),
+    /// The answer in a code fence.
+    Fenced,
+    /// The answer behind what the model thought.
+    Thought,
+    /// The answer as a list of parts, of which the first is what the model thought.
+    Parts,
+    /// Labels in capital letters, with blanks around them.
+    Shouted,
+    /// No reasoning, and no confidence.
+    Bare,
+    /// Cut off in the middle of the reasoning.
+    CutInReasoning,
+}
+
+/// How a compatible server is asked for the form of an answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Takes {
+    /// The schema of OpenAI's strict mode.
+    #[default]
+    Strict,
+    /// Any schema; it says that its models are llama.cpp's.
+    Bounded,
+    /// JSON mode only.
+    Json,
 }
 
 impl Fault {
@@ -64,6 +90,13 @@ impl Fault {
             Self::OutOfSchema => "out_of_schema",
             Self::Percent => "percent",
             Self::Missing => "missing",
+            Self::Error(..) => "error",
+            Self::Fenced => "fenced",
+            Self::Thought => "thought",
+            Self::Parts => "parts",
+            Self::Shouted => "shouted",
+            Self::Bare => "bare",
+            Self::CutInReasoning => "cut_in_reasoning",
         }
     }
 }
@@ -76,6 +109,7 @@ pub(crate) struct Plan {
     seed: u64,
     limit: Option<Limit>,
     latency: Duration,
+    takes: Takes,
 }
 
 /// A limit that is enforced with 429.
@@ -114,6 +148,15 @@ impl Plan {
     /// Takes this long over every answer.
     pub(crate) fn slowed(self, latency: Duration) -> Self {
         Self { latency, ..self }
+    }
+
+    /// As a compatible server, takes answers' forms in this way.
+    pub(crate) fn taking(self, takes: Takes) -> Self {
+        Self { takes, ..self }
+    }
+
+    pub(super) fn takes(&self) -> Takes {
+        self.takes
     }
 
     pub(super) fn latency(&self) -> Duration {

@@ -11,11 +11,12 @@
 )]
 
 mod answer;
+mod cache;
 mod dialect;
 mod fault;
 mod server;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,7 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-pub(crate) use fault::{Fault, Plan, RetryAfter};
+pub(crate) use fault::{Fault, Plan, RetryAfter, Takes};
 
 /// The key it wants.
 pub(crate) const KEY: &str = "stub-key-0123456789abcdefghij";
@@ -56,6 +57,16 @@ pub(crate) struct Seen {
     pub(crate) user: String,
     /// Input tokens, counted here.
     pub(crate) input_tokens: u64,
+    /// Of these, read from the cache.
+    pub(crate) cached_tokens: u64,
+    /// Of these, written to it.
+    pub(crate) written_tokens: u64,
+    /// Tokens of what all requests share.
+    pub(crate) shared_tokens: u64,
+    /// Most tokens the answer might take.
+    pub(crate) room: u64,
+    /// How the form of the answer was asked for: `strict`, `bounded` or `json`.
+    pub(crate) form: &'static str,
     /// Output tokens it was told about; none where the answer had no usage.
     pub(crate) output_tokens: u64,
     /// Whether the answer told the usage, so that a client that waited for all of it has counted it.
@@ -93,7 +104,7 @@ struct Log {
     /// Most of them at once so far.
     most_open: usize,
     /// Beginnings of prompts that are in the cache.
-    cached: HashSet<String>,
+    cache: cache::Cache,
     /// Tokens of prompts and schemas, which come with every request.
     counted: HashMap<Arc<str>, u64>,
 }

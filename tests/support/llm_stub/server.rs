@@ -17,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use super::dialect::{Asked, Count, Dialect, Refused};
-use super::fault::{Fault, RetryAfter};
+use super::fault::{Fault, RetryAfter, Takes};
 use super::{Log, Seen, Shared, answer, tokens};
 
 type Body = BoxBody<Bytes, io::Error>;
@@ -68,12 +68,15 @@ async fn serve(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respon
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().to_owned();
     let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    if parts.method == hyper::Method::GET && path.ends_with("/models") {
+        return Ok(models(&shared));
+    }
     let dialect = Dialect::at(&path);
     let header = |name: &str| parts.headers.get(name)?.to_str().ok();
     let asked = dialect.ok_or_else(|| (404, "no such path".to_owned())).and_then(|dialect| {
         dialect.authorize(header)?;
         let body: Value = serde_json::from_slice(&body).map_err(|error| (400, error.to_string()))?;
-        let asked = dialect.read(&body)?;
+        let asked = dialect.read(&body, shared.plan.takes())?;
         let items = answer::items(&asked.user).map_err(|problem| (400, problem))?;
         Ok((asked, items))
     });
@@ -87,6 +90,14 @@ async fn serve(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respon
     // The sender lives as long as the stub, and what it lends must not live across the next wait.
     drop(held.wait_for(|held| !held).await);
     Ok(respond(todo).await)
+}
+
+/// The list of models, which says whose they are.
+fn models(shared: &Shared) -> Response<Body> {
+    let owner = if shared.plan.takes() == Takes::Bounded { "llamacpp" } else { "stub" };
+    let list = serde_json::json!({ "object": "list", "data": [{ "id": "stub-1", "object": "model", "owned_by": owner }] });
+    let body = Full::new(Bytes::from(list.to_string())).map_err(|never| match never {}).boxed();
+    Response::builder().header("content-type", "application/json").body(body).expect("a response")
 }
 
 /// What to answer.
@@ -116,6 +127,11 @@ fn enter(
         system: Arc::default(),
         user: String::new(),
         input_tokens: 0,
+        cached_tokens: 0,
+        written_tokens: 0,
+        shared_tokens: 0,
+        room: 0,
+        form: "",
         output_tokens: 0,
         billed: false,
         what: "served",
@@ -136,6 +152,7 @@ fn enter(
     let prefix = of_prompt + log.known(&schema).1;
     seen.input_tokens = prefix + tokens(&asked.user) + FRAME;
     (seen.model, seen.system, seen.user) = (asked.model.clone(), system, asked.user.clone());
+    (seen.room, seen.form, seen.shared_tokens) = (asked.room, asked.form, prefix);
     seen.ids = items.iter().map(id).collect();
     let fault = fault(shared, &log, &mut seen);
     let todo = todo(&mut log, dialect, &asked, &items, prefix, fault, &mut seen);
@@ -176,13 +193,16 @@ fn todo(
         Some(Fault::RateLimited(after)) => return error(429, "Rate limit reached", after),
         Some(Fault::Overloaded) => return error(529, "Overloaded", RetryAfter::Silent),
         Some(Fault::Status(status)) => return error(status, "Scripted", RetryAfter::Silent),
+        Some(Fault::Error(status, body)) => {
+            return Todo::Say { status, body: body.to_owned(), retry_after: RetryAfter::Silent };
+        }
         Some(Fault::Hang) => return Todo::Hang,
         Some(Fault::MalformedJson) => return said("{\"choices\": [".into()),
         _ => {}
     }
     let text = answer::text(&asked.schema, items, fault);
-    let known = !log.cached.insert(format!("{}\n{}\n{}", asked.model, asked.system, asked.schema));
-    let (cached, written) = if known { (prefix, 0) } else { (0, prefix) };
+    let (cached, written) = log.cache.look(dialect, asked, prefix, seen.input_tokens, seen.at);
+    (seen.cached_tokens, seen.written_tokens) = (cached, written);
     let count = Count { input: seen.input_tokens, cached, written, output: tokens(&text) };
     let body = dialect.reply(asked, &text, count, fault).to_string();
     seen.output_tokens = count.output;
