@@ -26,7 +26,10 @@ pub mod status;
 pub mod step;
 pub mod stop;
 
-pub use docker::{ContainerLog, ContainerStatus, ServicePlace, adopt, logs as container_logs, service_place};
+pub use docker::{
+    ContainerLog, ContainerStatus, Foreign, ServicePlace, adopt, found, logs as container_logs, service_place,
+    take_over,
+};
 pub use folder::Folder;
 pub use plan::RuntimeChoice;
 pub use ports::{NodePorts, PortChoice};

@@ -277,19 +277,19 @@ pub(super) async fn finish(
 ) -> Result<Started> {
     state.provisioned = true;
     state.save(folder)?;
-    let service_problem = service_problem(folder, &state, clients).await;
+    let service_problem = service_problem(&state, clients).await;
     let elapsed = begun.elapsed();
     Ok(Started { outcome, state, version, elapsed, service_problem })
 }
 
 /// Why the service cannot be called through some node, if it is registered at all.
-async fn service_problem(folder: &Folder, state: &State, clients: &[Clients]) -> Option<String> {
+async fn service_problem(state: &State, clients: &[Clients]) -> Option<String> {
     let deployments = match clients.first()?.admin.deployments(PROBE_TIMEOUT).await {
         Ok(deployments) => deployments,
         Err(error) => return Some(error.to_string()),
     };
     let deployment = ready::classifier(&deployments)?;
-    let place = match docker::service_place(folder, state).await {
+    let place = match docker::service_place(state).await {
         Ok(place) => place,
         Err(failure) => return Some(failure.to_string()),
     };

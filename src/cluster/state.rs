@@ -27,6 +27,9 @@ pub struct State {
     pub name: String,
     /// What runs the nodes.
     pub runtime: Runtime,
+    /// The compose project of a cluster in containers; older versions recorded none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<ComposeProject>,
     /// How the ports were chosen.
     pub ports: PortChoice,
     /// The published port of the snapshots' store, where one was chosen for it.
@@ -65,6 +68,27 @@ impl fmt::Display for Runtime {
             Self::Docker => "docker",
         })
     }
+}
+
+/// The compose project that a cluster in containers is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComposeProject {
+    /// Its name, as compose's `-p` takes it.
+    pub name: String,
+    /// How it came to be recorded here.
+    pub origin: Origin,
+}
+
+/// How a compose project came to be recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// `cluster start` made it.
+    Started,
+    /// Somebody told us by its name that it is ours now.
+    TakenOver,
+    /// It was found running. It is somebody else's.
+    Found,
 }
 
 /// One node.
@@ -114,6 +138,7 @@ impl State {
             format: FORMAT,
             name: folder.name().to_owned(),
             runtime: Runtime::Native,
+            project: None,
             ports: choice,
             store_port: None,
             provisioned: false,

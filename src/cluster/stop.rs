@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::docker;
+use super::docker::{self, Foreign};
 use super::folder::Folder;
 use super::lock;
 use super::node;
@@ -15,12 +15,14 @@ use super::step::Progress;
 use crate::error::{Failure, Result};
 
 /// What a stop found to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stopped {
     /// What ran and does not any more.
     pub ended: Vec<String>,
     /// Those of them that had to be killed.
     pub killed: Vec<String>,
+    /// What belongs to somebody else, or is not the cluster's, and was left as it is.
+    pub left: Vec<String>,
 }
 
 /// Ends service and nodes, and keeps their data. Nothing to stop is no error.
@@ -29,7 +31,7 @@ pub struct Stopped {
 /// When the record is not ours or a process cannot be ended.
 pub async fn stop(folder: &Folder, timeout: Duration, progress: Progress<'_>) -> Result<Stopped> {
     if State::load(folder)?.is_none() {
-        return Ok(Stopped { ended: Vec::new(), killed: Vec::new() });
+        return Ok(Stopped::default());
     }
     let _lock = lock::take(&folder.lock_file(), timeout, progress).await?;
     stop_locked(folder, timeout, progress).await
@@ -37,13 +39,16 @@ pub async fn stop(folder: &Folder, timeout: Duration, progress: Progress<'_>) ->
 
 async fn stop_locked(folder: &Folder, timeout: Duration, progress: Progress<'_>) -> Result<Stopped> {
     let Some(mut state) = State::load(folder)? else {
-        return Ok(Stopped { ended: Vec::new(), killed: Vec::new() });
+        return Ok(Stopped::default());
     };
     let begun = Instant::now();
     let service = service_target(&state);
     if state.runtime == Runtime::Docker {
         let killed = process::terminate(&service, begun + timeout / 2, progress).await?;
-        let mut stopped = docker::stop(folder, begun + timeout, progress).await?;
+        let mut stopped = match docker::foreign(folder, &state).await? {
+            Some(foreign) => Stopped { left: vec![foreign.to_string()], ..Stopped::default() },
+            None => docker::stop(&state, begun + timeout, progress).await?,
+        };
         stopped.ended.splice(..0, service.iter().map(|target| target.name.clone()));
         stopped.killed.extend(killed);
         state.service = None;
@@ -69,7 +74,7 @@ async fn stop_locked(folder: &Folder, timeout: Duration, progress: Progress<'_>)
     }
     state.service = None;
     state.save(folder)?;
-    Ok(Stopped { ended, killed })
+    Ok(Stopped { ended, killed, left: Vec::new() })
 }
 
 /// The recorded service, if it runs.
@@ -99,11 +104,12 @@ pub async fn clean(folder: &Folder, timeout: Duration, progress: Progress<'_>) -
         remove_if_unused(folder)?;
         return Ok(None);
     };
+    check_ours(folder, &state).await?;
     let stopped = match state.runtime {
         Runtime::Native => stop_locked(folder, timeout, progress).await?,
         Runtime::Docker => {
             process::terminate(&service_target(&state), Instant::now() + timeout, progress).await?;
-            docker::remove(folder, progress).await?
+            docker::remove(folder, &state, progress).await?
         }
     };
     // Renamed first: a deletion that is cut short leaves nothing that looks like a cluster.
@@ -113,6 +119,26 @@ pub async fn clean(folder: &Folder, timeout: Duration, progress: Progress<'_>) -
         .and_then(|()| std::fs::remove_dir_all(&doomed))
         .map_err(|error| Failure::unexpected(format!("cannot delete {}: {error}", path.display())))?;
     Ok(Some(stopped))
+}
+
+/// Refuses to delete what this home folder neither started nor was told to take over.
+///
+/// # Errors
+/// When the containers are somebody else's, or Docker does not answer.
+pub async fn check_ours(folder: &Folder, state: &State) -> Result<()> {
+    let foreign = match state.runtime {
+        Runtime::Native => None,
+        Runtime::Docker => docker::foreign(folder, state).await?,
+    };
+    foreign.map_or(Ok(()), |foreign| Err(not_ours(folder, &foreign)))
+}
+
+/// What is told of containers that are somebody else's.
+pub fn not_ours(folder: &Folder, foreign: &Foreign) -> Failure {
+    let failure = Failure::usage(format!("the {foreign}, was not started from here: it is left as it is"));
+    let failure = foreign.parts.iter().fold(failure, |failure, part| failure.detail(part.as_str()));
+    let adopt = folder.command(&format!("adopt {}", foreign.project));
+    failure.hint(format!("is it yours, and not needed any more? Take it over first: `{adopt}`"))
 }
 
 /// Whether there is a cluster to delete.

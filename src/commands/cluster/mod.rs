@@ -11,12 +11,12 @@ use std::time::Duration;
 use super::{block_on, home, question};
 use crate::cli::Global;
 use crate::cli::cluster::{
-    CleanArgs, ClusterArgs, ClusterCommand, RegisterArgs, Runtime, ServerArgs, StartArgs, StopArgs, Target,
+    AdoptArgs, CleanArgs, ClusterArgs, ClusterCommand, RegisterArgs, Runtime, ServerArgs, StartArgs, StopArgs, Target,
 };
 use crate::cluster::start::Outcome;
-use crate::cluster::stop::{Stopped, check_cleanable};
+use crate::cluster::stop::{Stopped, check_cleanable, check_ours, not_ours};
 use crate::cluster::{
-    self, DEFAULT_SERVICE_PORT, Folder, Snapshots, Source, StartOptions, Started, State, Step,
+    self, DEFAULT_SERVICE_PORT, Folder, Foreign, Snapshots, Source, StartOptions, Started, State, Step,
 };
 use crate::error::{ExitStatus, Failure, Result};
 use crate::text;
@@ -27,8 +27,10 @@ pub(super) fn run(global: &Global, args: ClusterArgs, ui: Ui) -> Result<ExitStat
     let folder = |target: &Target| find(&home, target, ui);
     match args.command {
         ClusterCommand::Start(args) => start(&folder(&args.target)?, &home, &args, ui),
-        ClusterCommand::Stop(args) => stop(&folder(&args.target)?, &args, ui),
-        ClusterCommand::Clean(args) => clean(&folder(&args.target)?, &args, ui),
+        // What ends or deletes looks for nothing that is not recorded.
+        ClusterCommand::Stop(args) => stop(&Folder::new(&home, &args.target.name)?, &args, ui),
+        ClusterCommand::Clean(args) => clean(&Folder::new(&home, &args.target.name)?, &args, ui),
+        ClusterCommand::Adopt(args) => adopt(&Folder::new(&home, &args.name)?, &args, ui),
         ClusterCommand::Status(args) => status::run(&folder(&args.target)?, &args, ui),
         ClusterCommand::Logs(args) => logs::run(&folder(&args.target)?, &args, ui),
         ClusterCommand::Register(args) => register(&folder(&args.target)?, &args, ui),
@@ -46,7 +48,10 @@ fn find(home: &Path, target: &Target, ui: Ui) -> Result<Folder> {
 }
 
 pub(super) fn adopted(folder: &Folder) -> String {
-    format!("cluster    found in containers, now recorded as cluster `{}`", folder.name())
+    format!(
+        "cluster    found in containers, used as cluster `{}`; it stays whose it is: `stop` and `clean` leave it alone",
+        folder.name()
+    )
 }
 
 fn start(folder: &Folder, home: &Path, args: &StartArgs, ui: Ui) -> Result<ExitStatus> {
@@ -90,7 +95,7 @@ fn serve_command(folder: &Folder, state: &State) -> Result<String> {
     if state.runtime == cluster::Runtime::Native {
         return Ok("classify serve".to_owned());
     }
-    let listen = block_on(cluster::service_place(folder, state))?.listen;
+    let listen = block_on(cluster::service_place(state))?.listen;
     Ok(format!("classify serve --bind {}", SocketAddr::new(listen, DEFAULT_SERVICE_PORT)))
 }
 
@@ -124,8 +129,12 @@ pub(super) fn headline(started: &Started) -> String {
 }
 
 fn stop(folder: &Folder, args: &StopArgs, ui: Ui) -> Result<ExitStatus> {
-    let stopped = block_on(cluster::stop(folder, seconds(args.timeout), &say(ui)))?;
+    let mut stopped = block_on(cluster::stop(folder, seconds(args.timeout), &say(ui)))?;
+    stopped.left.extend(found(folder, args.target.runtime).map(|foreign| foreign.to_string()));
     ui.note(&ended(folder, &stopped));
+    for left in &stopped.left {
+        ui.note(&text::printable(&format!("cluster `{}`: left running, for it was not started from here: {left}", folder.name())));
+    }
     Ok(ExitStatus::Success)
 }
 
@@ -145,19 +154,47 @@ fn clean(folder: &Folder, args: &CleanArgs, ui: Ui) -> Result<ExitStatus> {
     let nothing = format!("there is no cluster `{}`, nothing to delete", folder.name());
     // Before the question: what cannot be deleted needs no asking.
     if !check_cleanable(folder)? {
+        if let Some(foreign) = found(folder, args.target.runtime) {
+            return Err(not_ours(folder, &foreign));
+        }
         ui.note(&nothing);
         return Ok(ExitStatus::Success);
+    }
+    if let Some(state) = State::load(folder)? {
+        block_on(check_ours(folder, &state))?;
     }
     if !args.yes && !confirmed(folder)? {
         ui.note("nothing was deleted");
         return Ok(ExitStatus::Success);
     }
     match block_on(cluster::clean(folder, seconds(args.timeout), &say(ui)))? {
-        Some(_) => {
-            ui.note(&format!("cluster `{}`: deleted {}", folder.name(), folder.path().display()));
+        Some(stopped) => {
+            let name = folder.name();
+            ui.note(&format!("cluster `{name}`: deleted {}", folder.path().display()));
+            for left in stopped.left {
+                ui.note(&text::printable(&format!("cluster `{name}`: left as it is, for no cluster has it: {left}")));
+            }
         }
         None => ui.note(&nothing),
     }
+    Ok(ExitStatus::Success)
+}
+
+/// Containers that [`cluster::adopt`] would record, and that are somebody else's.
+fn found(folder: &Folder, runtime: Runtime) -> Option<Foreign> {
+    (runtime != Runtime::Native).then(|| block_on(async { Ok::<_, Failure>(cluster::found(folder).await) }).ok()).flatten().flatten()
+}
+
+fn adopt(folder: &Folder, args: &AdoptArgs, ui: Ui) -> Result<ExitStatus> {
+    let state = block_on(cluster::take_over(folder, &args.project))?;
+    let nodes = text::count(u64::try_from(state.nodes.len()).unwrap_or_default(), "node");
+    ui.note(&format!(
+        "cluster `{}`: compose project `{}` with {nodes} is taken over; `{}` and `{}` act on it",
+        folder.name(),
+        args.project,
+        folder.command("stop"),
+        folder.command("clean")
+    ));
     Ok(ExitStatus::Success)
 }
 
