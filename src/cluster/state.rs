@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use super::folder::Folder;
 use super::node;
 use super::ports::{NodePorts, PortChoice};
-use super::process::{self, ProcessId};
+use super::birth::ProcessId;
+use super::process;
 use super::snapshots::Snapshots;
 use crate::error::{Failure, Result};
 
@@ -245,11 +246,11 @@ mod tests {
         std::fs::create_dir_all(folder.path()).unwrap();
         let ports = ports::choose(PortChoice::Default, 3).unwrap();
         let mut state = State::new(&folder, PortChoice::Default, ports);
-        state.nodes[1].process = Some(ProcessId { pid: 12, started: 34 });
+        state.nodes[1].process = Some(ProcessId { pid: 12, started: 34, birth: None });
         state.service = Some(Service {
             uri: "http://127.0.0.1:9080".into(),
             args: vec!["serve".into()],
-            process: ProcessId { pid: 56, started: 78 },
+            process: ProcessId { pid: 56, started: 78, birth: None },
         });
         (home, folder, state)
     }

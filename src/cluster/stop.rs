@@ -10,7 +10,7 @@ use super::folder::Folder;
 use super::lock;
 use super::node;
 use super::process::{self, Target};
-use super::state::{Runtime, State};
+use super::state::{Runtime, Service, State};
 use super::step::Progress;
 use crate::error::{Failure, Result};
 
@@ -79,15 +79,13 @@ async fn stop_locked(folder: &Folder, timeout: Duration, progress: Progress<'_>)
 
 /// The recorded service, if it runs.
 pub(super) fn service_target(state: &State) -> Vec<Target> {
-    let running = state.service.as_ref().filter(|_| state.service_is_running());
-    running
-        .map(|service| Target {
-            name: super::logs::SERVICE.into(),
-            id: service.process,
-            args: service.args.clone(),
-        })
-        .into_iter()
-        .collect()
+    let target = |service: &Service| {
+        let args = service.args.clone();
+        let recorded = Some(service.process).filter(|id| process::vitals(*id, &args).is_some());
+        let id = recorded.or_else(|| process::find(&args))?;
+        Some(Target { name: super::logs::SERVICE.into(), id, args })
+    };
+    state.service.as_ref().and_then(target).into_iter().collect()
 }
 
 /// Stops a cluster and deletes its folder, and no other. `None` when there is no such cluster.

@@ -325,6 +325,8 @@ async fn tail(id: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::super::project::tests::container;
     use super::*;
 

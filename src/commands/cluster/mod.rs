@@ -70,7 +70,7 @@ fn start(folder: &Folder, home: &Path, args: &StartArgs, ui: Ui) -> Result<ExitS
         // Its nodes are recorded; the next command finds them.
         format!("interrupted; nodes that were started go on: `{}`", folder.command("stop")),
     )?;
-    let serve = serve_command(folder, &started.state)?;
+    let serve = serve_command(&started.state)?;
     for line in describe(folder, &started, &serve) {
         ui.note(&line);
     }
@@ -91,7 +91,7 @@ pub(super) fn source(args: &ServerArgs, home: &Path) -> Source {
 }
 
 /// What starts a service that the nodes can reach.
-fn serve_command(folder: &Folder, state: &State) -> Result<String> {
+fn serve_command(state: &State) -> Result<String> {
     if state.runtime == cluster::Runtime::Native {
         return Ok("classify serve".to_owned());
     }
