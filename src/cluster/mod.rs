@@ -21,11 +21,13 @@ pub mod restatectl;
 pub mod server;
 pub mod service;
 pub mod snapshots;
+mod sockets;
 pub mod start;
 pub mod state;
 pub mod status;
 pub mod step;
 pub mod stop;
+mod users;
 
 pub use docker::{
     ContainerLog, ContainerStatus, Foreign, ServicePlace, adopt, found, logs as container_logs, service_place,

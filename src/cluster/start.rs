@@ -196,8 +196,13 @@ async fn prepare(
 }
 
 pub(super) fn port_taken(state: &State, node: &str, purpose: &str, port: u16) -> Failure {
-    let holder = ports::holder(port).map_or_else(String::new, |holder| format!(" by {holder}"));
+    let holder = ports::taken_by(port);
     let failure = Failure::usage(format!("port {port} is taken{holder}; {node} needs it for its {purpose}"));
+    let all = state.nodes.iter().flat_map(|node| node.ports.named()).map(|(_, port)| port);
+    let failure = match ports::reserve_hint(port, all) {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    };
     if state.provisioned {
         failure
             .hint("stop that process; this cluster keeps its ports")

@@ -12,6 +12,7 @@ use super::node;
 use super::process::{self, Target};
 use super::state::{Runtime, Service, State};
 use super::step::Progress;
+use super::users;
 use crate::error::{Failure, Result};
 
 /// What a stop found to do.
@@ -69,10 +70,11 @@ async fn stop_locked(folder: &Folder, timeout: Duration, progress: Progress<'_>)
     // The service first: it drains calls whose results the nodes must still take.
     let mut killed = process::terminate(&service, begun + timeout / 2, progress).await?;
     killed.extend(process::terminate(&nodes, begun + timeout, progress).await?);
+    // One that lives and was not recognised stays on record.
     for node in &mut state.nodes {
-        node.process = None;
+        node.process = node.process.filter(|id| process::lives(*id));
     }
-    state.service = None;
+    state.service = state.service.filter(|service| process::lives(service.process));
     state.save(folder)?;
     Ok(Stopped { ended, killed, left: Vec::new() })
 }
@@ -110,6 +112,12 @@ pub async fn clean(folder: &Folder, timeout: Duration, progress: Progress<'_>) -
             docker::remove(folder, &state, progress).await?
         }
     };
+    let users = users::of(folder, &state);
+    if !users.is_empty() {
+        let failure = Failure::usage(format!("{} is still used: it is not deleted", folder.path().display()));
+        let failure = users.into_iter().fold(failure, Failure::detail);
+        return Err(failure.hint(format!("end what uses it, then again: `{}`", folder.command("clean"))));
+    }
     // Renamed first: a deletion that is cut short leaves nothing that looks like a cluster.
     let path = folder.path();
     let doomed = path.with_file_name(format!(".{}.deleted-{}", folder.name(), std::process::id()));

@@ -16,11 +16,11 @@ use crate::cli::cluster::{
 use crate::cluster::start::Outcome;
 use crate::cluster::stop::{Stopped, check_cleanable, check_ours, not_ours};
 use crate::cluster::{
-    self, DEFAULT_SERVICE_PORT, Folder, Foreign, Snapshots, Source, StartOptions, Started, State, Step,
+    self, DEFAULT_NAME, DEFAULT_SERVICE_PORT, Folder, Foreign, Snapshots, Source, StartOptions, Started, State, Step,
 };
 use crate::error::{ExitStatus, Failure, Result};
 use crate::text;
-use crate::ui::Ui;
+use crate::ui::{Ui, context};
 
 pub(super) fn run(global: &Global, args: ClusterArgs, ui: Ui) -> Result<ExitStatus> {
     let home = home::folder(global)?;
@@ -28,9 +28,9 @@ pub(super) fn run(global: &Global, args: ClusterArgs, ui: Ui) -> Result<ExitStat
     match args.command {
         ClusterCommand::Start(args) => start(&folder(&args.target)?, &home, &args, ui),
         // What ends or deletes looks for nothing that is not recorded.
-        ClusterCommand::Stop(args) => stop(&Folder::new(&home, &args.target.name)?, &args, ui),
-        ClusterCommand::Clean(args) => clean(&Folder::new(&home, &args.target.name)?, &args, ui),
-        ClusterCommand::Adopt(args) => adopt(&Folder::new(&home, &args.name)?, &args, ui),
+        ClusterCommand::Stop(args) => stop(&folder_of(&home, &args.target.name)?, &args, ui),
+        ClusterCommand::Clean(args) => clean(&folder_of(&home, &args.target.name)?, &args, ui),
+        ClusterCommand::Adopt(args) => adopt(&folder_of(&home, &args.name)?, &args, ui),
         ClusterCommand::Status(args) => status::run(&folder(&args.target)?, &args, ui),
         ClusterCommand::Logs(args) => logs::run(&folder(&args.target)?, &args, ui),
         ClusterCommand::Register(args) => register(&folder(&args.target)?, &args, ui),
@@ -38,9 +38,14 @@ pub(super) fn run(global: &Global, args: ClusterArgs, ui: Ui) -> Result<ExitStat
     }
 }
 
+fn folder_of(home: &Path, name: &str) -> Result<Folder> {
+    context::set(name, None);
+    Folder::new(home, name)
+}
+
 /// The folder of the cluster that is meant. One that plain `docker compose` started gets a record first.
 fn find(home: &Path, target: &Target, ui: Ui) -> Result<Folder> {
-    let folder = Folder::new(home, &target.name)?;
+    let folder = folder_of(home, &target.name)?;
     if target.runtime != Runtime::Native && block_on(cluster::adopt(&folder))? {
         ui.note(&adopted(&folder));
     }
@@ -92,11 +97,15 @@ pub(super) fn source(args: &ServerArgs, home: &Path) -> Source {
 
 /// What starts a service that the nodes can reach.
 fn serve_command(state: &State) -> Result<String> {
-    if state.runtime == cluster::Runtime::Native {
-        return Ok("classify serve".to_owned());
+    let mut command = "classify serve".to_owned();
+    if state.name != DEFAULT_NAME {
+        command += &format!(" --cluster {}", state.name);
     }
-    let listen = block_on(cluster::service_place(state))?.listen;
-    Ok(format!("classify serve --bind {}", SocketAddr::new(listen, DEFAULT_SERVICE_PORT)))
+    if state.runtime == cluster::Runtime::Docker {
+        let listen = block_on(cluster::service_place(state))?.listen;
+        command += &format!(" --bind {}", SocketAddr::new(listen, DEFAULT_SERVICE_PORT));
+    }
+    Ok(command)
 }
 
 /// What a person wants to know of a cluster that is up.
