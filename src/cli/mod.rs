@@ -74,7 +74,8 @@ impl Cli {
     pub fn parse_with_settings(args: impl IntoIterator<Item = OsString>) -> Result<Self, Unparsed> {
         let args: Vec<OsString> = args.into_iter().collect();
         // What is wrong is found the second time; this is to see what was typed.
-        let typed = without_empty_variables(Self::definition()).ignore_errors(true).try_get_matches_from(&args)?;
+        let typed =
+            without_empty_variables(Self::definition()).ignore_errors(true).try_get_matches_from(&args)?;
         let given = typed.get_one::<PathBuf>("config");
         let settings = settings(&Self::definition(), SECTIONS);
         let file = File::find(given.map(PathBuf::as_path)).map_err(Unparsed::Settings)?;
@@ -98,10 +99,7 @@ impl Cli {
         Self::parse(Self::definition(), args)
     }
 
-    fn parse(
-        command: clap::Command,
-        args: impl IntoIterator<Item = OsString>,
-    ) -> Result<Self, clap::Error> {
+    fn parse(command: clap::Command, args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
         let mut command = without_empty_variables(command);
         let matches = command.try_get_matches_from_mut(args)?;
         // clap could refuse this itself, but then it refuses `classify --quiet cluster stop` too.

@@ -93,7 +93,8 @@ fn ticks(stat: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    const SEEN: ProcessId = ProcessId { pid: 7, started: 1_000_000, birth: Some(Birth { boot: 3, ticks: 500 }) };
+    const SEEN: ProcessId =
+        ProcessId { pid: 7, started: 1_000_000, birth: Some(Birth { boot: 3, ticks: 500 }) };
 
     #[test]
     fn a_clock_that_is_set_hides_no_process() {
@@ -124,7 +125,8 @@ mod tests {
 
     #[test]
     fn the_record_is_read_back_also_that_of_an_older_version() {
-        let birth = Birth { boot: boot_id("02a99892-5d95-42d6-bb5c-aec6cd31c120\n").unwrap(), ticks: 1_530_195 };
+        let birth =
+            Birth { boot: boot_id("02a99892-5d95-42d6-bb5c-aec6cd31c120\n").unwrap(), ticks: 1_530_195 };
         let id = ProcessId { birth: Some(birth), ..SEEN };
         let json = serde_json::to_string(&id).unwrap();
         assert!(json.contains("\"02a998925d9542d6bb5caec6cd31c120\""), "{json}");
@@ -135,7 +137,8 @@ mod tests {
 
     #[test]
     fn the_process_table_is_read() {
-        let stat = "27807 (a (b) c) R 27793 27793 29552 0 -1 4194304 99 0 0 0 0 0 0 0 20 0 1 0 1530195 3133440";
+        let stat =
+            "27807 (a (b) c) R 27793 27793 29552 0 -1 4194304 99 0 0 0 0 0 0 0 20 0 1 0 1530195 3133440";
         assert_eq!(ticks(stat), Some(1_530_195));
         assert_eq!(ticks("nonsense"), None);
         if cfg!(target_os = "linux") {

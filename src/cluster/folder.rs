@@ -27,8 +27,7 @@ impl Folder {
         }
         // A process is recognised by its command line, which carries this path: it must be readable, and there must be one
         // spelling of it, whatever links and dots are on the way.
-        let home = canonical(home)
-            .map_err(|error| Failure::usage(format!("{}: {error}", home.display())))?;
+        let home = canonical(home).map_err(|error| Failure::usage(format!("{}: {error}", home.display())))?;
         if home.to_str().is_none() {
             return Err(Failure::usage(format!("{}: the path is not UTF-8", home.display()))
                 .hint("choose another folder with `--home DIR`"));

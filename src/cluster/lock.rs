@@ -43,10 +43,8 @@ fn cannot_lock(path: &Path, error: &io::Error) -> Failure {
         ErrorKind::ReadOnlyFilesystem
         | ErrorKind::PermissionDenied
         | ErrorKind::NotADirectory
-        | ErrorKind::AlreadyExists => {
-            Failure::usage(message)
-                .hint("local state is kept there: name a folder where you may write with `--home DIR`")
-        }
+        | ErrorKind::AlreadyExists => Failure::usage(message)
+            .hint("local state is kept there: name a folder where you may write with `--home DIR`"),
         _ => Failure::unexpected(message),
     }
 }

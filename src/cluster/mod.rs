@@ -29,14 +29,14 @@ pub mod step;
 pub mod stop;
 mod users;
 
+pub use birth::ProcessId;
 pub use docker::{
-    ContainerLog, ContainerStatus, Foreign, ServicePlace, adopt, found, logs as container_logs, service_place,
-    take_over,
+    ContainerLog, ContainerStatus, Foreign, ServicePlace, adopt, found, logs as container_logs,
+    service_place, take_over,
 };
 pub use folder::{Folder, canonical};
 pub use plan::RuntimeChoice;
 pub use ports::{NodePorts, PortChoice};
-pub use birth::ProcessId;
 pub use register::{register, uri_for_nodes};
 pub use server::Source;
 pub use service::{ServiceCommand, registered_uri, start_service, stop_service};

@@ -155,13 +155,15 @@ fn reserving(range: &str, reserved: &str, port: u16, ports: impl Iterator<Item =
     let is_reserved = |port: u16| {
         reserved.split(',').any(|part| {
             let (first, last) = part.split_once('-').unwrap_or((part, part));
-            first.parse().is_ok_and(|first: u16| first <= port) && last.parse().is_ok_and(|last: u16| port <= last)
+            first.parse().is_ok_and(|first: u16| first <= port)
+                && last.parse().is_ok_and(|last: u16| port <= last)
         })
     };
     if !range.contains(&port) || is_reserved(port) {
         return None;
     }
-    let wanted = ports.filter(|port| range.contains(port) && !is_reserved(*port)).map(|port| port.to_string());
+    let wanted =
+        ports.filter(|port| range.contains(port) && !is_reserved(*port)).map(|port| port.to_string());
     let all: Vec<String> =
         Some(reserved).filter(|text| !text.is_empty()).map(str::to_owned).into_iter().chain(wanted).collect();
     Some(all.join(","))

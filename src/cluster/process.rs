@@ -47,10 +47,13 @@ pub(super) struct Target {
 pub(super) fn vitals(id: ProcessId, args: &[String]) -> Option<Vitals> {
     let pid = Pid::from_u32(id.pid);
     let system = look(ProcessesToUpdate::Some(&[pid]))?;
-    let process = system.process(pid).filter(|process| is_alive(process) && ends_with(process.cmd(), args))?;
+    let process =
+        system.process(pid).filter(|process| is_alive(process) && ends_with(process.cmd(), args))?;
     let seen = identity(process);
+    // Seconds alone may be those of another clock; then all words must be the recorded ones.
+    let same = id.is(seen) || (id.may_be(seen) && is_command(process.cmd(), args));
     let uptime_s = seen.birth.and_then(Birth::age_s).unwrap_or_else(|| process.run_time());
-    id.may_be(seen).then(|| Vitals { memory_bytes: process.memory(), uptime_s })
+    same.then(|| Vitals { memory_bytes: process.memory(), uptime_s })
 }
 
 /// Whether the recorded process runs, whatever it has for a command line by now.
@@ -66,11 +69,7 @@ pub(super) fn lives(id: ProcessId) -> bool {
 pub(super) fn find(args: &[String]) -> Option<ProcessId> {
     let system = look(ProcessesToUpdate::All)?;
     let is_it = |process: &&Process| {
-        let cmd = process.cmd();
-        process.thread_kind().is_none()
-            && is_alive(process)
-            && cmd.len() == args.len() + 1
-            && ends_with(cmd, args)
+        process.thread_kind().is_none() && is_alive(process) && is_command(process.cmd(), args)
     };
     system.processes().values().find(is_it).map(identity)
 }
@@ -92,12 +91,19 @@ fn is_alive(process: &Process) -> bool {
     !matches!(process.status(), ProcessStatus::Zombie | ProcessStatus::Dead)
 }
 
+/// Whether a command line is a program with `args`, of which there must be some: a program's name alone is many processes'.
+fn is_command(cmd: &[OsString], args: &[String]) -> bool {
+    !args.is_empty() && cmd.len() == args.len() + 1 && ends_with(cmd, args)
+}
+
 /// Whether a command line ends with `args`. A path may be spelled in another way.
 fn ends_with(cmd: &[OsString], args: &[String]) -> bool {
     let same = |given: &OsString, expected: &String| {
         let (path, wanted) = (Path::new(given), Path::new(expected));
         given == expected.as_str()
-            || (path.is_absolute() && wanted.is_absolute() && canonical(path).is_ok_and(|path| path == wanted))
+            || (path.is_absolute()
+                && wanted.is_absolute()
+                && canonical(path).is_ok_and(|path| path == wanted))
     };
     cmd.len() > args.len()
         && cmd[cmd.len() - args.len()..].iter().zip(args).all(|(given, expected)| same(given, expected))
@@ -247,7 +253,8 @@ mod tests {
         let script = "\"$@\" & wait";
         let args = ["-c", script, "sh", "sleep", "61.625"].map(str::to_owned);
         let log = dir.path().join("s.log");
-        let launch = Launch { program: Path::new("sh"), args: &args, env: path(), dir: dir.path(), log: &log };
+        let launch =
+            Launch { program: Path::new("sh"), args: &args, env: path(), dir: dir.path(), log: &log };
         let (mut shell, outer) = spawn(launch).unwrap();
         let args = vec!["61.625".to_owned()];
         let deadline = Instant::now() + Duration::from_secs(10);
@@ -272,11 +279,14 @@ mod tests {
         std::os::unix::fs::symlink(dir.join("real"), dir.join("link")).unwrap();
         let text = |path: &Path| path.to_str().unwrap().to_owned();
         let wanted = ["--config-file".to_owned(), text(&dir.join("real/restate.toml"))];
-        let cmd = |path: &str| ["restate-server", "--config-file", &text(&dir.join(path))].map(OsString::from);
+        let cmd =
+            |path: &str| ["restate-server", "--config-file", &text(&dir.join(path))].map(OsString::from);
         for spelling in ["real/restate.toml", "link/restate.toml", "link/../real/./restate.toml"] {
             assert!(ends_with(&cmd(spelling), &wanted), "{spelling}");
         }
         assert!(!ends_with(&cmd("other/restate.toml"), &wanted));
+        assert!(is_command(&cmd("link/restate.toml"), &wanted) && !is_command(&cmd("x"), &wanted[1..]));
+        assert!(!is_command(&["bash".into()], &[]), "every shell is called so");
     }
 
     #[tokio::test]

@@ -41,7 +41,9 @@ fn listeners(port: u16) -> impl Iterator<Item = Socket> {
 
 fn on(port: u16) -> impl Iterator<Item = Socket> {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"].into_iter();
-    tables.filter_map(|table| std::fs::read_to_string(table).ok()).flat_map(move |table| sockets(&table, port))
+    tables
+        .filter_map(|table| std::fs::read_to_string(table).ok())
+        .flat_map(move |table| sockets(&table, port))
 }
 
 /// Sockets on `port`, out of a table in the format of `/proc/net/tcp`.

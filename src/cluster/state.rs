@@ -9,10 +9,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::birth::ProcessId;
 use super::folder::Folder;
 use super::node;
 use super::ports::{NodePorts, PortChoice};
-use super::birth::ProcessId;
 use super::process;
 use super::snapshots::Snapshots;
 use crate::error::{Failure, Result};

@@ -84,7 +84,9 @@ pub(super) fn service_target(state: &State) -> Vec<Target> {
     let target = |service: &Service| {
         let args = service.args.clone();
         let recorded = Some(service.process).filter(|id| process::vitals(*id, &args).is_some());
-        let id = recorded.or_else(|| process::find(&args))?;
+        // The home folder among its words makes it this cluster's and no other's.
+        let is_unique = args.iter().any(|arg| arg == "--home");
+        let id = recorded.or_else(|| process::find(&args).filter(|_| is_unique))?;
         Some(Target { name: super::logs::SERVICE.into(), id, args })
     };
     state.service.as_ref().and_then(target).into_iter().collect()

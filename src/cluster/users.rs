@@ -3,10 +3,10 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use super::birth::ProcessId;
 use super::folder::Folder;
 use super::sockets::{self, named};
 use super::state::{Node, Runtime, State};
-use super::birth::ProcessId;
 use super::{logs, process};
 
 /// Everybody who uses it, in words. Processes of other users show only what they listen on.
@@ -58,7 +58,8 @@ fn listeners(folder: &Folder, node: &Node) -> Vec<String> {
             return Some(format!("{}: {} listens on port {port}", node.name, named(pid)));
         }
         let hidden = sockets::hidden_listener(port).filter(|uid| Some(*uid) == owner);
-        hidden.map(|_| format!("{}: a process that cannot be seen from here listens on port {port}", node.name))
+        hidden
+            .map(|_| format!("{}: a process that cannot be seen from here listens on port {port}", node.name))
     };
     node.ports.named().into_iter().filter_map(|(_, port)| user(port)).collect()
 }

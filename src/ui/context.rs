@@ -83,7 +83,10 @@ mod tests {
     fn commands_name_the_cluster_and_the_label_set() {
         let context = Context { cluster: Some("hunt".into()), taxonomy: Some("tickets.toml".into()) };
         for (said, wanted) in [
-            ("start it: `classify serve`", "start it: `classify serve --cluster hunt --taxonomy tickets.toml`"),
+            (
+                "start it: `classify serve`",
+                "start it: `classify serve --cluster hunt --taxonomy tickets.toml`",
+            ),
             (
                 "`classify serve --register`, or `--up`",
                 "`classify serve --cluster hunt --taxonomy tickets.toml --register`, or `--up`",
@@ -99,7 +102,12 @@ mod tests {
             assert_eq!(context.complete(said), wanted);
             assert_eq!(context.complete(wanted), wanted, "what names it already stays");
         }
-        for said in ["`classify runs resume 01X`", "`classify` is fine", "classify serve", "`classify cluster render DIR`"] {
+        for said in [
+            "`classify runs resume 01X`",
+            "`classify` is fine",
+            "classify serve",
+            "`classify cluster render DIR`",
+        ] {
             assert_eq!(context.complete(said), said);
         }
         let default = Context { cluster: None, taxonomy: None };

@@ -93,7 +93,9 @@ mod tests {
 
     #[test]
     fn a_terminal_without_a_name_or_capabilities_gets_lines() {
-        for (term, capable) in [(None, false), (Some(""), false), (Some("dumb"), false), (Some("xterm"), true)] {
+        for (term, capable) in
+            [(None, false), (Some(""), false), (Some("dumb"), false), (Some("xterm"), true)]
+        {
             assert_eq!(can_redraw(term.map(OsStr::new)), capable, "{term:?}");
         }
     }

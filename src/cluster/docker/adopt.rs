@@ -43,8 +43,11 @@ pub async fn take_over(folder: &Folder, name: &str) -> Result<State> {
     if let Some(have) = &have
         && (have.runtime == Runtime::Native || Project::of(have).name != name)
     {
-        return Err(Failure::usage(format!("there is a cluster `{}` already, and it is another one", folder.name()))
-            .hint(format!("give this one a name of its own: `classify cluster adopt {name} --name OTHER`")));
+        return Err(Failure::usage(format!(
+            "there is a cluster `{}` already, and it is another one",
+            folder.name()
+        ))
+        .hint(format!("give this one a name of its own: `classify cluster adopt {name} --name OTHER`")));
     }
     let project = Project { name: name.to_owned() };
     let containers = project.containers().await?;

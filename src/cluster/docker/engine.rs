@@ -198,9 +198,16 @@ mod tests {
 
     #[test]
     fn an_engine_on_another_machine_is_none_of_ours() {
-        let here = ["unix:///var/run/docker.sock", "npipe:////./pipe/docker_engine", "tcp://127.0.0.1:2375", "tcp://[::1]:2375", ""];
+        let here = [
+            "unix:///var/run/docker.sock",
+            "npipe:////./pipe/docker_engine",
+            "tcp://127.0.0.1:2375",
+            "tcp://[::1]:2375",
+            "",
+        ];
         assert!(here.iter().all(|endpoint| is_local(endpoint)));
-        let elsewhere = ["ssh://me@build-host", "tcp://10.0.0.7:2376", "tcp://build-host:2376", "https://build-host"];
+        let elsewhere =
+            ["ssh://me@build-host", "tcp://10.0.0.7:2376", "tcp://build-host:2376", "https://build-host"];
         assert!(!elsewhere.iter().any(|endpoint| is_local(endpoint)));
     }
 

@@ -67,8 +67,12 @@ impl Project {
 
     /// What is left of it, in words.
     pub(super) async fn everything(&self) -> Result<Vec<String>> {
-        let mut all: Vec<String> =
-            self.containers().await?.iter().map(|container| format!("container {}", container.name)).collect();
+        let mut all: Vec<String> = self
+            .containers()
+            .await?
+            .iter()
+            .map(|container| format!("container {}", container.name))
+            .collect();
         all.extend(self.volumes().await?.iter().map(|volume| format!("volume {volume}")));
         Ok(all)
     }

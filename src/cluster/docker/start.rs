@@ -74,8 +74,7 @@ pub(in crate::cluster) async fn start(
     progress(&if all_dead { Step::Starting(dead.clone()) } else { Step::Repairing(dead.clone()) });
     // Settings take effect when all nodes are down. A container that was made from another file, and one beside running
     // ones, is started as it is.
-    let as_they_are =
-        !all_dead || !before.iter().all(|container| was_made_by(folder, container));
+    let as_they_are = !all_dead || !before.iter().all(|container| was_made_by(folder, container));
     let volumes = attempt.project.volumes().await?;
     attempt.is_new = !state.provisioned && before.is_empty() && volumes.is_empty();
     let provision = may_provision(state.provisioned, &volumes);

@@ -11,12 +11,14 @@ use std::time::Duration;
 use super::{block_on, home, question};
 use crate::cli::Global;
 use crate::cli::cluster::{
-    AdoptArgs, CleanArgs, ClusterArgs, ClusterCommand, RegisterArgs, Runtime, ServerArgs, StartArgs, StopArgs, Target,
+    AdoptArgs, CleanArgs, ClusterArgs, ClusterCommand, RegisterArgs, Runtime, ServerArgs, StartArgs,
+    StopArgs, Target,
 };
 use crate::cluster::start::Outcome;
 use crate::cluster::stop::{Stopped, check_cleanable, check_ours, not_ours};
 use crate::cluster::{
-    self, DEFAULT_NAME, DEFAULT_SERVICE_PORT, Folder, Foreign, Snapshots, Source, StartOptions, Started, State, Step,
+    self, DEFAULT_NAME, DEFAULT_SERVICE_PORT, Folder, Foreign, Snapshots, Source, StartOptions, Started,
+    State, Step,
 };
 use crate::error::{ExitStatus, Failure, Result};
 use crate::text;
@@ -142,7 +144,10 @@ fn stop(folder: &Folder, args: &StopArgs, ui: Ui) -> Result<ExitStatus> {
     stopped.left.extend(found(folder, args.target.runtime).map(|foreign| foreign.to_string()));
     ui.note(&ended(folder, &stopped));
     for left in &stopped.left {
-        ui.note(&text::printable(&format!("cluster `{}`: left running, for it was not started from here: {left}", folder.name())));
+        ui.note(&text::printable(&format!(
+            "cluster `{}`: left running, for it was not started from here: {left}",
+            folder.name()
+        )));
     }
     Ok(ExitStatus::Success)
 }
@@ -181,7 +186,9 @@ fn clean(folder: &Folder, args: &CleanArgs, ui: Ui) -> Result<ExitStatus> {
             let name = folder.name();
             ui.note(&format!("cluster `{name}`: deleted {}", folder.path().display()));
             for left in stopped.left {
-                ui.note(&text::printable(&format!("cluster `{name}`: left as it is, for no cluster has it: {left}")));
+                ui.note(&text::printable(&format!(
+                    "cluster `{name}`: left as it is, for no cluster has it: {left}"
+                )));
             }
         }
         None => ui.note(&nothing),
@@ -191,7 +198,10 @@ fn clean(folder: &Folder, args: &CleanArgs, ui: Ui) -> Result<ExitStatus> {
 
 /// Containers that [`cluster::adopt`] would record, and that are somebody else's.
 fn found(folder: &Folder, runtime: Runtime) -> Option<Foreign> {
-    (runtime != Runtime::Native).then(|| block_on(async { Ok::<_, Failure>(cluster::found(folder).await) }).ok()).flatten().flatten()
+    (runtime != Runtime::Native)
+        .then(|| block_on(async { Ok::<_, Failure>(cluster::found(folder).await) }).ok())
+        .flatten()
+        .flatten()
 }
 
 fn adopt(folder: &Folder, args: &AdoptArgs, ui: Ui) -> Result<ExitStatus> {
