@@ -30,6 +30,8 @@ pub enum ClusterCommand {
     Logs(LogsArgs),
     /// Make the service known to the cluster and wait until every node can call it
     Register(RegisterArgs),
+    /// Take over a cluster that `docker compose` started, so that `stop` and `clean` act on it
+    Adopt(AdoptArgs),
     /// Write the compose file, for any number of nodes
     Render(RenderArgs),
 }
@@ -186,6 +188,16 @@ pub struct RegisterArgs {
     /// Seconds until every node must be able to call it
     #[arg(long, value_name = "SECS", default_value_t = 30)]
     pub timeout: u32,
+}
+
+/// Arguments of `cluster adopt`.
+#[derive(Debug, Args)]
+pub struct AdoptArgs {
+    /// The compose project, as `docker compose ls --all` shows it
+    pub project: String,
+    /// Name of the cluster
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_NAME, env = "CLASSIFY_CLUSTER")]
+    pub name: String,
 }
 
 /// Arguments of `cluster render`.

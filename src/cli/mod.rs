@@ -19,7 +19,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use strsim::damerau_levenshtein;
 
-use crate::config::{File, Sections, Setting, apply, list, settings, with_environment};
+use crate::config::{File, NOBODY, Sections, Setting, apply, list, settings, with_environment};
 use crate::error::Failure;
 
 /// Label a large table through a Restate cluster without losing, repeating or overpaying for a call
@@ -74,7 +74,8 @@ impl Cli {
     pub fn parse_with_settings(args: impl IntoIterator<Item = OsString>) -> Result<Self, Unparsed> {
         let args: Vec<OsString> = args.into_iter().collect();
         // What is wrong is found the second time; this is to see what was typed.
-        let typed = Self::definition().ignore_errors(true).try_get_matches_from(&args)?;
+        let typed =
+            without_empty_variables(Self::definition()).ignore_errors(true).try_get_matches_from(&args)?;
         let given = typed.get_one::<PathBuf>("config");
         let settings = settings(&Self::definition(), SECTIONS);
         let file = File::find(given.map(PathBuf::as_path)).map_err(Unparsed::Settings)?;
@@ -98,10 +99,8 @@ impl Cli {
         Self::parse(Self::definition(), args)
     }
 
-    fn parse(
-        mut command: clap::Command,
-        args: impl IntoIterator<Item = OsString>,
-    ) -> Result<Self, clap::Error> {
+    fn parse(command: clap::Command, args: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut command = without_empty_variables(command);
         let matches = command.try_get_matches_from_mut(args)?;
         // clap could refuse this itself, but then it refuses `classify --quiet cluster stop` too.
         if let Some(name) = matches.subcommand_name()
@@ -122,6 +121,17 @@ fn flag(typed: &ArgMatches, setting: &Setting) -> Option<String> {
     }
     let raw = typed.get_raw(id).into_iter().flatten().map(|value| value.to_string_lossy().into_owned());
     Some(raw.collect::<Vec<_>>().join(",")).filter(|text| !text.is_empty()).or_else(|| Some("true".into()))
+}
+
+/// The command line without variables that are set to nothing: compose files and CI pass on what is not set in this way.
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |arg: &clap::Arg| {
+        let value = arg.get_env().and_then(std::env::var_os);
+        value.is_some_and(|value| value.is_empty())
+    };
+    command
+        .mut_args(|arg| if is_empty(&arg) { arg.env(NOBODY).hide_env(true) } else { arg })
+        .mut_subcommands(without_empty_variables)
 }
 
 fn variable(name: &str) -> Option<String> {

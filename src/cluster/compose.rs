@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use super::ports::{self, NodePorts, PortChoice};
-use super::state::write_whole;
+use super::state::{State, write_whole};
 use crate::error::{Failure, Result};
 
 /// Name of the compose file.
@@ -29,6 +29,10 @@ const COMPANIONS: [(&str, &str); 8] = [
     ("deploy/prometheus/alerts.yml", include_str!("../../deploy/prometheus/alerts.yml")),
     ("deploy/prometheus/prometheus.yml", include_str!("../../deploy/prometheus/prometheus.yml")),
 ];
+/// Services of the compose file beside the nodes.
+pub(super) const SERVICES: [&str; 5] = ["store", "service", "lb", "prometheus", "grafana"];
+/// Profiles of the compose file.
+pub(super) const PROFILES: [&str; 3] = ["service", "lb", "monitoring"];
 const STORE_PORT: &str = "${STORE_PORT:-9000}";
 /// Where the store listens unless `.env` or a record says otherwise.
 pub(super) const DEFAULT_STORE_PORT: u16 = 9000;
@@ -44,6 +48,11 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// That of a cluster that is recorded.
+    pub(super) fn of(state: &State) -> Self {
+        Self { nodes: state.nodes.iter().map(|node| node.ports).collect(), store: state.store_port }
+    }
+
     /// Ports for a new cluster of `nodes` nodes.
     ///
     /// # Errors
@@ -228,6 +237,20 @@ mod tests {
         assert!(
             render(&layout(3)).contains(&format!("127.0.0.1:${{STORE_PORT:-{DEFAULT_STORE_PORT}}}:9000"))
         );
+    }
+
+    #[test]
+    fn services_and_profiles_are_those_of_the_file() {
+        let (_, services) = TEMPLATE.split_once("\nservices:\n").unwrap();
+        let (services, _) = services.split_once("\nvolumes:\n").unwrap();
+        let names = services.lines().filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));
+        let names: std::collections::BTreeSet<&str> =
+            names.filter(|name| !name.starts_with(' ') && !name.starts_with("restate-")).collect();
+        assert_eq!(names, SERVICES.into());
+        let named = TEMPLATE.lines().filter_map(|line| line.trim().strip_prefix("profiles: ["));
+        let named: std::collections::BTreeSet<&str> =
+            named.flat_map(|list| list.trim_end_matches(']').split(", ")).collect();
+        assert_eq!(named, PROFILES.into());
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! Where a cluster keeps its files. Owns names and paths; reads and writes nothing.
+//! Where a cluster keeps its files. Owns names and paths; looks at symbolic links and at nothing else.
 
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Failure, Result};
 
@@ -24,9 +25,9 @@ impl Folder {
             return Err(Failure::usage(format!("`{name}` cannot name a cluster"))
                 .hint("a name has 1 to 32 characters out of a-z, 0-9 and `-`"));
         }
-        // A process is recognised by its command line, which carries this path: it must be absolute and readable.
-        let home = std::path::absolute(home)
-            .map_err(|error| Failure::usage(format!("{}: {error}", home.display())))?;
+        // A process is recognised by its command line, which carries this path: it must be readable, and there must be one
+        // spelling of it, whatever links and dots are on the way.
+        let home = canonical(home).map_err(|error| Failure::usage(format!("{}: {error}", home.display())))?;
         if home.to_str().is_none() {
             return Err(Failure::usage(format!("{}: the path is not UTF-8", home.display()))
                 .hint("choose another folder with `--home DIR`"));
@@ -84,9 +85,48 @@ impl Folder {
     }
 }
 
+/// The one spelling of a path: absolute, without dots and symbolic links. What is not there yet has none behind it.
+///
+/// # Errors
+/// When the path is empty, or it is relative and there is no current folder.
+pub fn canonical(path: &Path) -> io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    for there in path.ancestors() {
+        let Ok(mut known) = there.canonicalize() else { continue };
+        let Ok(rest) = path.strip_prefix(there) else { continue };
+        let mut is_other = false;
+        for part in rest.components() {
+            if part == Component::ParentDir {
+                is_other = known.pop();
+            } else {
+                known.push(part);
+            }
+        }
+        // Behind the dots there may be links again.
+        return if is_other { canonical(&known) } else { Ok(known) };
+    }
+    Ok(path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_has_one_spelling() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        std::fs::create_dir_all(dir.join("real/home")).unwrap();
+        std::os::unix::fs::symlink(dir.join("real"), dir.join("link")).unwrap();
+        let wanted = Folder::new(&dir.join("real/home"), "x").unwrap();
+        for spelling in ["link/home", "real/../link/./home", "missing/../link/home", "real/home/new/.."] {
+            assert_eq!(Folder::new(&dir.join(spelling), "x").unwrap(), wanted, "{spelling}");
+        }
+        let new = Folder::new(&dir.join("link/new"), "x").unwrap();
+        assert_eq!(new.path(), dir.join("real/new/cluster/x"), "before it is made");
+        std::fs::create_dir_all(new.path()).unwrap();
+        assert_eq!(Folder::new(&dir.join("link/new"), "x").unwrap(), new, "and afterwards");
+    }
 
     #[test]
     fn names_cannot_leave_the_folder() {

@@ -1,5 +1,6 @@
 //! One command at a time on a cluster: waits for the lock, and owns the words about who holds it.
 
+use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::time::Duration;
 
@@ -30,9 +31,21 @@ pub(super) async fn take(path: &Path, wait: Duration, progress: Progress<'_>) ->
                 sleep(POLL).await;
             }
             Err(error) => {
-                return Err(Failure::unexpected(format!("{}: {error}", path.display())));
+                return Err(cannot_lock(path, &error));
             }
         }
+    }
+}
+
+fn cannot_lock(path: &Path, error: &io::Error) -> Failure {
+    let message = format!("cannot write {}: {error}", path.display());
+    match error.kind() {
+        ErrorKind::ReadOnlyFilesystem
+        | ErrorKind::PermissionDenied
+        | ErrorKind::NotADirectory
+        | ErrorKind::AlreadyExists => Failure::usage(message)
+            .hint("local state is kept there: name a folder where you may write with `--home DIR`"),
+        _ => Failure::unexpected(message),
     }
 }
 
@@ -46,6 +59,17 @@ fn holder(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_written_is_told_with_a_way_out() {
+        // A file where a folder should be: root may write anywhere else.
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let refused = take(&file.path().join("lock"), Duration::ZERO, &|_| {}).await.unwrap_err();
+        assert!(refused.message().starts_with("cannot write /"), "{refused}");
+        assert!(refused.hints()[0].contains("--home DIR"), "{refused:?}");
+        let denied = cannot_lock(Path::new("/x/lock"), &ErrorKind::ReadOnlyFilesystem.into());
+        assert_eq!(denied.hints().len(), 1);
+    }
 
     #[tokio::test]
     async fn a_second_holder_waits_says_so_and_names_the_first() {

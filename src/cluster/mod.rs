@@ -4,6 +4,7 @@
 //! long work reports [`Step`]s to the caller. What Restate's APIs mean is the business of `restate`.
 
 pub mod archived;
+mod birth;
 pub mod compose;
 mod docker;
 mod folder;
@@ -20,17 +21,22 @@ pub mod restatectl;
 pub mod server;
 pub mod service;
 pub mod snapshots;
+mod sockets;
 pub mod start;
 pub mod state;
 pub mod status;
 pub mod step;
 pub mod stop;
+mod users;
 
-pub use docker::{ContainerLog, ContainerStatus, ServicePlace, adopt, logs as container_logs, service_place};
-pub use folder::Folder;
+pub use birth::ProcessId;
+pub use docker::{
+    ContainerLog, ContainerStatus, Foreign, ServicePlace, adopt, found, logs as container_logs,
+    service_place, take_over,
+};
+pub use folder::{Folder, canonical};
 pub use plan::RuntimeChoice;
 pub use ports::{NodePorts, PortChoice};
-pub use process::ProcessId;
 pub use register::{register, uri_for_nodes};
 pub use server::Source;
 pub use service::{ServiceCommand, registered_uri, start_service, stop_service};

@@ -7,8 +7,9 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::Child;
 
+use super::birth::ProcessId;
 use super::folder::Folder;
-use super::process::{Launch, ProcessId, spawn};
+use super::process::{Launch, spawn};
 use super::state::{Node, State, write_whole};
 use crate::error::{Failure, Result};
 

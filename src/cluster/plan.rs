@@ -5,7 +5,7 @@ use super::folder::Folder;
 use super::node;
 use super::ports::{self, PortChoice};
 use super::start::StartOptions;
-use super::state::{Runtime, State};
+use super::state::{Origin, Runtime, State};
 use super::step::{Progress, Step};
 use crate::error::{Failure, Result};
 
@@ -39,13 +39,15 @@ impl Means {
 /// The record that a start must go by. That of a start which failed and left nothing binds nobody.
 pub(super) async fn binding(folder: &Folder) -> Result<Option<State>> {
     let Some(state) = State::load(folder)? else { return Ok(None) };
-    let is_disposable = !state.provisioned
+    // What was found and is gone was never ours to keep.
+    let is_found = state.project.as_ref().is_some_and(|project| project.origin == Origin::Found);
+    let is_disposable = (!state.provisioned || is_found)
         && !state.service_is_running()
         && match state.runtime {
             Runtime::Native => {
                 !node::has_data(folder, &state).contains(&true) && state.live_nodes(folder).is_empty()
             }
-            Runtime::Docker => docker::is_absent(folder).await?,
+            Runtime::Docker => docker::is_absent(&state).await?,
         };
     Ok(Some(state).filter(|_| !is_disposable))
 }
@@ -119,7 +121,8 @@ pub(super) fn plan(
         Runtime::Docker => {
             let layout = super::compose::Layout::choose(choice, nodes)?;
             let state = State::new(folder, choice, layout.nodes);
-            State { runtime: Runtime::Docker, store_port: layout.store, ..state }
+            let project = Some(docker::new_project(folder));
+            State { runtime: Runtime::Docker, project, store_port: layout.store, ..state }
         }
     })
 }
@@ -208,6 +211,7 @@ mod tests {
         let docker = Means::Docker(docker::Compose::V1);
         let state = plan(&folder, &options(None, Some(PortChoice::Auto)), None, docker).unwrap();
         assert_eq!((state.runtime, state.store_port.is_some()), (Runtime::Docker, true));
+        assert_eq!(state.project.map(|project| project.origin), Some(Origin::Started));
         let state = plan(&folder, &options(None, None), None, docker).unwrap();
         assert_eq!((state.nodes.len(), state.store_port), (3, None), "`STORE_PORT` says it");
     }

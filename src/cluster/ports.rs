@@ -1,4 +1,4 @@
-//! Which ports the nodes use, whether they are free, and who has them when they are not.
+//! Which ports the nodes use, whether they are free, and what to do about those that are not.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
+use super::sockets::{self, holder};
 use crate::error::{Failure, Result};
 
 /// Beyond this number of nodes the default scheme runs out of port numbers.
@@ -133,45 +134,45 @@ pub fn is_free_at(address: SocketAddr) -> bool {
     TcpListener::bind(address).is_ok()
 }
 
-/// Who listens on `port`, in words, as far as this system lets us see.
-pub(super) fn holder(port: u16) -> Option<String> {
-    let inodes: Vec<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|table| std::fs::read_to_string(table).ok())
-        .flat_map(|table| listening_inodes(&table, port))
-        .collect();
-    let pid = inodes.iter().find_map(|inode| owner_of(inode))?;
-    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    Some(format!("{} (pid {pid})", name.trim()))
+/// The setting that keeps ports from outgoing connections.
+const RESERVED: &str = "/proc/sys/net/ipv4/ip_local_reserved_ports";
+
+/// What to type so that no outgoing connection gets one of `ports` again; `None` where `port` is not one of those that they get.
+pub(super) fn reserve_hint(port: u16, ports: impl Iterator<Item = u16>) -> Option<String> {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+    let reserved = std::fs::read_to_string(RESERVED).ok()?;
+    let setting = reserving(&range, reserved.trim(), port, ports)?;
+    Some(format!(
+        "Linux gives this port to outgoing connections, too; keep it for the nodes: \
+         `sudo sysctl -w net.ipv4.ip_local_reserved_ports={setting}`"
+    ))
 }
 
-/// Socket inodes that listen on `port`, out of a table in the format of `/proc/net/tcp`.
-fn listening_inodes(table: &str, port: u16) -> Vec<String> {
-    const LISTEN: &str = "0A";
-    let suffix = format!(":{port:04X}");
-    table
-        .lines()
-        .skip(1)
-        .filter_map(|line| {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            let listens = fields.get(1)?.ends_with(&suffix) && *fields.get(3)? == LISTEN;
-            listens.then(|| fields.get(9).map(|inode| (*inode).to_owned())).flatten()
+/// The setting with what is reserved already and those of `ports` that are in the range.
+fn reserving(range: &str, reserved: &str, port: u16, ports: impl Iterator<Item = u16>) -> Option<String> {
+    let mut ends = range.split_whitespace().map(str::parse::<u16>);
+    let range = ends.next()?.ok()?..=ends.next()?.ok()?;
+    let is_reserved = |port: u16| {
+        reserved.split(',').any(|part| {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            first.parse().is_ok_and(|first: u16| first <= port)
+                && last.parse().is_ok_and(|last: u16| port <= last)
         })
-        .collect()
+    };
+    if !range.contains(&port) || is_reserved(port) {
+        return None;
+    }
+    let wanted =
+        ports.filter(|port| range.contains(port) && !is_reserved(*port)).map(|port| port.to_string());
+    let all: Vec<String> =
+        Some(reserved).filter(|text| !text.is_empty()).map(str::to_owned).into_iter().chain(wanted).collect();
+    Some(all.join(","))
 }
 
-fn owner_of(inode: &str) -> Option<u32> {
-    let link = format!("socket:[{inode}]");
-    std::fs::read_dir("/proc").ok()?.flatten().find_map(|process| {
-        let pid: u32 = process.file_name().to_str()?.parse().ok()?;
-        let files = std::fs::read_dir(process.path().join("fd")).ok()?;
-        files
-            .flatten()
-            .any(|file| {
-                std::fs::read_link(file.path()).is_ok_and(|target| target.as_os_str() == link.as_str())
-            })
-            .then_some(pid)
-    })
+/// Who has `port`, in words: who listens there, else whose connection it is.
+pub(super) fn taken_by(port: u16) -> String {
+    let connection = || sockets::connection(port).map(|of| format!(" by an outgoing connection{of}"));
+    holder(port).map(|holder| format!(" by {holder}")).or_else(connection).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -211,11 +212,25 @@ mod tests {
     }
 
     #[test]
-    fn only_listening_sockets_of_the_port_count() {
-        let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
-             0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 111 1 0 100 0 0 10 0\n   \
-             1: 0100007F:1F90 0100007F:C000 01 00000000:00000000 00:00000000 00000000     0        0 222 1 0 100 0 0 10 0\n   \
-             2: 0100007F:1F91 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 333 1 0 100 0 0 10 0\n";
-        assert_eq!(listening_inodes(table, 8080), ["111"]);
+    fn what_is_reserved_stays_reserved() {
+        let ports = [8080, 38080, 39070, 35122];
+        let hint = |reserved, port| reserving("32768\t60999\n", reserved, port, ports.into_iter());
+        assert_eq!(hint("", 38080).as_deref(), Some("38080,39070,35122"));
+        assert_eq!(hint("50000-50010,39070", 38080).as_deref(), Some("50000-50010,39070,38080,35122"));
+        assert_eq!(hint("", 8080), None, "no connection gets this one");
+        assert_eq!(hint("38000-38100", 38080), None, "it is kept already");
+        assert_eq!(reserving("junk", "", 38080, ports.into_iter()), None);
+    }
+
+    #[test]
+    fn an_outgoing_connection_is_named_as_what_has_a_port() {
+        let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let client = std::net::TcpStream::connect(server.local_addr().unwrap()).unwrap();
+        let port = client.local_addr().unwrap().port();
+        if cfg!(target_os = "linux") {
+            let taken = taken_by(port);
+            assert!(taken.starts_with(" by an outgoing connection of "), "{taken}");
+            assert!(taken.ends_with(&format!("(pid {})", std::process::id())), "{taken}");
+        }
     }
 }

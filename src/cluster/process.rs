@@ -12,28 +12,19 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::signal::{Signal, killpg};
-use serde::{Deserialize, Serialize};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::getpgid;
 use sysinfo::{Pid, Process, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System, UpdateKind};
 use tokio::time::{Instant, sleep};
 
+use super::birth::{Birth, ProcessId};
+use super::folder::canonical;
 use super::step::{Progress, Step};
 use crate::error::{Failure, Result};
 
-/// Start times count whole seconds from a boot time that is itself rounded.
-const START_TOLERANCE_S: u64 = 2;
 const POLL: Duration = Duration::from_millis(50);
 /// A killed process is gone at once unless the kernel holds it in a system call.
 const KILL_GRACE: Duration = Duration::from_secs(5);
-
-/// Identifies a process beyond the reuse of its number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProcessId {
-    /// Its number, and that of the process group it leads.
-    pub pid: u32,
-    /// When it started, in seconds since 1970.
-    pub started: u64,
-}
 
 /// What the operating system says about a running process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,19 +47,36 @@ pub(super) struct Target {
 pub(super) fn vitals(id: ProcessId, args: &[String]) -> Option<Vitals> {
     let pid = Pid::from_u32(id.pid);
     let system = look(ProcessesToUpdate::Some(&[pid]))?;
-    let process = system.process(pid)?;
-    let same = process.start_time().abs_diff(id.started) <= START_TOLERANCE_S && carries(process, args);
-    same.then(|| Vitals { memory_bytes: process.memory(), uptime_s: process.run_time() })
+    let process =
+        system.process(pid).filter(|process| is_alive(process) && ends_with(process.cmd(), args))?;
+    let seen = identity(process);
+    // Seconds alone may be those of another clock; then all words must be the recorded ones.
+    let same = id.is(seen) || (id.may_be(seen) && is_command(process.cmd(), args));
+    let uptime_s = seen.birth.and_then(Birth::age_s).unwrap_or_else(|| process.run_time());
+    same.then(|| Vitals { memory_bytes: process.memory(), uptime_s })
 }
 
-/// Finds a process by its command line: one we started and did not live to record.
+/// Whether the recorded process runs, whatever it has for a command line by now.
+pub(super) fn lives(id: ProcessId) -> bool {
+    let pid = Pid::from_u32(id.pid);
+    let system = look(ProcessesToUpdate::Some(&[pid]));
+    let process = system.as_ref().and_then(|system| system.process(pid));
+    process.is_some_and(|process| is_alive(process) && id.is(identity(process)))
+}
+
+/// Finds a process by its command line: one we started and did not live to record. What runs it, say a tracer, has the same words
+/// behind its own and is another process.
 pub(super) fn find(args: &[String]) -> Option<ProcessId> {
     let system = look(ProcessesToUpdate::All)?;
-    system
-        .processes()
-        .values()
-        .find(|process| process.thread_kind().is_none() && carries(process, args))
-        .map(|process| ProcessId { pid: process.pid().as_u32(), started: process.start_time() })
+    let is_it = |process: &&Process| {
+        process.thread_kind().is_none() && is_alive(process) && is_command(process.cmd(), args)
+    };
+    system.processes().values().find(is_it).map(identity)
+}
+
+fn identity(process: &Process) -> ProcessId {
+    let pid = process.pid().as_u32();
+    ProcessId { pid, started: process.start_time(), birth: Birth::of(pid) }
 }
 
 fn look(which: ProcessesToUpdate<'_>) -> Option<System> {
@@ -78,13 +86,27 @@ fn look(which: ProcessesToUpdate<'_>) -> Option<System> {
     Some(system)
 }
 
-/// Whether the process lives and its command line ends with `args`. A zombie is dead: it only waits to be counted.
-fn carries(process: &Process, args: &[String]) -> bool {
-    let alive = !matches!(process.status(), ProcessStatus::Zombie | ProcessStatus::Dead);
-    let cmd = process.cmd();
-    alive
-        && cmd.len() > args.len()
-        && cmd[cmd.len() - args.len()..].iter().zip(args).all(|(given, expected)| given == expected.as_str())
+/// A zombie is dead: it only waits to be counted.
+fn is_alive(process: &Process) -> bool {
+    !matches!(process.status(), ProcessStatus::Zombie | ProcessStatus::Dead)
+}
+
+/// Whether a command line is a program with `args`, of which there must be some: a program's name alone is many processes'.
+fn is_command(cmd: &[OsString], args: &[String]) -> bool {
+    !args.is_empty() && cmd.len() == args.len() + 1 && ends_with(cmd, args)
+}
+
+/// Whether a command line ends with `args`. A path may be spelled in another way.
+fn ends_with(cmd: &[OsString], args: &[String]) -> bool {
+    let same = |given: &OsString, expected: &String| {
+        let (path, wanted) = (Path::new(given), Path::new(expected));
+        given == expected.as_str()
+            || (path.is_absolute()
+                && wanted.is_absolute()
+                && canonical(path).is_ok_and(|path| path == wanted))
+    };
+    cmd.len() > args.len()
+        && cmd[cmd.len() - args.len()..].iter().zip(args).all(|(given, expected)| same(given, expected))
 }
 
 /// How to start a process.
@@ -117,10 +139,10 @@ pub(super) fn spawn(launch: Launch<'_>) -> io::Result<(Child, ProcessId)> {
         .spawn()?;
     let pid = child.id();
     // Even a process that ended already keeps its entry until we ask for its status.
-    let started = look(ProcessesToUpdate::Some(&[Pid::from_u32(pid)]))
-        .and_then(|system| system.process(Pid::from_u32(pid)).map(Process::start_time));
-    if let Some(started) = started {
-        return Ok((child, ProcessId { pid, started }));
+    let id = look(ProcessesToUpdate::Some(&[Pid::from_u32(pid)]))
+        .and_then(|system| system.process(Pid::from_u32(pid)).map(identity));
+    if let Some(id) = id {
+        return Ok((child, id));
     }
     // A process that cannot be recognised later must not be left behind.
     child.kill()?;
@@ -176,13 +198,15 @@ async fn wait_gone(targets: &[Target], deadline: Instant) -> Vec<&Target> {
     }
 }
 
-/// Signals the group the process leads, if it is still the one recorded.
+/// Signals the process, if it is still the one recorded, and the group it leads.
 fn signal(target: &Target, signal: Signal) -> Result<()> {
     if vitals(target.id, &target.args).is_none() {
         return Ok(());
     }
-    let Ok(group) = i32::try_from(target.id.pid) else { return Ok(()) };
-    match killpg(nix::unistd::Pid::from_raw(group), signal) {
+    let Ok(pid) = i32::try_from(target.id.pid).map(nix::unistd::Pid::from_raw) else { return Ok(()) };
+    // One that a shell or a tracer started may be in somebody else's group.
+    let leads = getpgid(Some(pid)).is_ok_and(|group| group == pid);
+    match if leads { killpg(pid, signal) } else { kill(pid, signal) } {
         // Gone between look and signal.
         Ok(()) | Err(Errno::ESRCH) => Ok(()),
         Err(errno) => Err(Failure::unexpected(format!(
@@ -223,11 +247,55 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_runs_a_process_is_not_taken_for_it_and_one_in_another_group_is_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        // A shell that stays, as a tracer would, with the same words at its end.
+        let script = "\"$@\" & wait";
+        let args = ["-c", script, "sh", "sleep", "61.625"].map(str::to_owned);
+        let log = dir.path().join("s.log");
+        let launch =
+            Launch { program: Path::new("sh"), args: &args, env: path(), dir: dir.path(), log: &log };
+        let (mut shell, outer) = spawn(launch).unwrap();
+        let args = vec!["61.625".to_owned()];
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let inner = loop {
+            if let Some(found) = find(&args) {
+                break found;
+            }
+            assert!(Instant::now() < deadline, "it was not found");
+            sleep(POLL).await;
+        };
+        assert_ne!(inner.pid, outer.pid);
+        let target = Target { name: "s".into(), id: inner, args };
+        assert_eq!(terminate(&[target], deadline, &|_| {}).await.unwrap(), [""; 0]);
+        assert!(shell.wait().is_ok() && find(&["61.625".to_owned()]).is_none());
+    }
+
+    #[test]
+    fn another_spelling_of_a_path_is_the_same_argument() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().canonicalize().unwrap();
+        std::fs::create_dir(dir.join("real")).unwrap();
+        std::os::unix::fs::symlink(dir.join("real"), dir.join("link")).unwrap();
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        let wanted = ["--config-file".to_owned(), text(&dir.join("real/restate.toml"))];
+        let cmd =
+            |path: &str| ["restate-server", "--config-file", &text(&dir.join(path))].map(OsString::from);
+        for spelling in ["real/restate.toml", "link/restate.toml", "link/../real/./restate.toml"] {
+            assert!(ends_with(&cmd(spelling), &wanted), "{spelling}");
+        }
+        assert!(!ends_with(&cmd("other/restate.toml"), &wanted));
+        assert!(is_command(&cmd("link/restate.toml"), &wanted) && !is_command(&cmd("x"), &wanted[1..]));
+        assert!(!is_command(&["bash".into()], &[]), "every shell is called so");
+    }
+
+    #[tokio::test]
     async fn a_reused_number_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let (mut child, target) = sleeper(dir.path());
-        let other_start =
-            Target { id: ProcessId { started: target.id.started + 60, ..target.id }, ..target.clone() };
+        let birth = target.id.birth.map(|birth| Birth { ticks: birth.ticks + 1, ..birth });
+        let id = ProcessId { started: target.id.started + 60, birth, ..target.id };
+        let other_start = Target { id, ..target.clone() };
         let other_command = Target { args: vec!["61".into()], ..target.clone() };
         let deadline = Instant::now();
         terminate(&[other_start, other_command], deadline, &|_| panic!("nothing to stop")).await.unwrap();

@@ -46,8 +46,8 @@ pub async fn register(
 ) -> Result<Registered> {
     let state = State::require(folder)?;
     let uri = match uri {
-        Some(uri) => for_nodes(folder, &state, uri).await?,
-        None => default_uri(folder, &state).await?,
+        Some(uri) => for_nodes(&state, uri).await?,
+        None => default_uri(&state).await?,
     };
     let uri = uri.as_str();
     let deadline = Instant::now() + timeout;
@@ -84,30 +84,30 @@ pub async fn register(
 /// # Errors
 /// When there is no such cluster, or its nodes cannot reach that address.
 pub async fn uri_for_nodes(folder: &Folder, address: SocketAddr) -> Result<String> {
-    docker::uri_for_nodes(folder, &State::require(folder)?, address).await
+    docker::uri_for_nodes(&State::require(folder)?, address).await
 }
 
 /// Where the service is when nobody says where: started with the cluster, else where `serve` listens.
-async fn default_uri(folder: &Folder, state: &State) -> Result<String> {
+async fn default_uri(state: &State) -> Result<String> {
     let recorded = state.service.as_ref().map(|service| service.uri.as_str());
     match state.runtime {
         Runtime::Native => Ok(recorded.unwrap_or(super::DEFAULT_SERVICE_URI).to_owned()),
         Runtime::Docker => {
             let address = recorded.and_then(|uri| uri.strip_prefix("http://")?.parse().ok());
             match address {
-                Some(address) => docker::uri_for_nodes(folder, state, address).await,
-                None => docker::default_uri(folder).await,
+                Some(address) => docker::uri_for_nodes(state, address).await,
+                None => docker::default_uri(state).await,
             }
         }
     }
 }
 
 /// Loopback is another place for a node in a container than for who typed it.
-async fn for_nodes(folder: &Folder, state: &State, uri: &str) -> Result<String> {
+async fn for_nodes(state: &State, uri: &str) -> Result<String> {
     let authority = uri.strip_prefix("http://").unwrap_or_default().trim_end_matches('/');
     match authority.replace("localhost", "127.0.0.1").parse::<SocketAddr>() {
         Ok(address) if address.ip().is_loopback() && state.runtime == Runtime::Docker => {
-            docker::uri_for_nodes(folder, state, address).await
+            docker::uri_for_nodes(state, address).await
         }
         _ => Ok(uri.to_owned()),
     }
@@ -116,7 +116,7 @@ async fn for_nodes(folder: &Folder, state: &State, uri: &str) -> Result<String> 
 async fn live_nodes<'a>(folder: &Folder, state: &'a State) -> Result<Vec<&'a Node>> {
     match state.runtime {
         Runtime::Native => Ok(state.live_nodes(folder)),
-        Runtime::Docker => docker::live_nodes(folder, state).await,
+        Runtime::Docker => docker::live_nodes(state).await,
     }
 }
 

@@ -4,8 +4,11 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::time::timeout;
 
 use super::lock;
 use super::restatectl;
@@ -22,6 +25,8 @@ const SERVER: Tool = Tool { binary: BINARY, folder: "restate" };
 const OPERATORS_TOOL: Tool = Tool { binary: restatectl::BINARY, folder: "restatectl" };
 /// A download of some 60 MB over a slow line, and somebody else's before ours.
 const INSTALL_WAIT: Duration = Duration::from_mins(10);
+/// A program that tells its version does nothing else.
+const VERSION_WAIT: Duration = Duration::from_secs(10);
 const NPM_LINES_SHOWN: usize = 10;
 
 /// Where the server may come from, in this order.
@@ -59,19 +64,32 @@ pub struct Server {
 /// # Errors
 /// When there is none to be had, or it is of another version.
 pub async fn locate(source: &Source, progress: Progress<'_>) -> Result<Server> {
-    let found = match &source.explicit {
-        Some(binary) => Some((binary.clone(), "$RESTATE_SERVER")),
-        None => search(&source.path, BINARY).map(|binary| (binary, "found on PATH")),
-    };
-    if let Some((binary, origin)) = found {
+    if let Some(binary) = &source.explicit {
         // Relative to where the user is, not to the node's folder.
-        let binary = std::path::absolute(&binary).unwrap_or(binary);
-        check_version(&binary, origin).await?;
+        let binary = std::path::absolute(binary).unwrap_or_else(|_| binary.clone());
+        check_version(&binary, "$RESTATE_SERVER").await?;
         return Ok(Server { binary });
     }
-    let binary = fetch(&SERVER, source, progress).await?;
-    check_version(&binary, "downloaded").await?;
-    Ok(Server { binary })
+    let mut unfit = None;
+    if let Some(binary) = search(&source.path, BINARY) {
+        match check_version(&binary, "found on PATH").await {
+            Ok(()) => return Ok(Server { binary }),
+            Err(failure) => unfit = Some(failure),
+        }
+    }
+    // Whatever else uses the one on PATH goes on with it; we take our own.
+    if let Some(unfit) = &unfit {
+        progress(&Step::OtherServer { why: unfit.message().to_owned() });
+    }
+    let fetched = async {
+        let binary = fetch(&SERVER, source, progress).await?;
+        check_version(&binary, "downloaded").await?;
+        Ok(Server { binary })
+    };
+    fetched.await.map_err(|failure: Failure| match unfit {
+        Some(unfit) => failure.detail(unfit.message().to_owned()),
+        None => failure,
+    })
 }
 
 /// `restatectl` for the server at `server`, fetched where there is none. Nothing depends on it but what `status` can tell,
@@ -98,9 +116,11 @@ pub(super) fn search(path: &OsStr, name: &str) -> Option<PathBuf> {
 async fn check_version(binary: &Path, origin: &str) -> Result<()> {
     let mut command = Command::new(binary);
     command.arg("--version");
-    let output = run(command)
-        .await
-        .map_err(|error| no_server(format!("cannot run {} ({origin}): {error}", binary.display())))?;
+    let cannot_run = |why: &str| no_server(format!("cannot run {} ({origin}): {why}", binary.display()));
+    let output = match timeout(VERSION_WAIT, run(command)).await {
+        Ok(output) => output.map_err(|error| cannot_run(&error.to_string()))?,
+        Err(_) => return Err(cannot_run("it does not tell its version")),
+    };
     let said = String::from_utf8_lossy(&output.stdout);
     let Some(version) = version_of(&said) else {
         let said = crate::text::shorten(said.trim(), 80);
@@ -118,8 +138,7 @@ async fn check_version(binary: &Path, origin: &str) -> Result<()> {
 
 fn no_server(message: String) -> Failure {
     Failure::usage(message).hint(format!(
-        "set RESTATE_SERVER to a {BINARY} {COMPATIBLE}x, or take the other one off PATH and unset RESTATE_SERVER to \
-         have {VERSION} downloaded"
+        "set RESTATE_SERVER to a {BINARY} {COMPATIBLE}x, or unset it to have {VERSION} downloaded"
     ))
 }
 
@@ -189,8 +208,8 @@ async fn install(package: &str, npm: &Path, cache: &Path, home: &Path) -> Result
 }
 
 async fn run(mut command: Command) -> std::io::Result<Output> {
-    command.stdin(Stdio::null());
-    tokio::task::spawn_blocking(move || command.output()).await.map_err(std::io::Error::other)?
+    command.stdin(Stdio::null()).kill_on_drop(true);
+    command.output().await
 }
 
 /// This machine, as the names of npm packages with native binaries end.
@@ -218,6 +237,50 @@ mod tests {
         assert_eq!(version_of("restate-server 1.7.12 (abc 2026)\n"), Some("1.7.12"));
         assert_eq!(version_of("restate-server\n"), None);
         assert_eq!(version_of("GNU bash"), None);
+    }
+
+    /// A folder with executable scripts, and a source that knows nothing but them.
+    fn scripts(scripts: &[(&str, &str)]) -> (tempfile::TempDir, Source) {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        for (name, script) in scripts {
+            let path = dir.path().join(name);
+            std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let source = Source { explicit: None, path: dir.path().into(), cache: dir.path().join("cache") };
+        (dir, source)
+    }
+
+    /// An npm that installs a server of our version.
+    fn npm() -> String {
+        let home = format!("node_modules/@restatedev/{BINARY}-{}/bin", platform().unwrap());
+        format!(
+            "PATH=/bin:/usr/bin; mkdir -p {home}; printf '#!/bin/sh\\necho {BINARY} {VERSION}\\n' >{home}/{BINARY}; \
+             chmod +x {home}/{BINARY}"
+        )
+    }
+
+    #[tokio::test]
+    async fn another_version_on_the_path_is_no_dead_end() {
+        let (dir, source) = scripts(&[(BINARY, "echo restate-server 1.4.2"), ("npm", &npm())]);
+        let steps = std::sync::Mutex::new(Vec::new());
+        let progress = |step: &Step| steps.lock().unwrap().push(step.clone());
+        let server = locate(&source, &progress).await.unwrap();
+        assert!(server.binary.starts_with(dir.path().join("cache")), "{server:?}");
+        let steps = steps.into_inner().unwrap();
+        let told = |step: &Step| matches!(step, Step::OtherServer { why } if why.contains("Restate 1.4.2"));
+        assert!(steps.iter().any(told), "{steps:?}");
+        // One that was named is the one that is meant.
+        let explicit = Source { explicit: Some(dir.path().join(BINARY)), ..source };
+        assert!(locate(&explicit, &|_| {}).await.unwrap_err().message().contains("Restate 1.4.2"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_program_that_does_not_tell_its_version_is_given_up() {
+        let (dir, _) = scripts(&[(BINARY, "exec sleep 600")]);
+        let refused = check_version(&dir.path().join(BINARY), "found on PATH").await.unwrap_err();
+        assert!(refused.message().ends_with("it does not tell its version"), "{refused}");
     }
 
     #[test]

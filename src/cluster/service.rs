@@ -71,7 +71,7 @@ pub async fn start_service(
     }
     if !ports::is_free_at(command.address) {
         let port = command.address.port();
-        let holder = ports::holder(port).map_or_else(String::new, |holder| format!(" by {holder}"));
+        let holder = ports::taken_by(port);
         let message = format!("port {port} is taken{holder}; the service needs it");
         return Err(Failure::usage(message).hint("stop that process, or give the service another port"));
     }

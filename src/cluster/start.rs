@@ -196,8 +196,13 @@ async fn prepare(
 }
 
 pub(super) fn port_taken(state: &State, node: &str, purpose: &str, port: u16) -> Failure {
-    let holder = ports::holder(port).map_or_else(String::new, |holder| format!(" by {holder}"));
+    let holder = ports::taken_by(port);
     let failure = Failure::usage(format!("port {port} is taken{holder}; {node} needs it for its {purpose}"));
+    let all = state.nodes.iter().flat_map(|node| node.ports.named()).map(|(_, port)| port);
+    let failure = match ports::reserve_hint(port, all) {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    };
     if state.provisioned {
         failure
             .hint("stop that process; this cluster keeps its ports")
@@ -277,19 +282,19 @@ pub(super) async fn finish(
 ) -> Result<Started> {
     state.provisioned = true;
     state.save(folder)?;
-    let service_problem = service_problem(folder, &state, clients).await;
+    let service_problem = service_problem(&state, clients).await;
     let elapsed = begun.elapsed();
     Ok(Started { outcome, state, version, elapsed, service_problem })
 }
 
 /// Why the service cannot be called through some node, if it is registered at all.
-async fn service_problem(folder: &Folder, state: &State, clients: &[Clients]) -> Option<String> {
+async fn service_problem(state: &State, clients: &[Clients]) -> Option<String> {
     let deployments = match clients.first()?.admin.deployments(PROBE_TIMEOUT).await {
         Ok(deployments) => deployments,
         Err(error) => return Some(error.to_string()),
     };
     let deployment = ready::classifier(&deployments)?;
-    let place = match docker::service_place(folder, state).await {
+    let place = match docker::service_place(state).await {
         Ok(place) => place,
         Err(failure) => return Some(failure.to_string()),
     };

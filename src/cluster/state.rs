@@ -9,10 +9,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::birth::ProcessId;
 use super::folder::Folder;
 use super::node;
 use super::ports::{NodePorts, PortChoice};
-use super::process::{self, ProcessId};
+use super::process;
 use super::snapshots::Snapshots;
 use crate::error::{Failure, Result};
 
@@ -27,6 +28,9 @@ pub struct State {
     pub name: String,
     /// What runs the nodes.
     pub runtime: Runtime,
+    /// The compose project of a cluster in containers; older versions recorded none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<ComposeProject>,
     /// How the ports were chosen.
     pub ports: PortChoice,
     /// The published port of the snapshots' store, where one was chosen for it.
@@ -65,6 +69,27 @@ impl fmt::Display for Runtime {
             Self::Docker => "docker",
         })
     }
+}
+
+/// The compose project that a cluster in containers is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComposeProject {
+    /// Its name, as compose's `-p` takes it.
+    pub name: String,
+    /// How it came to be recorded here.
+    pub origin: Origin,
+}
+
+/// How a compose project came to be recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// `cluster start` made it.
+    Started,
+    /// Somebody told us by its name that it is ours now.
+    TakenOver,
+    /// It was found running. It is somebody else's.
+    Found,
 }
 
 /// One node.
@@ -114,6 +139,7 @@ impl State {
             format: FORMAT,
             name: folder.name().to_owned(),
             runtime: Runtime::Native,
+            project: None,
             ports: choice,
             store_port: None,
             provisioned: false,
@@ -220,11 +246,11 @@ mod tests {
         std::fs::create_dir_all(folder.path()).unwrap();
         let ports = ports::choose(PortChoice::Default, 3).unwrap();
         let mut state = State::new(&folder, PortChoice::Default, ports);
-        state.nodes[1].process = Some(ProcessId { pid: 12, started: 34 });
+        state.nodes[1].process = Some(ProcessId { pid: 12, started: 34, birth: None });
         state.service = Some(Service {
             uri: "http://127.0.0.1:9080".into(),
             args: vec!["serve".into()],
-            process: ProcessId { pid: 56, started: 78 },
+            process: ProcessId { pid: 56, started: 78, birth: None },
         });
         (home, folder, state)
     }

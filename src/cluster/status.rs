@@ -124,7 +124,7 @@ pub async fn status(folder: &Folder) -> Result<Status> {
     let (seen, store) = match state.runtime {
         Runtime::Native => (state.nodes.iter().map(|node| process_of(folder, node)).collect(), None),
         Runtime::Docker => {
-            let (seen, store) = docker::look(folder, &state).await;
+            let (seen, store) = docker::look(&state).await;
             let nodes = state.nodes.iter().zip(seen);
             (nodes.map(|(node, seen)| container_of(node, seen)).collect::<Vec<_>>(), store)
         }
@@ -132,14 +132,14 @@ pub async fn status(folder: &Folder) -> Result<Status> {
     let mut told = join_all(seen.into_iter().zip(&clients).map(|(node, clients)| ask(node, clients))).await;
     let quorum = told.iter().any(|node| node.can_write);
     let deployments = told.iter_mut().find_map(|node| node.deployments.take());
-    let snapshots = snapshots(folder, &state, &told).await;
+    let snapshots = snapshots(&state, &told).await;
     let mut nodes: Vec<NodeStatus> = told.into_iter().map(|node| node.status).collect();
 
     // Without a quorum the call would only hang.
     if quorum && let Some(deployment) = deployments.as_deref().and_then(ready::classifier) {
         let ready: Vec<usize> = (0..nodes.len()).filter(|index| nodes[*index].ready).collect();
         let asked: Vec<Clients> = ready.iter().map(|index| clients[*index].clone()).collect();
-        let place = docker::service_place(folder, &state).await?;
+        let place = docker::service_place(&state).await?;
         for (index, answer) in ready.into_iter().zip(ready::call_service(&asked, deployment, &place).await) {
             let (info, problem) = match answer {
                 Ok(info) => (Some(info), None),
@@ -167,7 +167,7 @@ pub async fn status(folder: &Folder) -> Result<Status> {
 }
 
 /// How far the partitions are in snapshots, where any are kept.
-async fn snapshots(folder: &Folder, state: &State, told: &[Told]) -> Option<SnapshotStatus> {
+async fn snapshots(state: &State, told: &[Told]) -> Option<SnapshotStatus> {
     let answering = state.nodes.iter().zip(told).filter(|(_, told)| told.status.alive);
     let urls: Vec<String> = answering.map(|(node, _)| node.fabric_url()).collect();
     match state.runtime {
@@ -176,7 +176,7 @@ async fn snapshots(folder: &Folder, state: &State, told: &[Told]) -> Option<Snap
             Some(archived::look(kept, restatectl(state), &urls.clone(), urls).await)
         }
         Runtime::Docker => {
-            let (kept, restatectl) = docker::snapshots(folder).await?;
+            let (kept, restatectl) = docker::snapshots(state).await?;
             Some(archived::look(&kept, Ok(restatectl), &docker::inside(state), urls).await)
         }
     }

@@ -21,6 +21,11 @@ pub enum Step {
         /// Where it goes.
         into: PathBuf,
     },
+    /// The server on PATH will not do, and another one is looked for.
+    OtherServer {
+        /// What is wrong with it.
+        why: String,
+    },
     /// An image is being downloaded.
     Pulling {
         /// Its name with its version.
@@ -69,6 +74,7 @@ impl fmt::Display for Step {
             Self::Installing { package, into } => {
                 write!(f, "downloading {package} with npm into {} (once)", into.display())
             }
+            Self::OtherServer { why } => write!(f, "{why}: going on with one of our own"),
             Self::Pulling { image } => write!(f, "pulling {image} (once)"),
             Self::WithoutContainers { why } => write!(f, "going on without containers: {why}"),
             Self::Healthy { healthy, of, waiting } if waiting.is_empty() => {

@@ -5,22 +5,25 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::docker;
+use super::docker::{self, Foreign};
 use super::folder::Folder;
 use super::lock;
 use super::node;
 use super::process::{self, Target};
-use super::state::{Runtime, State};
+use super::state::{Runtime, Service, State};
 use super::step::Progress;
+use super::users;
 use crate::error::{Failure, Result};
 
 /// What a stop found to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stopped {
     /// What ran and does not any more.
     pub ended: Vec<String>,
     /// Those of them that had to be killed.
     pub killed: Vec<String>,
+    /// What belongs to somebody else, or is not the cluster's, and was left as it is.
+    pub left: Vec<String>,
 }
 
 /// Ends service and nodes, and keeps their data. Nothing to stop is no error.
@@ -29,7 +32,7 @@ pub struct Stopped {
 /// When the record is not ours or a process cannot be ended.
 pub async fn stop(folder: &Folder, timeout: Duration, progress: Progress<'_>) -> Result<Stopped> {
     if State::load(folder)?.is_none() {
-        return Ok(Stopped { ended: Vec::new(), killed: Vec::new() });
+        return Ok(Stopped::default());
     }
     let _lock = lock::take(&folder.lock_file(), timeout, progress).await?;
     stop_locked(folder, timeout, progress).await
@@ -37,13 +40,16 @@ pub async fn stop(folder: &Folder, timeout: Duration, progress: Progress<'_>) ->
 
 async fn stop_locked(folder: &Folder, timeout: Duration, progress: Progress<'_>) -> Result<Stopped> {
     let Some(mut state) = State::load(folder)? else {
-        return Ok(Stopped { ended: Vec::new(), killed: Vec::new() });
+        return Ok(Stopped::default());
     };
     let begun = Instant::now();
     let service = service_target(&state);
     if state.runtime == Runtime::Docker {
         let killed = process::terminate(&service, begun + timeout / 2, progress).await?;
-        let mut stopped = docker::stop(folder, begun + timeout, progress).await?;
+        let mut stopped = match docker::foreign(folder, &state).await? {
+            Some(foreign) => Stopped { left: vec![foreign.to_string()], ..Stopped::default() },
+            None => docker::stop(&state, begun + timeout, progress).await?,
+        };
         stopped.ended.splice(..0, service.iter().map(|target| target.name.clone()));
         stopped.killed.extend(killed);
         state.service = None;
@@ -64,25 +70,26 @@ async fn stop_locked(folder: &Folder, timeout: Duration, progress: Progress<'_>)
     // The service first: it drains calls whose results the nodes must still take.
     let mut killed = process::terminate(&service, begun + timeout / 2, progress).await?;
     killed.extend(process::terminate(&nodes, begun + timeout, progress).await?);
+    // One that lives and was not recognised stays on record.
     for node in &mut state.nodes {
-        node.process = None;
+        node.process = node.process.filter(|id| process::lives(*id));
     }
-    state.service = None;
+    state.service = state.service.filter(|service| process::lives(service.process));
     state.save(folder)?;
-    Ok(Stopped { ended, killed })
+    Ok(Stopped { ended, killed, left: Vec::new() })
 }
 
 /// The recorded service, if it runs.
 pub(super) fn service_target(state: &State) -> Vec<Target> {
-    let running = state.service.as_ref().filter(|_| state.service_is_running());
-    running
-        .map(|service| Target {
-            name: super::logs::SERVICE.into(),
-            id: service.process,
-            args: service.args.clone(),
-        })
-        .into_iter()
-        .collect()
+    let target = |service: &Service| {
+        let args = service.args.clone();
+        let recorded = Some(service.process).filter(|id| process::vitals(*id, &args).is_some());
+        // The home folder among its words makes it this cluster's and no other's.
+        let is_unique = args.iter().any(|arg| arg == "--home");
+        let id = recorded.or_else(|| process::find(&args).filter(|_| is_unique))?;
+        Some(Target { name: super::logs::SERVICE.into(), id, args })
+    };
+    state.service.as_ref().and_then(target).into_iter().collect()
 }
 
 /// Stops a cluster and deletes its folder, and no other. `None` when there is no such cluster.
@@ -99,13 +106,20 @@ pub async fn clean(folder: &Folder, timeout: Duration, progress: Progress<'_>) -
         remove_if_unused(folder)?;
         return Ok(None);
     };
+    check_ours(folder, &state).await?;
     let stopped = match state.runtime {
         Runtime::Native => stop_locked(folder, timeout, progress).await?,
         Runtime::Docker => {
             process::terminate(&service_target(&state), Instant::now() + timeout, progress).await?;
-            docker::remove(folder, progress).await?
+            docker::remove(folder, &state, progress).await?
         }
     };
+    let users = users::of(folder, &state);
+    if !users.is_empty() {
+        let failure = Failure::usage(format!("{} is still used: it is not deleted", folder.path().display()));
+        let failure = users.into_iter().fold(failure, Failure::detail);
+        return Err(failure.hint(format!("end what uses it, then again: `{}`", folder.command("clean"))));
+    }
     // Renamed first: a deletion that is cut short leaves nothing that looks like a cluster.
     let path = folder.path();
     let doomed = path.with_file_name(format!(".{}.deleted-{}", folder.name(), std::process::id()));
@@ -113,6 +127,26 @@ pub async fn clean(folder: &Folder, timeout: Duration, progress: Progress<'_>) -
         .and_then(|()| std::fs::remove_dir_all(&doomed))
         .map_err(|error| Failure::unexpected(format!("cannot delete {}: {error}", path.display())))?;
     Ok(Some(stopped))
+}
+
+/// Refuses to delete what this home folder neither started nor was told to take over.
+///
+/// # Errors
+/// When the containers are somebody else's, or Docker does not answer.
+pub async fn check_ours(folder: &Folder, state: &State) -> Result<()> {
+    let foreign = match state.runtime {
+        Runtime::Native => None,
+        Runtime::Docker => docker::foreign(folder, state).await?,
+    };
+    foreign.map_or(Ok(()), |foreign| Err(not_ours(folder, &foreign)))
+}
+
+/// What is told of containers that are somebody else's.
+pub fn not_ours(folder: &Folder, foreign: &Foreign) -> Failure {
+    let failure = Failure::usage(format!("the {foreign}, was not started from here: it is left as it is"));
+    let failure = foreign.parts.iter().fold(failure, |failure, part| failure.detail(part.as_str()));
+    let adopt = folder.command(&format!("adopt {}", foreign.project));
+    failure.hint(format!("is it yours, and not needed any more? Take it over first: `{adopt}`"))
 }
 
 /// Whether there is a cluster to delete.

@@ -5,10 +5,16 @@ use std::path::PathBuf;
 use etcetera::BaseStrategy as _;
 
 use crate::cli::Global;
+use crate::cluster::canonical;
 use crate::error::{Failure, Result};
 
-/// The folder for all local state: as given, else `classify` in the XDG state folder.
+/// The folder for all local state: as given, else `classify` in the XDG state folder. In its one spelling, whatever links lead there.
 pub(super) fn folder(global: &Global) -> Result<PathBuf> {
+    let home = named(global)?;
+    canonical(&home).map_err(|error| Failure::usage(format!("{}: {error}", home.display())))
+}
+
+fn named(global: &Global) -> Result<PathBuf> {
     if let Some(home) = &global.home {
         return Ok(home.clone());
     }

@@ -12,7 +12,7 @@ use crate::restate::ingress::Ingress;
 use crate::restate::names::ModelLimits;
 use crate::text::{duration, grouped};
 use crate::throttle::budget::Limits;
-use crate::ui::Ui;
+use crate::ui::{Ui, context};
 
 /// Patience with one node.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -64,6 +64,7 @@ async fn any<T>(
     target: &Target,
     ask: impl AsyncFn(&Ingress) -> std::result::Result<T, Error>,
 ) -> Result<T> {
+    context::set(&target.cluster, None);
     let mut failure = Failure::unreachable("no node can tell the limits")
         .hint("limits are kept by the service and its cluster: see `classify cluster status`");
     for (_, node) in target::ingress(global, &target.cluster, &target.ingress)? {

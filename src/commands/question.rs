@@ -3,10 +3,11 @@
 use std::io::IsTerminal as _;
 
 use crate::error::{Failure, Result};
+use crate::ui::is_capable;
 
 /// Whether somebody is there to answer.
 pub(super) fn can_be_asked() -> bool {
-    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal() && is_capable()
 }
 
 /// Asks, and takes anything but a yes for a no.

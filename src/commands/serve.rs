@@ -17,7 +17,7 @@ use crate::service::{self, AuditLog, ModelSettings, Shared};
 use crate::shutdown::{Level, Shutdown};
 use crate::taxonomy::Rules;
 use crate::throttle::budget::Limits;
-use crate::ui::Ui;
+use crate::ui::{Ui, context};
 
 /// Patience with one question to a node.
 const ASK: Duration = Duration::from_secs(2);
@@ -25,6 +25,7 @@ const ASK: Duration = Duration::from_secs(2);
 const REGISTER_TIMEOUT: Duration = Duration::from_mins(1);
 
 pub(super) async fn run(global: &Global, args: ServeArgs, ui: Ui) -> Result<ExitStatus> {
+    context::set(&args.cluster, args.taxonomy.as_deref());
     let taxonomy = load_taxonomy(args.taxonomy.as_deref())?;
     let rules = Rules::compile(&taxonomy)?;
     let open = |path: &std::path::PathBuf| {

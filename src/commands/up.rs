@@ -67,7 +67,7 @@ async fn service(folder: &Folder, home: &Path, global: &Global, args: &RunArgs, 
         Failure::usage("the nodes that answer were not started here, so no service can be added to them")
             .hint("start one with `classify serve --register`")
     })?;
-    let place = cluster::service_place(folder, &state).await?;
+    let place = cluster::service_place(&state).await?;
     // Where the cluster knows it already, so that work that waits for it finds it.
     let uri = cluster::registered_uri(&state).await.unwrap_or_else(|| {
         let port = if state.ports == PortChoice::Default { DEFAULT_SERVICE_PORT } else { 0 };

@@ -12,7 +12,7 @@ use super::setting::{Sections, Setting, command, settings};
 use crate::error::{Failure, Result};
 
 /// A variable that is never set: clap cannot take one back from an option.
-const NOBODY: &str = "";
+pub const NOBODY: &str = "";
 
 /// `root`, of which every setting can be given in the environment, too.
 #[must_use]

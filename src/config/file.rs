@@ -68,8 +68,14 @@ impl File {
     fn read(path: &Path) -> Result<Option<Self>> {
         match fs::read_to_string(path) {
             Ok(text) => Self::parse(path, &text).map(Some),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Failure::usage(format!("cannot read {}: {error}", path.display()))),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            Err(error) => Err(Failure::usage(format!(
+                "cannot read settings from {}: {error}",
+                path.display()
+            ))
+            .hint(
+                "make it readable, or name another file with `--config FILE` (`--config /dev/null`: none)",
+            )),
         }
     }
 

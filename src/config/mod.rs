@@ -11,7 +11,7 @@ mod file;
 mod setting;
 mod show;
 
-pub use apply::{apply, with_environment};
+pub use apply::{NOBODY, apply, with_environment};
 pub use example::example;
 pub use file::{Entry, File};
 pub use setting::{Sections, Setting, settings};

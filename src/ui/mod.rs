@@ -3,11 +3,14 @@
 //! Owns streams, quietness and how a failure looks. Decides nothing about what is worth saying.
 
 pub mod attached;
+pub mod context;
 pub mod log;
 pub mod progress;
 
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Write};
 
+use self::context::in_context;
 use crate::error::Failure;
 use crate::text::printable;
 
@@ -21,7 +24,8 @@ pub struct Ui {
 impl Ui {
     /// A handle on the process's own streams. `quiet` drops notes; warnings and failures stay.
     pub fn new(quiet: bool) -> Self {
-        Self { quiet, stderr_is_terminal: io::stderr().is_terminal() }
+        let stderr_is_terminal = io::stderr().is_terminal() && is_capable();
+        Self { quiet, stderr_is_terminal }
     }
 
     /// Whether a person watches stderr: progress bars and questions make sense.
@@ -69,7 +73,30 @@ impl Ui {
     }
 }
 
+/// Whether the terminal can do more than show one line after the other: otherwise it is as good as none.
+pub fn is_capable() -> bool {
+    can_redraw(std::env::var_os("TERM").as_deref())
+}
+
+fn can_redraw(term: Option<&OsStr>) -> bool {
+    term.is_some_and(|term| !term.is_empty() && term != "dumb")
+}
+
 /// Writes one line to stderr. A closed stderr leaves nobody to tell.
 fn say(line: &str) {
-    let _unheard = writeln!(io::stderr().lock(), "{line}");
+    let _unheard = writeln!(io::stderr().lock(), "{}", in_context(line));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_without_a_name_or_capabilities_gets_lines() {
+        for (term, capable) in
+            [(None, false), (Some(""), false), (Some("dumb"), false), (Some("xterm"), true)]
+        {
+            assert_eq!(can_redraw(term.map(OsStr::new)), capable, "{term:?}");
+        }
+    }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::Ui;
+use super::context::in_context;
 use crate::domain::event::{RunEvent, Trouble};
 use crate::domain::stats::{NodeStats, RunStats};
 use crate::engine::Observer;
@@ -55,7 +56,7 @@ impl Progress {
     fn say(&self, line: &str) {
         match &self.bars {
             Some(bars) => {
-                let _terminal_gone = bars.multi.println(line);
+                let _terminal_gone = bars.multi.println(in_context(line));
             }
             None => self.ui.note(line),
         }

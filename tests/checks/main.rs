@@ -14,6 +14,7 @@ mod llm_stub;
 mod numbers;
 mod repository;
 mod restate_toml;
+mod restore_node;
 #[path = "../support/schema.rs"]
 mod schema;
 #[path = "../support/server.rs"]

@@ -1,5 +1,6 @@
 //! Settings from a file and the environment: what wins, what is refused, and that the example tells the truth.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use classify::cli::{Cli, SECTIONS};
@@ -75,6 +76,60 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
     assert!(near(time(slow, &[("CLASSIFY_MODE", "fast")], &[]), 900.0));
     assert!(near(time("", &[("CLASSIFY_RPM", "450")], &["--mode", "fast"]), 900.0));
     assert!(near(time(slow, &[], &["run", "--mode", "ultra"]), 5_000.0), "also behind the command's name");
+}
+
+/// Every variable that an option reads.
+fn variables(command: &clap::Command) -> BTreeSet<String> {
+    let own = command.get_arguments().filter_map(|arg| Some(arg.get_env()?.to_str().unwrap().to_owned()));
+    let inner = command.get_subcommands().flat_map(variables);
+    own.chain(inner).collect()
+}
+
+#[test]
+fn an_empty_variable_is_unset() {
+    let mut definition = Cli::definition();
+    definition.build();
+    let mut all = variables(&definition);
+    assert!(
+        all.contains("RESTATE_SERVER") && all.contains("CLASSIFY_CLUSTER") && all.contains("CLASSIFY_UP"),
+        "{all:?}"
+    );
+    let others =
+        ["OPENAI_API_KEY", "CLASSIFY_COMPATIBLE_URL", "XDG_STATE_HOME", "XDG_CONFIG_HOME", "STORE_PORT"];
+    all.extend(others.map(str::to_owned));
+    // The rest of the machine's settings, and the containers that somebody may be running, stay out.
+    all.retain(|name| name != "CLASSIFY_RUNTIME" && name != "CLASSIFY_HOME");
+    let empty: Vec<(&str, &str)> = all.iter().map(|name| (name.as_str(), "")).collect();
+    let folder = Folder::with_table().file("classify.toml", "[run]\nmode = \"ultra\"\n");
+    let show = ["config", "show", "--json"];
+    assert_eq!(folder.classify_with(&empty, &show).stdout, folder.classify(&show).stdout);
+    let plan = ["--plan", "--json", "--ingress", "http://127.0.0.1:1", "a.csv"];
+    assert_eq!(
+        folder.classify_with(&empty, &plan).code,
+        Some(0),
+        "{:#?}",
+        folder.classify_with(&empty, &plan)
+    );
+    folder
+        .classify_with(&empty, &["cluster", "status"])
+        .failed(4)
+        .mentioned(&["there is no cluster `default`"]);
+    let home = folder.path("there").display().to_string();
+    for name in ["CLASSIFY_HOME", "CLASSIFY_RUNTIME"] {
+        let ran = folder.classify_with(&[(name, "")], &["--home", &home, "cluster", "logs"]);
+        ran.failed(4).mentioned(&["there is no cluster `default`", &home]);
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_told_with_a_way_out() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("classify.toml")).unwrap();
+    folder
+        .classify(&["config", "show"])
+        .failed(2)
+        .mentioned(&["cannot read settings from", "`--config FILE`"]);
+    assert_eq!(folder.classify(&["config", "show", "--config", "/dev/null"]).code, Some(0));
 }
 
 #[test]

@@ -11,6 +11,38 @@ use classify::{cluster, output};
 use crate::support::{Folder, NO_NODE};
 
 #[test]
+fn hints_name_the_cluster_and_the_label_set() {
+    let labels = concat!(env!("CARGO_MANIFEST_DIR"), "/taxonomies/economic.toml");
+    let folder = Folder::with_table().file("my labels.toml", std::fs::read_to_string(labels).unwrap());
+    folder
+        .classify(&[&["--cluster", "hunt", "a.csv", "--taxonomy", "my labels.toml"][..], &NO_NODE].concat())
+        .failed(4)
+        .mentioned(&["`classify cluster start --name hunt`"]);
+    folder
+        .classify(&["--cluster", "hunt", "a.csv"])
+        .failed(4)
+        .mentioned(&["`classify cluster start --name hunt`"]);
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    folder
+        .classify(&["serve", "--bind", &address, "--cluster", "hunt", "--taxonomy", "my labels.toml"])
+        .failed(2)
+        .mentioned(&["`classify serve --cluster hunt --taxonomy 'my labels.toml' --bind 127.0.0.1:9081`"]);
+    let admin = ["queue", "list", "--cluster", "hunt", "--admin", "http://127.0.0.1:1"];
+    folder.classify(&admin).failed(4).mentioned(&["`classify cluster status --name hunt`"]);
+}
+
+#[test]
+fn state_that_cannot_be_written_is_told_with_a_way_out() {
+    // A file where a folder should be: root may write anywhere else.
+    let folder = Folder::new().file("home", "");
+    folder
+        .classify(&["cluster", "start", "--restate-server", "/bin/true", "--ports", "auto"])
+        .failed(2)
+        .mentioned(&["cannot write ", "name a folder where you may write with `--home DIR`"]);
+}
+
+#[test]
 fn these_can_be_typed() {
     for line in [
         "a.csv",
@@ -37,6 +69,7 @@ fn these_can_be_typed() {
         "cluster clean --yes",
         "cluster status --json",
         "cluster ps",
+        "cluster adopt classify --name two",
         "cluster logs -f -n 9 restate-2",
         "cluster register http://127.0.0.1:9080",
         "serve --register --bind 0.0.0.0:9080 --audit-log a --taxonomy t",

@@ -1,5 +1,6 @@
 //! Docker's own commands, and what they tell of one compose project.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -36,24 +37,36 @@ pub(crate) fn gateway() -> &'static str {
 }
 
 /// A compose project, found by its label only.
-#[derive(Clone, Copy)]
-pub(crate) struct Project(pub(crate) &'static str);
+#[derive(Clone)]
+pub(crate) struct Project(pub(crate) String);
+
+/// Every project that has containers, networks or volumes here and a name that begins so.
+pub(crate) fn projects(prefix: &str) -> Vec<Project> {
+    let format = format!("{{{{.Label \"{PROJECT}\"}}}}");
+    let lists: [&[&str]; 3] = [&["ps", "--all"], &["network", "ls"], &["volume", "ls"]];
+    let names = lists.iter().flat_map(|list| {
+        let said = docker(&[list, &["--format", format.as_str()][..]].concat());
+        said.lines().map(str::to_owned).collect::<Vec<_>>()
+    });
+    let names: BTreeSet<String> = names.filter(|name| name.starts_with(prefix)).collect();
+    names.into_iter().map(Project).collect()
+}
 
 impl Project {
-    fn ids(self, list: &[&str], more: &[&str]) -> Vec<String> {
+    fn ids(&self, list: &[&str], more: &[&str]) -> Vec<String> {
         let filter = format!("label={PROJECT}={}", self.0);
         let args = [list, &["--quiet", "--filter", &filter], more].concat();
         docker(&args).lines().map(str::to_owned).collect()
     }
 
     /// Everything of it, running or not.
-    pub(crate) fn everything(self) -> Vec<String> {
+    pub(crate) fn everything(&self) -> Vec<String> {
         let lists: [&[&str]; 3] = [&["ps", "--all"], &["network", "ls"], &["volume", "ls"]];
         lists.iter().flat_map(|list| self.ids(list, &[])).collect()
     }
 
     /// Id of a service's container, running or not.
-    pub(crate) fn container(self, service: &str) -> String {
+    pub(crate) fn container(&self, service: &str) -> String {
         let label = format!("label=com.docker.compose.service={service}");
         let ids = self.ids(&["ps", "--all"], &["--filter", &label]);
         assert_eq!(ids.len(), 1, "containers of {service} in {}", self.0);
@@ -61,12 +74,12 @@ impl Project {
     }
 
     /// What a service's container wrote, both streams.
-    pub(crate) fn logs(self, service: &str) -> String {
+    pub(crate) fn logs(&self, service: &str) -> String {
         try_docker(&["logs", &self.container(service)]).expect("its log")
     }
 
     /// Removes containers, networks and volumes. Says nothing: it is the last resort, after a failure or a signal.
-    pub(crate) fn remove(self) {
+    pub(crate) fn remove(&self) {
         let steps: [(&[&str], &[&str]); 3] = [
             (&["ps", "--all"], &["rm", "--force", "--volumes"]),
             (&["network", "ls"], &["network", "rm"]),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::docker::{docker, identity, try_docker};
+use crate::running::Ran;
 use crate::world::World;
 
 pub(crate) fn a_killed_node_loses_nothing(world: &mut World) {
@@ -96,14 +97,58 @@ pub(crate) fn clean_takes_ours_and_nothing_else(world: &mut World) {
     let bystanders = Bystanders::new(world);
     let name = &bystanders.0;
     let before = identity(name);
-    assert_ne!(world.project().everything(), Vec::<String>::new());
+    let project = world.project();
+    assert_ne!(project.everything(), Vec::<String>::new());
     let refused = world.classify(&["cluster", "clean", "--name", world.cluster()]);
     assert_eq!(refused.code, Some(2), "without a terminal and without --yes: {}", refused.stderr);
-    assert_ne!(world.project().everything(), Vec::<String>::new());
+    assert_ne!(project.everything(), Vec::<String>::new());
 
-    world.classify(&["cluster", "clean", "--yes", "--name", world.cluster()]).expect_code(0);
-    assert_eq!(world.project().everything(), Vec::<String>::new());
+    // Somebody's data under the very project's label: no cluster has it.
+    let undeclared = format!("{}_pgdata", project.0);
+    let label = format!("com.docker.compose.project={}", project.0);
+    docker(&["volume", "create", "--label", &label, &undeclared]);
+    let cleaned = world.classify(&["cluster", "clean", "--yes", "--name", world.cluster()]).expect_code(0);
+    assert!(
+        cleaned.stderr.contains(&format!("left as it is, for no cluster has it: volume {undeclared}")),
+        "{}",
+        cleaned.stderr
+    );
+    assert_eq!(project.everything(), [undeclared.as_str()]);
+    docker(&["volume", "rm", &undeclared]);
     assert_eq!(identity(name), before);
     docker(&["network", "inspect", name]);
     docker(&["volume", "inspect", name]);
+}
+
+/// A cluster that somebody else uses. A home folder that started nothing, and one that has used it, leave it alone.
+pub(crate) fn what_was_found_is_left_until_it_is_taken_over(world: &mut World) {
+    let project = world.project();
+    let nodes = ["restate-1", "restate-2", "restate-3"].map(|node| project.container(node));
+    let seen = || nodes.iter().map(|node| identity(node)).collect::<Vec<_>>();
+    let (before, everything) = (seen(), project.everything());
+    let elsewhere = |args: &[&str]| -> Ran {
+        world.command(args).env("CLASSIFY_HOME", world.path("elsewhere")).output().expect("it runs").into()
+    };
+    let clean = ["cluster", "clean", "--yes"];
+    for ran in [elsewhere(&clean), world.classify(&clean)] {
+        assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+        let said = [
+            "compose project `classify`",
+            "was not started from here",
+            "volume classify_restate-1",
+            "`classify cluster adopt classify`",
+        ];
+        for words in said {
+            assert!(ran.stderr.contains(words), "no `{words}`: {}", ran.stderr);
+        }
+    }
+    assert!(!world.path("elsewhere/cluster").exists(), "nothing was recorded");
+    let stopped = world.classify(&["cluster", "stop"]).expect_code(0);
+    assert!(stopped.stderr.contains("left running, for it was not started from here"), "{}", stopped.stderr);
+    assert_eq!((seen(), project.everything()), (before, everything));
+
+    world.classify(&["cluster", "adopt", "nobodys"]).expect_code(2);
+    world.classify(&["cluster", "adopt", "classify"]).expect_code(0);
+    world.classify(&clean).expect_code(0);
+    assert_eq!(project.everything(), Vec::<String>::new());
 }

@@ -44,6 +44,12 @@ const STAGED: &[(&str, Stage, Test)] = &[
     ("profiles::the_service_drains_and_returns", Stage::Plain, profiles::the_service_drains_and_returns),
     ("profiles::prometheus_scrapes_all", Stage::Plain, profiles::prometheus_scrapes_all),
     ("profiles::the_dashboard_shows_something", Stage::Plain, profiles::the_dashboard_shows_something),
+    // The last one: nothing is there any more.
+    (
+        "job::what_was_found_is_left_until_it_is_taken_over",
+        Stage::Plain,
+        job::what_was_found_is_left_until_it_is_taken_over,
+    ),
 ];
 
 fn main() -> ExitCode {

@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::docker::{Compose, Project, docker, gateway};
+use crate::docker::{Compose, Project, docker, gateway, projects};
 use crate::running::{Ran, Running};
 use crate::snapshots;
 use crate::workplace::Workplace;
@@ -42,13 +42,12 @@ impl Stage {
         }
     }
 
-    pub(crate) fn project(self) -> Project {
-        Project(match self {
-            Self::Started => "classify-ct-started",
-            Self::OtherStore => "classify-ct-store",
-            Self::FiveNodes => "classify-ct-five",
-            Self::Plain => "classify",
-        })
+    /// Projects of this stage: of these tests, and of earlier ones that were killed.
+    fn projects(self) -> Vec<Project> {
+        match self {
+            Self::Plain => vec![Project("classify".to_owned())],
+            _ => projects(&format!("classify-cluster-{}-", self.cluster())),
+        }
     }
 }
 
@@ -64,7 +63,7 @@ pub(crate) fn remove_what_was_started() -> impl Drop {
     let started = started();
     kill_children();
     for (stage, folder) in started.iter() {
-        stage.project().remove();
+        stage.projects().iter().for_each(Project::remove);
         // Most were removed when their stage was over.
         let _gone = std::fs::remove_dir_all(folder);
     }
@@ -96,30 +95,22 @@ impl World {
         // Before there is a world, which would remove what it finds.
         if stage == Stage::Plain {
             // It has the name and the ports of a cluster that somebody may be using.
-            let there = stage.project().everything();
+            let there = stage.projects()[0].everything();
             assert!(
                 there.is_empty(),
                 "there is a compose project `classify` here, and this test would remove it: {there:?}"
             );
         } else {
             // Left by tests that were killed.
-            stage.project().remove();
+            stage.projects().iter().for_each(Project::remove);
         }
         let world = Self { stage, place: Workplace::new(), service: None };
         started.push((stage, world.path("")));
         drop(started);
         match stage {
             Stage::Plain => {
-                let args = [
-                    "-p",
-                    stage.project().0,
-                    "--profile",
-                    "service",
-                    "--profile",
-                    "lb",
-                    "--profile",
-                    "monitoring",
-                ];
+                let args =
+                    ["-p", "classify", "--profile", "service", "--profile", "lb", "--profile", "monitoring"];
                 // Grafana has no image where there is no registry.
                 let services =
                     ["restate-1", "restate-2", "restate-3", "store", "service", "lb", "prometheus"];
@@ -141,8 +132,14 @@ impl World {
         self.stage
     }
 
+    /// The project, as the record has it.
     pub(crate) fn project(&self) -> Project {
-        self.stage.project()
+        if self.stage == Stage::Plain {
+            return Project("classify".to_owned());
+        }
+        let record = self.path(&format!("state/cluster/{}/cluster.json", self.cluster()));
+        let record: Value = serde_json::from_slice(&std::fs::read(record).expect("a record")).expect("JSON");
+        Project(record["project"]["name"].as_str().expect("a name").to_owned())
     }
 
     /// All nodes and the service, whatever an earlier test left behind.
@@ -236,11 +233,12 @@ impl DerefMut for World {
 impl Drop for World {
     fn drop(&mut self) {
         self.service = None;
-        self.project().remove();
+        let projects = self.stage.projects();
+        projects.iter().for_each(Project::remove);
         if self.stage == Stage::OtherStore {
             snapshots::remove_other_store();
         }
-        let left = self.project().everything();
+        let left: Vec<String> = projects.iter().flat_map(Project::everything).collect();
         assert!(left.is_empty() || std::thread::panicking(), "left behind: {left:?}");
     }
 }

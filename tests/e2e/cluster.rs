@@ -168,6 +168,7 @@ pub(crate) fn the_life_of_a_cluster() {
     a_service_that_went_away_is_missed(&home, service);
 
     home.run(&["clean"]).expect(2, &["no terminal", "--yes"]);
+    what_is_used_is_not_deleted(&home);
     home.run(&["clean", "--yes"]).expect(0, &["deleted"]);
     assert!(!home.folder().exists());
     home.expect_no_process();
@@ -230,6 +231,22 @@ fn stopping_keeps_ports_and_data(home: &Home) {
     assert_eq!(urls(&again), urls(&up));
     assert_eq!(again["deployments"], up["deployments"], "what was registered still is");
     assert!(again["nodes"].as_array().unwrap().iter().all(|node| node["service"]["reachable"] == true));
+}
+
+/// A node that nothing recorded recognises, here one whose words are others: its data stays.
+fn what_is_used_is_not_deleted(home: &Home) {
+    home.run(&["stop"]).expect(0, &["stopped"]);
+    let data = home.folder().join("data/restate-1");
+    let file = std::fs::File::create(data.join("LOG.of-a-node")).unwrap();
+    let mut user = Command::new("sleep").arg("300").stdout(file).spawn().unwrap();
+    if cfg!(target_os = "linux") {
+        let holder = format!("sleep (pid {}) has {}", user.id(), data.display());
+        home.run(&["clean", "--yes"])
+            .expect(2, &["is still used: it is not deleted", &holder, "cluster clean"]);
+        assert!(data.join("LOG.of-a-node").exists() && home.folder().join("cluster.json").exists());
+    }
+    user.kill().unwrap();
+    user.wait().unwrap();
 }
 
 fn logs_are_shown(home: &Home) {

@@ -16,7 +16,7 @@ use crate::error::{Failure, Result};
 /// An engine on this machine answers in milliseconds; one that creates containers at the same time takes longer.
 pub(super) const ASK: Duration = Duration::from_secs(15);
 /// An engine that does not answer this quickly is taken for absent.
-const DETECT: Duration = Duration::from_secs(5);
+pub(super) const DETECT: Duration = Duration::from_secs(5);
 /// A few hundred megabytes over a slow line.
 const PULL: Duration = Duration::from_mins(15);
 const LINES_SHOWN: usize = 8;
@@ -54,11 +54,13 @@ impl Compose {
 
 /// Finds out whether there is an engine that answers, and compose with it.
 pub(in crate::cluster) async fn detect() -> Result<Compose> {
-    let (engine, v2) = tokio::join!(
+    let (engine, v2, here) = tokio::join!(
         call("docker", &["version", "--format", "{{json .Server.Version}}"], DETECT),
         Compose::V2.run(&["version", "--short"], &[], DETECT),
+        is_here(),
     );
     let hint = "`--runtime native` runs the same nodes as processes, without Docker";
+    here.map_err(|failure| failure.hint(hint))?;
     engine.map_err(|failure| failure.hint("is the Docker Engine running, and may you use it?").hint(hint))?;
     if v2.is_ok() {
         return Ok(Compose::V2);
@@ -69,6 +71,32 @@ pub(in crate::cluster) async fn detect() -> Result<Compose> {
             .detail("neither `docker compose version` nor `docker-compose version` works")
             .hint("install Docker's compose plugin (package docker-compose-plugin or docker-compose-v2)")
             .hint(hint)),
+    }
+}
+
+/// Refuses an engine on another machine: it publishes ports there, and mounts files of its own disk.
+pub(super) async fn is_here() -> Result<()> {
+    let args = ["context", "inspect", "--format", "{{.Endpoints.docker.Host}}"];
+    // What has no contexts has no engine elsewhere but by DOCKER_HOST, and says by itself what is wrong with that.
+    let Ok(endpoint) = call("docker", &args, DETECT).await else { return Ok(()) };
+    let endpoint = endpoint.trim();
+    if is_local(endpoint) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("docker's engine is on another machine: {}", crate::text::printable(endpoint)))
+        .detail("its ports are published there, and the files that nodes read would have to be there")
+        .hint("use the engine of this machine: unset DOCKER_HOST and DOCKER_CONTEXT, or `docker context use default`"))
+}
+
+fn is_local(endpoint: &str) -> bool {
+    match endpoint.split_once("://") {
+        Some(("tcp" | "http" | "https", address)) => {
+            let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+            host == "localhost" || host == "[::1]" || host.starts_with("127.")
+        }
+        Some(("ssh", _)) => false,
+        // Sockets, pipes, and what is not known.
+        _ => true,
     }
 }
 
@@ -166,6 +194,21 @@ mod tests {
         assert_eq!(failed.details(), ["first", "last"]);
         let absent = call("no-such-program", &[], ASK).await.unwrap_err();
         assert_eq!(absent.message(), "there is no `no-such-program` on PATH");
+    }
+
+    #[test]
+    fn an_engine_on_another_machine_is_none_of_ours() {
+        let here = [
+            "unix:///var/run/docker.sock",
+            "npipe:////./pipe/docker_engine",
+            "tcp://127.0.0.1:2375",
+            "tcp://[::1]:2375",
+            "",
+        ];
+        assert!(here.iter().all(|endpoint| is_local(endpoint)));
+        let elsewhere =
+            ["ssh://me@build-host", "tcp://10.0.0.7:2376", "tcp://build-host:2376", "https://build-host"];
+        assert!(!elsewhere.iter().any(|endpoint| is_local(endpoint)));
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::engine::call;
 use super::project::Project;
-use crate::cluster::folder::Folder;
+use crate::cluster::state::State;
 use crate::error::{Failure, Result};
 
 /// A long log is read from its beginning for its end.
@@ -36,8 +36,8 @@ pub struct ContainerLog {
 ///
 /// # Errors
 /// When Docker does not answer.
-pub async fn logs(folder: &Folder, which: Option<&str>) -> Result<Vec<ContainerLog>> {
-    let containers = Project::of(folder).containers().await?;
+pub async fn logs(state: &State, which: Option<&str>) -> Result<Vec<ContainerLog>> {
+    let containers = Project::of(state).containers().await?;
     let is_meant = |service: &str| {
         which.is_none_or(|which| which == service || service.strip_prefix("restate-") == Some(which))
     };

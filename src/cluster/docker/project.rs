@@ -3,13 +3,19 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
 
 use super::engine::docker;
 use crate::cluster::DEFAULT_NAME;
+use crate::cluster::compose;
 use crate::cluster::folder::Folder;
+use crate::cluster::state::{ComposeProject, Origin, State};
 use crate::error::{Failure, Result};
 
-const PREFIX: &str = "classify";
+/// The project of somebody who runs our compose file in a folder of this name; that of the default cluster, too, before
+/// projects were recorded.
+pub(super) const PLAIN: &str = "classify";
+const PREFIX: &str = "classify-cluster";
 const NODE: &str = "restate-";
 /// Name of the snapshots' store in the compose file.
 pub(super) const STORE: &str = "store";
@@ -24,13 +30,13 @@ pub(in crate::cluster) struct Project {
 }
 
 impl Project {
-    /// `classify` for the default cluster, `classify-NAME` for others.
-    pub(in crate::cluster) fn of(folder: &Folder) -> Self {
-        let name = match folder.name() {
-            DEFAULT_NAME => PREFIX.to_owned(),
-            name => format!("{PREFIX}-{name}"),
+    /// The recorded one; without a record the name that older versions gave to it.
+    pub(in crate::cluster) fn of(state: &State) -> Self {
+        let older = || match state.name.as_str() {
+            DEFAULT_NAME => PLAIN.to_owned(),
+            name => format!("{PLAIN}-{name}"),
         };
-        Self { name }
+        Self { name: state.project.as_ref().map_or_else(older, |project| project.name.clone()) }
     }
 
     fn filter(&self) -> String {
@@ -59,21 +65,25 @@ impl Project {
         self.ids(&["volume", "ls"]).await
     }
 
-    /// Removes containers, networks and volumes, whatever state they are in.
-    pub(super) async fn remove(&self) -> Result<()> {
-        for (list, remove) in [
-            (["ps", "--all"], &["rm", "--force", "--volumes"][..]),
-            (["network", "ls"], &["network", "rm"]),
-            (["volume", "ls"], &["volume", "rm"]),
-        ] {
-            let ids = self.ids(&list).await?;
-            if !ids.is_empty() {
-                let args: Vec<&str> = remove.iter().copied().chain(ids.iter().map(String::as_str)).collect();
-                docker(&args).await?;
-            }
-        }
-        Ok(())
+    /// What is left of it, in words.
+    pub(super) async fn everything(&self) -> Result<Vec<String>> {
+        let mut all: Vec<String> = self
+            .containers()
+            .await?
+            .iter()
+            .map(|container| format!("container {}", container.name))
+            .collect();
+        all.extend(self.volumes().await?.iter().map(|volume| format!("volume {volume}")));
+        Ok(all)
     }
+}
+
+/// The project of a new cluster. Compose names a project after its folder unless told otherwise, and an engine may serve
+/// several home folders: the number at the end is this folder's alone.
+pub(in crate::cluster) fn new_project(folder: &Folder) -> ComposeProject {
+    let digest = Sha256::digest(folder.path().as_os_str().as_encoded_bytes());
+    let number: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    ComposeProject { name: format!("{PREFIX}-{}-{number}", folder.name()), origin: Origin::Started }
 }
 
 /// A container of the project.
@@ -106,6 +116,11 @@ impl Container {
     /// It has processes.
     pub(super) fn is_live(&self) -> bool {
         matches!(self.status.as_str(), "running" | "paused")
+    }
+
+    /// The compose file declares it.
+    pub(super) fn is_declared(&self) -> bool {
+        self.is_node() || compose::SERVICES.contains(&self.service.as_str())
     }
 
     /// It is a node.
@@ -232,6 +247,7 @@ pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::cluster::ports::PortChoice;
 
     /// As the engine (20.10) writes it, without what nobody reads.
     pub(in super::super) fn container(service: &str, status: &str, health: Option<&str>) -> Container {
@@ -256,9 +272,28 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn projects_do_not_meet() {
-        let of = |name| Project::of(&Folder::new(Path::new("/h"), name).unwrap()).name;
-        assert_eq!([of("default"), of("x"), of("classify")], ["classify", "classify-x", "classify-classify"]);
+    fn projects_meet_neither_each_other_nor_a_folders_name() {
+        let of = |home, name| new_project(&Folder::new(Path::new(home), name).unwrap());
+        let project = of("/h", "x");
+        let number = project.name.strip_prefix("classify-cluster-x-").unwrap();
+        assert!(number.len() == 8 && number.bytes().all(|byte| byte.is_ascii_hexdigit()), "{}", project.name);
+        assert_eq!((&project, project.origin), (&of("/h", "x"), Origin::Started), "the same the next time");
+        assert_ne!(project.name, of("/other", "x").name);
+        assert_ne!(project.name, of("/h", "x-x").name);
+    }
+
+    #[test]
+    fn a_cluster_of_an_older_version_keeps_its_project() {
+        let of = |name: &str, project: Option<ComposeProject>| {
+            let folder = Folder::new(Path::new("/h"), name).unwrap();
+            Project::of(&State { project, ..State::new(&folder, PortChoice::Default, Vec::new()) }).name
+        };
+        assert_eq!(
+            [of("default", None), of("x", None), of("classify", None)],
+            ["classify", "classify-x", "classify-classify"]
+        );
+        let recorded = ComposeProject { name: "shop".into(), origin: Origin::TakenOver };
+        assert_eq!(of("default", Some(recorded)), "shop");
     }
 
     #[test]

@@ -5,7 +5,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use super::engine::docker;
 use super::project::{Project, SERVICE};
 use crate::cluster::DEFAULT_SERVICE_PORT;
-use crate::cluster::folder::Folder;
 use crate::cluster::state::{Runtime, State};
 use crate::error::{Failure, Result};
 
@@ -58,11 +57,11 @@ impl ServicePlace {
 ///
 /// # Errors
 /// When Docker does not answer.
-pub async fn service_place(folder: &Folder, state: &State) -> Result<ServicePlace> {
+pub async fn service_place(state: &State) -> Result<ServicePlace> {
     if state.runtime == Runtime::Native {
         return Ok(ServicePlace::loopback());
     }
-    let containers = Project::of(folder).containers().await?;
+    let containers = Project::of(state).containers().await?;
     let running = containers.iter().find(|container| container.is_node() && container.status == "running");
     let hosts = match running {
         Some(node) => docker(&["exec", &node.id, "cat", "/etc/hosts"]).await?,
@@ -74,17 +73,13 @@ pub async fn service_place(folder: &Folder, state: &State) -> Result<ServicePlac
 }
 
 /// What the nodes must be told of a service that listens on `address` of this machine.
-pub(in crate::cluster) async fn uri_for_nodes(
-    folder: &Folder,
-    state: &State,
-    address: SocketAddr,
-) -> Result<String> {
-    service_place(folder, state).await?.uri(address)
+pub(in crate::cluster) async fn uri_for_nodes(state: &State, address: SocketAddr) -> Result<String> {
+    service_place(state).await?.uri(address)
 }
 
 /// Where a service is when nobody says where: its own container, else this machine.
-pub(in crate::cluster) async fn default_uri(folder: &Folder) -> Result<String> {
-    let containers = Project::of(folder).containers().await?;
+pub(in crate::cluster) async fn default_uri(state: &State) -> Result<String> {
+    let containers = Project::of(state).containers().await?;
     let contained = containers.iter().any(|container| container.service == SERVICE && container.is_live());
     let host = if contained { SERVICE } else { HOST };
     Ok(format!("http://{host}:{DEFAULT_SERVICE_PORT}"))

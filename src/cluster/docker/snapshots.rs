@@ -3,7 +3,6 @@
 use serde::Deserialize;
 
 use super::project::Project;
-use crate::cluster::folder::Folder;
 use crate::cluster::restatectl::{self, Restatectl};
 use crate::cluster::snapshots::{SCHEDULE, SETTING, Snapshots};
 use crate::cluster::state::State;
@@ -18,8 +17,8 @@ struct Setting {
 
 /// Where the running nodes write, and `restatectl` inside one of them; `None` where none runs or none is told to. The
 /// containers know, whoever started them and with whatever settings.
-pub(in crate::cluster) async fn snapshots(folder: &Folder) -> Option<(Snapshots, Restatectl)> {
-    let containers = Project::of(folder).containers().await.ok()?;
+pub(in crate::cluster) async fn snapshots(state: &State) -> Option<(Snapshots, Restatectl)> {
+    let containers = Project::of(state).containers().await.ok()?;
     let node = containers.iter().find(|container| container.is_node() && container.status == "running")?;
     let told = node.env.iter().find_map(|entry| entry.strip_prefix(SETTING)?.strip_prefix('='))?;
     let command = ["docker", "exec", &node.id, restatectl::BINARY].map(Into::into).to_vec();

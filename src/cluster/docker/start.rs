@@ -1,13 +1,15 @@
 //! Brings the containers of a cluster up, whatever state they are in, and waits until the nodes serve.
 
 use std::convert::Infallible;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::dotenv::{env_file, setting};
 use super::engine::{ASK, Compose, as_argument, call, docker};
+use super::owner::was_made_by;
 use super::project::{Container, Project, STORE};
+use super::stop::down;
 use crate::cluster::compose::{self, Layout};
 use crate::cluster::folder::Folder;
 use crate::cluster::leaders;
@@ -34,7 +36,7 @@ pub(in crate::cluster) async fn start(
     begun: Instant,
     progress: Progress<'_>,
 ) -> Result<Started> {
-    let project = Project::of(folder);
+    let project = Project::of(&state);
     let before = project.containers().await?;
     refuse_strangers(folder, &state, &project, &before)?;
     let clients = state.nodes.iter().map(Clients::new).collect::<Result<Vec<_>>>()?;
@@ -42,6 +44,7 @@ pub(in crate::cluster) async fn start(
     let dead: Vec<String> = services.filter(|name| !is_live(&before, name)).map(str::to_owned).collect();
     let mut attempt = Attempt {
         folder,
+        compose,
         project,
         clients,
         timeout,
@@ -63,9 +66,7 @@ pub(in crate::cluster) async fn start(
     check_ports(&state, &dead).await?;
     std::fs::create_dir_all(folder.path())
         .map_err(|error| Failure::unexpected(format!("{}: {error}", folder.path().display())))?;
-    let layout =
-        Layout { nodes: state.nodes.iter().map(|node| node.ports).collect(), store: state.store_port };
-    compose::write_set(&folder.compose(), &layout, true)?;
+    compose::write_set(&folder.compose(), &Layout::of(&state), true)?;
     state.save(folder)?;
 
     let all_dead = state.nodes.iter().all(|node| dead.contains(&node.name));
@@ -73,14 +74,13 @@ pub(in crate::cluster) async fn start(
     progress(&if all_dead { Step::Starting(dead.clone()) } else { Step::Repairing(dead.clone()) });
     // Settings take effect when all nodes are down. A container that was made from another file, and one beside running
     // ones, is started as it is.
-    let as_they_are =
-        !all_dead || before.iter().any(|container| Path::new(&container.made_in) != folder.compose());
+    let as_they_are = !all_dead || !before.iter().all(|container| was_made_by(folder, container));
     let volumes = attempt.project.volumes().await?;
     attempt.is_new = !state.provisioned && before.is_empty() && volumes.is_empty();
     let provision = may_provision(state.provisioned, &volumes);
     // The time for a download is not the nodes' fault.
     attempt.deadline = Instant::now() + timeout;
-    match attempt.bring_up(compose, as_they_are, provision).await {
+    match attempt.bring_up(as_they_are, provision).await {
         Ok(version) => finish(folder, state, &attempt.clients, outcome, version, begun).await,
         Err(failure) => {
             attempt.undo(&dead).await?;
@@ -95,8 +95,7 @@ fn is_live(containers: &[Container], service: &str) -> bool {
 
 /// A project's name is the engine's, and two home folders may use the same.
 fn refuse_strangers(folder: &Folder, state: &State, project: &Project, found: &[Container]) -> Result<()> {
-    let ours = folder.compose();
-    let stranger = found.iter().find(|container| Path::new(&container.made_in) != ours);
+    let stranger = found.iter().find(|container| !was_made_by(folder, container));
     match stranger {
         Some(stranger) if !state.provisioned => Err(Failure::usage(format!(
             "Docker has containers of the project `{}` already, and cluster `{}` is not recorded here",
@@ -117,12 +116,9 @@ async fn check_ports(state: &State, dead: &[String]) -> Result<()> {
             }
         }
     }
-    let store = match state.store_port {
-        Some(port) => port,
-        None => {
-            setting("STORE_PORT").and_then(|port| port.parse().ok()).unwrap_or(compose::DEFAULT_STORE_PORT)
-        }
-    };
+    // What cannot be read as a port is compose's to judge.
+    let set = || setting("STORE_PORT").map_or(Some(compose::DEFAULT_STORE_PORT), |port| port.parse().ok());
+    let Some(store) = state.store_port.or_else(set) else { return Ok(()) };
     if dead.iter().any(|name| name == STORE) && !ports::comes_free(store).await {
         let failure = port_taken(state, STORE, "snapshots", store);
         return Err(if state.store_port.is_none() {
@@ -134,25 +130,10 @@ async fn check_ports(state: &State, dead: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// A variable as compose will see it: from the environment, else from `.env`. One that is no text is no setting, and a file that cannot be
-/// read has none: compose itself says what is wrong with them.
-fn setting(name: &str) -> Option<String> {
-    if let Some(value) = std::env::var_os(name) {
-        return value.into_string().ok();
-    }
-    let text = std::fs::read_to_string(env_file()?).ok()?;
-    let value = text.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix('='))?;
-    Some(value.trim().trim_matches(['"', '\'']).to_owned())
-}
-
-/// Settings in the folder the user is in, as compose itself would read them there.
-fn env_file() -> Option<PathBuf> {
-    std::path::absolute(".env").ok().filter(|file| file.is_file())
-}
-
 /// One try to bring the cluster up.
 struct Attempt<'a> {
     folder: &'a Folder,
+    compose: Compose,
     project: Project,
     clients: Vec<Clients>,
     timeout: Duration,
@@ -172,7 +153,7 @@ impl Attempt<'_> {
         Ok(())
     }
 
-    async fn bring_up(&mut self, compose: Compose, as_they_are: bool, provision: bool) -> Result<String> {
+    async fn bring_up(&mut self, as_they_are: bool, provision: bool) -> Result<String> {
         let file = self.folder.compose().join(compose::FILE);
         let env_file = env_file();
         let project = self.project.name.clone();
@@ -186,7 +167,7 @@ impl Attempt<'_> {
         }
         let left = self.deadline.saturating_duration_since(Instant::now());
         let settings: &[_] = if provision { &[] } else { &[("AUTO_PROVISION", "false")] };
-        let up = compose.run(&args, settings, left);
+        let up = self.compose.run(&args, settings, left);
         tokio::select! {
             up = up => match up {
                 Ok(_) => {}
@@ -307,7 +288,7 @@ impl Attempt<'_> {
     async fn undo(&self, started: &[String]) -> Result<()> {
         (self.progress)(&Step::Stopping(started.to_vec()));
         if self.is_new {
-            return self.project.remove().await;
+            return down(self.compose, &self.project, &self.folder.compose().join(compose::FILE)).await;
         }
         let containers = self.project.containers().await?;
         let ours = containers.iter().filter(|container| started.contains(&container.service));
@@ -315,7 +296,7 @@ impl Attempt<'_> {
         if ids.is_empty() {
             return Ok(());
         }
-        let args: Vec<&str> = ["stop", "--time", UNDO_WAIT].into_iter().chain(ids).collect();
+        let args: Vec<&str> = ["stop", "-t", UNDO_WAIT].into_iter().chain(ids).collect();
         call("docker", &args, ASK * 4).await.map(|_| ())
     }
 }
@@ -343,6 +324,8 @@ async fn tail(id: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::super::project::tests::container;
     use super::*;
 
@@ -370,7 +353,7 @@ mod tests {
     fn containers_of_another_folder_are_not_taken_over() {
         let folder = Folder::new(Path::new("/h"), "x").unwrap();
         let mut state = State::new(&folder, ports::PortChoice::Default, Vec::new());
-        let project = Project::of(&folder);
+        let project = Project::of(&state);
         let ours = folder.compose().to_str().unwrap().to_owned();
         let mut found = [container("restate-1", "running", None)];
         let refused = refuse_strangers(&folder, &state, &project, &found).unwrap_err();

@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::project::{Container, Project, STORE};
-use crate::cluster::folder::Folder;
 use crate::cluster::state::State;
 
 /// A container beside the nodes.
@@ -32,8 +31,8 @@ pub(in crate::cluster) struct Seen {
 
 /// Looks at the containers of all nodes, in their order, and at the store's. An engine that does not answer is the
 /// state of each of them.
-pub(in crate::cluster) async fn look(folder: &Folder, state: &State) -> (Vec<Seen>, Option<ContainerStatus>) {
-    match Project::of(folder).containers().await {
+pub(in crate::cluster) async fn look(state: &State) -> (Vec<Seen>, Option<ContainerStatus>) {
+    match Project::of(state).containers().await {
         Ok(containers) => {
             let find = |name: &str| containers.iter().find(|container| container.service == name);
             let nodes = state.nodes.iter().map(|node| seen(find(&node.name))).collect();

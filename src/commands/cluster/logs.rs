@@ -25,7 +25,7 @@ pub(super) fn run(folder: &Folder, args: &LogsArgs, ui: Ui) -> Result<ExitStatus
             block_on(show(&files, &[], args, ui))
         }
         Runtime::Docker => block_on(async {
-            let containers = cluster::container_logs(folder, args.node.as_deref()).await?;
+            let containers = cluster::container_logs(&state, args.node.as_deref()).await?;
             let files = files_beside(folder, &state, args, &containers)?;
             show(&files, &containers, args, ui).await
         }),

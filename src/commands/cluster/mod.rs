@@ -11,24 +11,28 @@ use std::time::Duration;
 use super::{block_on, home, question};
 use crate::cli::Global;
 use crate::cli::cluster::{
-    CleanArgs, ClusterArgs, ClusterCommand, RegisterArgs, Runtime, ServerArgs, StartArgs, StopArgs, Target,
+    AdoptArgs, CleanArgs, ClusterArgs, ClusterCommand, RegisterArgs, Runtime, ServerArgs, StartArgs,
+    StopArgs, Target,
 };
 use crate::cluster::start::Outcome;
-use crate::cluster::stop::{Stopped, check_cleanable};
+use crate::cluster::stop::{Stopped, check_cleanable, check_ours, not_ours};
 use crate::cluster::{
-    self, DEFAULT_SERVICE_PORT, Folder, Snapshots, Source, StartOptions, Started, State, Step,
+    self, DEFAULT_NAME, DEFAULT_SERVICE_PORT, Folder, Foreign, Snapshots, Source, StartOptions, Started,
+    State, Step,
 };
 use crate::error::{ExitStatus, Failure, Result};
 use crate::text;
-use crate::ui::Ui;
+use crate::ui::{Ui, context};
 
 pub(super) fn run(global: &Global, args: ClusterArgs, ui: Ui) -> Result<ExitStatus> {
     let home = home::folder(global)?;
     let folder = |target: &Target| find(&home, target, ui);
     match args.command {
         ClusterCommand::Start(args) => start(&folder(&args.target)?, &home, &args, ui),
-        ClusterCommand::Stop(args) => stop(&folder(&args.target)?, &args, ui),
-        ClusterCommand::Clean(args) => clean(&folder(&args.target)?, &args, ui),
+        // What ends or deletes looks for nothing that is not recorded.
+        ClusterCommand::Stop(args) => stop(&folder_of(&home, &args.target.name)?, &args, ui),
+        ClusterCommand::Clean(args) => clean(&folder_of(&home, &args.target.name)?, &args, ui),
+        ClusterCommand::Adopt(args) => adopt(&folder_of(&home, &args.name)?, &args, ui),
         ClusterCommand::Status(args) => status::run(&folder(&args.target)?, &args, ui),
         ClusterCommand::Logs(args) => logs::run(&folder(&args.target)?, &args, ui),
         ClusterCommand::Register(args) => register(&folder(&args.target)?, &args, ui),
@@ -36,9 +40,14 @@ pub(super) fn run(global: &Global, args: ClusterArgs, ui: Ui) -> Result<ExitStat
     }
 }
 
+fn folder_of(home: &Path, name: &str) -> Result<Folder> {
+    context::set(name, None);
+    Folder::new(home, name)
+}
+
 /// The folder of the cluster that is meant. One that plain `docker compose` started gets a record first.
 fn find(home: &Path, target: &Target, ui: Ui) -> Result<Folder> {
-    let folder = Folder::new(home, &target.name)?;
+    let folder = folder_of(home, &target.name)?;
     if target.runtime != Runtime::Native && block_on(cluster::adopt(&folder))? {
         ui.note(&adopted(&folder));
     }
@@ -46,7 +55,10 @@ fn find(home: &Path, target: &Target, ui: Ui) -> Result<Folder> {
 }
 
 pub(super) fn adopted(folder: &Folder) -> String {
-    format!("cluster    found in containers, now recorded as cluster `{}`", folder.name())
+    format!(
+        "cluster    found in containers, used as cluster `{}`; it stays whose it is: `stop` and `clean` leave it alone",
+        folder.name()
+    )
 }
 
 fn start(folder: &Folder, home: &Path, args: &StartArgs, ui: Ui) -> Result<ExitStatus> {
@@ -65,7 +77,7 @@ fn start(folder: &Folder, home: &Path, args: &StartArgs, ui: Ui) -> Result<ExitS
         // Its nodes are recorded; the next command finds them.
         format!("interrupted; nodes that were started go on: `{}`", folder.command("stop")),
     )?;
-    let serve = serve_command(folder, &started.state)?;
+    let serve = serve_command(&started.state)?;
     for line in describe(folder, &started, &serve) {
         ui.note(&line);
     }
@@ -86,12 +98,16 @@ pub(super) fn source(args: &ServerArgs, home: &Path) -> Source {
 }
 
 /// What starts a service that the nodes can reach.
-fn serve_command(folder: &Folder, state: &State) -> Result<String> {
-    if state.runtime == cluster::Runtime::Native {
-        return Ok("classify serve".to_owned());
+fn serve_command(state: &State) -> Result<String> {
+    let mut command = "classify serve".to_owned();
+    if state.name != DEFAULT_NAME {
+        command += &format!(" --cluster {}", state.name);
     }
-    let listen = block_on(cluster::service_place(folder, state))?.listen;
-    Ok(format!("classify serve --bind {}", SocketAddr::new(listen, DEFAULT_SERVICE_PORT)))
+    if state.runtime == cluster::Runtime::Docker {
+        let listen = block_on(cluster::service_place(state))?.listen;
+        command += &format!(" --bind {}", SocketAddr::new(listen, DEFAULT_SERVICE_PORT));
+    }
+    Ok(command)
 }
 
 /// What a person wants to know of a cluster that is up.
@@ -124,8 +140,15 @@ pub(super) fn headline(started: &Started) -> String {
 }
 
 fn stop(folder: &Folder, args: &StopArgs, ui: Ui) -> Result<ExitStatus> {
-    let stopped = block_on(cluster::stop(folder, seconds(args.timeout), &say(ui)))?;
+    let mut stopped = block_on(cluster::stop(folder, seconds(args.timeout), &say(ui)))?;
+    stopped.left.extend(found(folder, args.target.runtime).map(|foreign| foreign.to_string()));
     ui.note(&ended(folder, &stopped));
+    for left in &stopped.left {
+        ui.note(&text::printable(&format!(
+            "cluster `{}`: left running, for it was not started from here: {left}",
+            folder.name()
+        )));
+    }
     Ok(ExitStatus::Success)
 }
 
@@ -145,19 +168,52 @@ fn clean(folder: &Folder, args: &CleanArgs, ui: Ui) -> Result<ExitStatus> {
     let nothing = format!("there is no cluster `{}`, nothing to delete", folder.name());
     // Before the question: what cannot be deleted needs no asking.
     if !check_cleanable(folder)? {
+        if let Some(foreign) = found(folder, args.target.runtime) {
+            return Err(not_ours(folder, &foreign));
+        }
         ui.note(&nothing);
         return Ok(ExitStatus::Success);
+    }
+    if let Some(state) = State::load(folder)? {
+        block_on(check_ours(folder, &state))?;
     }
     if !args.yes && !confirmed(folder)? {
         ui.note("nothing was deleted");
         return Ok(ExitStatus::Success);
     }
     match block_on(cluster::clean(folder, seconds(args.timeout), &say(ui)))? {
-        Some(_) => {
-            ui.note(&format!("cluster `{}`: deleted {}", folder.name(), folder.path().display()));
+        Some(stopped) => {
+            let name = folder.name();
+            ui.note(&format!("cluster `{name}`: deleted {}", folder.path().display()));
+            for left in stopped.left {
+                ui.note(&text::printable(&format!(
+                    "cluster `{name}`: left as it is, for no cluster has it: {left}"
+                )));
+            }
         }
         None => ui.note(&nothing),
     }
+    Ok(ExitStatus::Success)
+}
+
+/// Containers that [`cluster::adopt`] would record, and that are somebody else's.
+fn found(folder: &Folder, runtime: Runtime) -> Option<Foreign> {
+    (runtime != Runtime::Native)
+        .then(|| block_on(async { Ok::<_, Failure>(cluster::found(folder).await) }).ok())
+        .flatten()
+        .flatten()
+}
+
+fn adopt(folder: &Folder, args: &AdoptArgs, ui: Ui) -> Result<ExitStatus> {
+    let state = block_on(cluster::take_over(folder, &args.project))?;
+    let nodes = text::count(u64::try_from(state.nodes.len()).unwrap_or_default(), "node");
+    ui.note(&format!(
+        "cluster `{}`: compose project `{}` with {nodes} is taken over; `{}` and `{}` act on it",
+        folder.name(),
+        args.project,
+        folder.command("stop"),
+        folder.command("clean")
+    ));
     Ok(ExitStatus::Success)
 }
 

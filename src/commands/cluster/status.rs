@@ -22,7 +22,7 @@ pub(super) fn run(folder: &Folder, args: &StatusArgs, ui: Ui) -> Result<ExitStat
         return Ok(ExitStatus::Success);
     }
     let hint = if status.nodes.iter().all(|node| node.ready) {
-        format!("start the service with `{}`", super::serve_command(folder, &State::require(folder)?)?)
+        format!("start the service with `{}`", super::serve_command(&State::require(folder)?)?)
     } else {
         format!("start what is missing with `{}`", folder.command("start"))
     };

@@ -18,7 +18,7 @@ use crate::restate::Error;
 use crate::restate::admin::Admin;
 use crate::restate::queue::{Invocation, Selection};
 use crate::text::{count, duration, printable, shorten};
-use crate::ui::Ui;
+use crate::ui::{Ui, context};
 use action::Action;
 
 /// Patience with one node. A query reads every retained invocation, which takes a while on a full cluster.
@@ -38,6 +38,7 @@ pub(super) fn run(global: &Global, args: QueueArgs, ui: Ui) -> Result<ExitStatus
 }
 
 fn nodes(global: &Global, nodes: &Nodes) -> Result<Vec<Admin>> {
+    context::set(&nodes.cluster, None);
     target::admin(global, &nodes.cluster, &nodes.admin)
 }
 

@@ -29,7 +29,7 @@ use crate::restate::ingress::Ingress;
 use crate::shutdown::{Level, Shutdown};
 use crate::taxonomy::Taxonomy;
 use crate::throttle::{Answerer, Pace};
-use crate::ui::Ui;
+use crate::ui::{Ui, context};
 use places::Places;
 
 /// How much longer text can get in a request: every character escaped as `\u001f`.
@@ -46,6 +46,7 @@ struct Draft {
 }
 
 pub(super) fn run(global: &Global, args: &RunArgs, ui: Ui) -> Result<ExitStatus> {
+    context::set(&args.cluster, args.taxonomy.as_deref());
     let taxonomy = load_taxonomy(args.taxonomy.as_deref())?;
     if args.plan {
         return block_on(show_plan(global, args, &taxonomy, ui));

@@ -35,7 +35,10 @@ fn place(global: &Global, runs: &Runs, args: &ActArgs) -> Result<Place> {
         Err(failure) => return Err(failure),
     };
     let (cluster, ingress) = match &folder {
-        Some(folder) => (&folder.spec.target.cluster, &folder.spec.target.ingress),
+        Some(folder) => {
+            super::about(&folder.spec);
+            (&folder.spec.target.cluster, &folder.spec.target.ingress)
+        }
         None => (&args.cluster, &args.ingress),
     };
     let nodes = target::ingress(global, cluster, ingress)?.into_iter().map(|(_, node)| node).collect();

@@ -7,14 +7,17 @@ mod resume;
 mod retry;
 mod show;
 
+use std::path::Path;
+
 use super::{block_on, home};
 use crate::cli::Global;
 use crate::cli::runs::{ChangeArgs, RunsCommand};
 use crate::error::{ExitStatus, Result};
 use crate::ledger::{Limits, Runs, Spec};
 use crate::restate::ingress::Ingress;
+use crate::taxonomy::Taxonomy;
 use crate::throttle::{Answerer, Pace, Rate};
-use crate::ui::Ui;
+use crate::ui::{Ui, context};
 
 pub(super) fn run(global: &Global, command: RunsCommand, ui: Ui) -> Result<ExitStatus> {
     let runs = Runs::new(&home::folder(global)?);
@@ -29,6 +32,12 @@ pub(super) fn run(global: &Global, command: RunsCommand, ui: Ui) -> Result<ExitS
         RunsCommand::Delete(args) => block_on(delete::run(global, &runs, &args, ui)),
         RunsCommand::Retry(args) => block_on(retry::run(global, &runs, &args, ui)),
     }
+}
+
+/// Says what a run is about, for hints. The file of its label set is not recorded.
+fn about(spec: &Spec) {
+    let is_built_in = spec.taxonomy.id == Taxonomy::economic().id();
+    context::set(&spec.target.cluster, (!is_built_in).then(|| Path::new("FILE")));
 }
 
 /// The pace of a run over the nodes there are now. Batches stay as they are: their keys depend on them.

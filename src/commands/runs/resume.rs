@@ -18,6 +18,7 @@ use crate::ui::Ui;
 
 pub(super) async fn run(global: &Global, runs: &Runs, args: &ResumeArgs, ui: Ui) -> Result<ExitStatus> {
     let folder = runs.find(&args.id)?;
+    super::about(&folder.spec);
     if folder.spec.options.detached {
         return super::detached::resume(global, folder, args, ui).await;
     }

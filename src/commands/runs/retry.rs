@@ -19,6 +19,7 @@ use crate::ui::Ui;
 pub(super) async fn run(global: &Global, runs: &Runs, args: &RetryArgs, ui: Ui) -> Result<ExitStatus> {
     let stop = signals::listen()?;
     let folder = runs.find(&args.id)?;
+    super::about(&folder.spec);
     let mut before = RunStats::new(folder.spec.indicators(), Vec::new());
     // Held until the new run is done: nobody else may retry the same rows meanwhile.
     let parent = folder.open(&mut before)?;
