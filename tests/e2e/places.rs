@@ -33,10 +33,7 @@ pub(crate) fn any_name_and_any_link_is_a_place_for_results(world: &mut World) {
     };
     // Results by default beside the input, then at a place of their own, from a folder with such a name.
     let input = folder.join(odd(b"caf\xe9.csv"));
-    let as_typed = |command: &mut Command| {
-        command.arg(&input);
-    };
-    run(world, &as_typed).expect_code(0);
+    run(world, &|command| _ = command.arg(&input)).expect_code(0);
     assert_eq!(lines(world, folder.join(odd(b"caf\xe9.classified.jsonl"))), 20);
     let within = world.path("").join(&folder);
     let ran = run(world, &|command| {
