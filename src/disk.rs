@@ -66,7 +66,7 @@ pub(crate) mod tests {
         let at = |name: &str| top.path().join(name);
         assert_eq!(synced_by(|| create_folders(&at("a/b/c")).unwrap()), [at(""), at("a"), at("a/b")]);
         assert!(at("a/b/c").is_dir());
-        assert_eq!(synced_by(|| create_folders(&at("a/b/c")).unwrap()), [PathBuf::new(); 0]);
+        assert!(synced_by(|| create_folders(&at("a/b/c")).unwrap()).is_empty());
         assert_eq!(folder_of(Path::new("x")), Path::new("."));
     }
 }

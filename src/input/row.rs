@@ -249,7 +249,11 @@ pub(super) fn raw_bounded(value: Value) -> Value {
 pub(super) fn raw_cells<'a>(cells: impl Iterator<Item = (String, &'a str)>) -> Value {
     let mut left = MAX_RAW;
     let mut map = Map::new();
-    for (name, cell) in cells {
+    for (mut name, cell) in cells {
+        // A cell without a heading may be called as another heading is.
+        while map.contains_key(&name) {
+            name = format!("{name} ({})", map.len() + 1);
+        }
         let shown = excerpt(cell, left.min(1024));
         left = left.saturating_sub(name.len() + shown.len());
         map.insert(name, Value::String(shown));

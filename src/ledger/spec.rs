@@ -245,4 +245,25 @@ mod tests {
         assert_eq!(retried(4).indicators(), Some(7));
         assert_eq!(retried(u64::MAX).indicators(), None);
     }
+
+    #[test]
+    fn a_retry_of_an_earlier_version_is_read_and_names_are_kept_byte_by_byte() {
+        let old = r#"{"rows":3,"results_bytes":7,"succeeded":1,"failed":{},"input":{"files":1,"rows":4,"invalid":0,"duplicates":0}}"#;
+        let retried: Retried = serde_json::from_str(old).unwrap();
+        assert_eq!((retried.rows, retried.results), (3, Extent::default()));
+
+        let name = PathBuf::from(<std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"/caf\xe9"));
+        let output = Output {
+            results: Some(name.clone()),
+            format: output::Format::Jsonl,
+            failures: name.clone(),
+            ordered_by: None,
+        };
+        let text = serde_json::to_string(&output).unwrap();
+        assert_eq!(serde_json::from_str::<Output>(&text).unwrap(), output);
+        let Rows::Tables(tables) = tables(1, 0, 0) else { panic!() };
+        let tables = Tables { sources: vec!["/a.csv".into(), name], ..tables };
+        let text = serde_json::to_string(&tables).unwrap();
+        assert_eq!(serde_json::from_str::<Tables>(&text).unwrap(), tables);
+    }
 }

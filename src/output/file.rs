@@ -25,7 +25,7 @@ struct Spoiled {
 
 /// Whether another program changed a file that is being written.
 pub fn is_spoiled(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<Spoiled>())
+    error.get_ref().and_then(|inner| inner.downcast_ref::<Spoiled>()).is_some()
 }
 
 /// Rows on their way to `path`. Locked while it is open, so that two runs cannot write one file. Other programs ask no lock: they are
@@ -37,10 +37,7 @@ pub(super) struct PartialFile {
     file: File,
     /// Goes in front of the first row: a header alone is not worth keeping.
     header: Vec<u8>,
-    /// What an interrupted run left there is thrown away when there is something to put in its place, not before.
-    leftover: bool,
-    /// Whether it holds this run's rows, which must survive an early end.
-    begun: bool,
+    stage: Stage,
     /// Whether its name survives a loss of power.
     named: bool,
     /// What it has, if nobody else changed it.
@@ -49,6 +46,17 @@ pub(super) struct PartialFile {
     counted: Content,
     /// Whether somebody else changed it in such a way that what counts is not there any more.
     spoiled: bool,
+}
+
+/// Whose rows are in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Nobody's.
+    Empty,
+    /// Those of an interrupted run. They are thrown away when there is something to put in their place, not before.
+    Leftover,
+    /// This run's, which must survive an early end.
+    Begun,
 }
 
 impl PartialFile {
@@ -69,14 +77,13 @@ impl PartialFile {
         if !is_at(&file, &partial) {
             return Err(refuse("another run has just finished it".into()));
         }
-        let leftover = file.metadata().is_ok_and(|found| found.len() > 0);
+        let is_empty = file.metadata().is_ok_and(|found| found.len() == 0);
         Ok(Self {
             path: path.to_owned(),
             partial,
             file,
             header: Vec::new(),
-            leftover,
-            begun: false,
+            stage: if is_empty { Stage::Empty } else { Stage::Leftover },
             named: false,
             written: Content::default(),
             counted: Content::default(),
@@ -95,7 +102,7 @@ impl PartialFile {
         if extent == Extent::default() {
             return Ok(());
         }
-        self.begun = true;
+        self.stage = Stage::Begun;
         self.inherit()?;
         self.file.set_len(held.bytes())?;
         (self.written, self.counted) = (held.clone(), held);
@@ -136,14 +143,18 @@ impl PartialFile {
         header.clone_into(&mut self.header);
     }
 
+    fn is_begun(&self) -> bool {
+        self.stage == Stage::Begun
+    }
+
     fn begin(&mut self) -> io::Result<()> {
-        if !self.begun {
-            if self.leftover {
+        if self.stage != Stage::Begun {
+            if self.stage == Stage::Leftover {
                 // A file of our own: the run whose rows these were must not take ours for them.
                 fs::remove_file(&self.partial)?;
                 self.file = open_locked(&self.partial, self.path.exists()).map_err(io::Error::other)?;
             }
-            self.begun = true;
+            self.stage = Stage::Begun;
             self.inherit()?;
             let header = std::mem::take(&mut self.header);
             self.write_all(&header)?;
@@ -176,7 +187,7 @@ impl PartialFile {
 
     /// An error where what stands in the file is not what was written.
     pub(super) fn verify(&mut self) -> io::Result<()> {
-        if !self.begun {
+        if !self.is_begun() {
             return Ok(());
         }
         self.check()?;
@@ -185,7 +196,7 @@ impl PartialFile {
 
     /// Makes what was written survive a loss of power.
     pub(super) fn sync(&mut self) -> io::Result<()> {
-        if self.begun {
+        if self.is_begun() {
             self.check()?;
             self.file.sync_data()?;
             if !self.named {
@@ -199,7 +210,7 @@ impl PartialFile {
 
     /// All that was written so far.
     pub(super) fn extent(&self) -> io::Result<Extent> {
-        if self.begun { self.written.extent(&self.file) } else { Ok(Extent::default()) }
+        if self.is_begun() { self.written.extent(&self.file) } else { Ok(Extent::default()) }
     }
 
     /// What was written so far counts.
@@ -209,7 +220,7 @@ impl PartialFile {
 
     /// Takes back what was written and was not counted. Where what counts is not there any more, nothing is touched.
     pub(super) fn roll_back(&mut self) -> io::Result<()> {
-        if self.begun {
+        if self.is_begun() {
             self.spoiled = !is_at(&self.file, &self.partial) || !self.counted.is_in(&self.file)?;
             if !self.spoiled {
                 self.file.set_len(self.counted.bytes())?;
@@ -226,12 +237,12 @@ impl PartialFile {
 
     /// Where the rows are until [`Self::finish`], if there are any.
     pub(super) fn partial(&self) -> Option<&Path> {
-        self.begun.then_some(&*self.partial)
+        self.is_begun().then_some(&*self.partial)
     }
 
     /// The rows written so far, if there are any.
     pub(super) fn rows(&self) -> Option<&File> {
-        self.begun.then_some(&self.file)
+        self.is_begun().then_some(&self.file)
     }
 
     /// Writes the rows anew in another order, each given by where it starts and how long it is. What stands before the
@@ -279,7 +290,7 @@ impl PartialFile {
 
     /// Ends without a file: what earlier runs left at its place and on the way there is of no use any more.
     pub(super) fn clear(mut self) -> io::Result<()> {
-        (self.begun, self.leftover) = (false, false);
+        self.stage = Stage::Empty;
         if !self.path.exists() {
             return Ok(());
         }
@@ -304,7 +315,7 @@ impl Write for PartialFile {
 impl Drop for PartialFile {
     /// An unfinished file without rows leaves no trace; one with rows, ours or an earlier run's, stays where it is.
     fn drop(&mut self) {
-        if !self.begun && !self.leftover && is_at(&self.file, &self.partial) {
+        if self.stage == Stage::Empty && is_at(&self.file, &self.partial) {
             let _already_gone = fs::remove_file(&self.partial);
         }
     }

@@ -24,7 +24,7 @@ pub struct Sink {
 enum Results {
     /// With what goes in front of the first row.
     Stdout(Vec<u8>),
-    File(PartialFile),
+    File(Box<PartialFile>),
 }
 
 /// How much of both files counts.
@@ -54,7 +54,7 @@ impl Sink {
     pub fn create(to: &Destination, format: Format, fields: Vec<String>, failures: &Path) -> Result<Self> {
         let mut results = match to {
             Destination::Stdout => Results::Stdout(Vec::new()),
-            Destination::File(path) => Results::File(PartialFile::create(path, "--output")?),
+            Destination::File(path) => Results::File(Box::new(PartialFile::create(path, "--output")?)),
         };
         let failures = PartialFile::create(failures, "--failures")?;
         if format == Format::Csv {
@@ -231,7 +231,7 @@ impl Sink {
         };
         let results_file = match self.results {
             Results::Stdout(_) => None,
-            Results::File(file) => Some(file),
+            Results::File(file) => Some(*file),
         };
         Ok(SealedSink { results: results_file, failures, mark: Mark { results, failures: extent } })
     }

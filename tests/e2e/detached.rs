@@ -154,6 +154,8 @@ pub(crate) fn cancelled_it_ends_and_keeps_nothing(world: &mut World) {
     let run = Detached::begin(world, 5 * 64 * 20);
     run.wait("some of it", |progress| progress.finished() >= 10);
     assert!(run.kept(world) > 1_000);
+    let at_it = world.classify(&["runs", "delete", &run.id, "--yes"]).expect_code(2);
+    assert!(at_it.stderr.contains("the cluster is at the run"), "{}", at_it.stderr);
     world.classify(&["runs", "cancel", &run.id]).expect_code(0);
     let over = run.wait("the end", Progress::is_over);
     let submitted = over.plan.rows_before(over.released);
@@ -165,6 +167,8 @@ pub(crate) fn cancelled_it_ends_and_keeps_nothing(world: &mut World) {
     let totals = run.attach(world, 3);
     assert_eq!((&totals["succeeded"], &totals["pending"]), (&json!(submitted), &json!(6_400 - submitted)));
     assert_eq!(world.rows(&format!("{RESULTS}.partial")).len() as u64, submitted);
+    world.classify(&["runs", "delete", &run.id, "--yes"]).expect_code(0);
+    assert_eq!(world.rows(&format!("{RESULTS}.partial")).len() as u64, submitted, "rows stay");
 }
 
 pub(crate) fn a_service_that_comes_back_meets_no_burst(world: &mut World) {

@@ -45,7 +45,7 @@ pub(super) async fn run(global: &Global, runs: &Runs, args: &DeleteArgs, ui: Ui)
 
 fn describe(folder: &RunFolder) -> Result<String> {
     let spec = &folder.spec;
-    let results = spec.output.results.as_ref().map_or("stdout".into(), |path| path.to_string_lossy());
+    let results = spec.output.results.as_ref().map_or_else(|| "stdout".into(), |path| path.to_string_lossy());
     Ok(format!(
         "run        {} of {}, {}: {} rows, results {}",
         spec.run_id,

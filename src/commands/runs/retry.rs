@@ -13,6 +13,7 @@ use crate::domain::stats::RunStats;
 use crate::engine::counts;
 use crate::error::{ExitStatus, Failure, Result};
 use crate::ledger::{self, Limits, Opened, Retried, Runs, Spec, Standing};
+use crate::output::Extent;
 use crate::text::count;
 use crate::ui::Ui;
 
@@ -96,6 +97,10 @@ fn retryable<'a>(parent: &'a Opened, stats: &RunStats) -> Result<&'a Path> {
     };
     let mark = parent.past.mark;
     for (path, extent) in [(results, mark.results), (&spec.output.failures, mark.failures)] {
+        if extent == Extent::default() {
+            // Nothing failed, and there is nothing to retry.
+            continue;
+        }
         let as_left = extent.is_all_of(path);
         if !as_left
             .map_err(|error| Failure::unexpected(format!("cannot read {}: {error}", path.display())))?

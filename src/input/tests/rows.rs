@@ -122,6 +122,8 @@ fn no_cell_is_lost_to_a_heading_that_stands_twice() {
         let kept: Vec<String> = extra(&rows[0]).into_iter().map(|(_, cell)| cell).collect();
         assert_eq!(kept, cells.split(',').collect::<Vec<_>>(), "{header}");
     }
+    let (_, invalid) = skipping("a.csv", "id,name,field 4\na,One,p,q\nb,Two,\n");
+    assert_eq!(invalid[0].raw, json!({"id": "a", "name": "One", "field 4": "p", "field 4 (4)": "q"}));
     for twice in [r#""x":1,"x":2"#, r#""x":1," x":2"#, r#""x":"a","y":1,"x\t":["b"]"#] {
         let row = format!(r#"{{"id":"a","name":"n",{twice}}}"#);
         assert!(bad("a.jsonl", &row).starts_with("a.jsonl:1: column `x` is given twice"), "{twice}");

@@ -110,13 +110,12 @@ fn last_mark(journal: &Path) -> Option<Value> {
     let text = fs::read_to_string(journal).expect("a journal");
     let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
     let marks = lines.filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    marks
-        .filter_map(|line| match line["event"].as_str() {
-            Some("mark") => Some(line),
-            Some("sealed") => Some(line["mark"].clone()),
-            _ => None,
-        })
-        .last()
+    let vouched = |line: Value| match line["event"].as_str() {
+        Some("mark") => Some(line),
+        Some("sealed") => Some(line["mark"].clone()),
+        _ => None,
+    };
+    marks.filter_map(vouched).next_back()
 }
 
 /// Does one of the things that other programs do; false where there was nothing to do it to.
