@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use restate_sdk::prelude::*;
+use restate_sdk::serde as sdk;
 use serde::{Deserialize, Serialize};
 
 use super::Shared;
 use super::models::Priced;
-use super::payload::{Enclosed, Payload, Plain};
+use super::payload::{ENCLOSED, Enclosed, Payload, Plain};
 use crate::domain::batch::BatchRequest;
 use crate::domain::indicator::Indicator;
 use crate::domain::labels::Labels;
@@ -34,6 +35,73 @@ pub(super) struct Terms {
     pub(super) at: String,
     /// Key of the batch that asks.
     pub(super) origin: String,
+}
+
+/// Body of `Classifier/rules`: the terms, and enclosed with them the batch as it was submitted. JSON with `terms` and `indicators` is
+/// understood as well.
+#[derive(Debug)]
+pub(super) struct RulesRequest {
+    pub(super) terms: Terms,
+    pub(super) batch: Batch,
+}
+
+/// What to classify.
+#[derive(Debug)]
+pub(super) enum Batch {
+    Submitted(Bytes),
+    Plain(Vec<Indicator>),
+}
+
+#[derive(Serialize, Deserialize)]
+struct PlainRules {
+    terms: Terms,
+    indicators: Vec<Indicator>,
+}
+
+impl Batch {
+    fn indicators(self) -> serde_json::Result<Vec<Indicator>> {
+        match self {
+            Self::Submitted(body) => payload::decode(&body).map(|BatchRequest { indicators, .. }| indicators),
+            Self::Plain(indicators) => Ok(indicators),
+        }
+    }
+}
+
+impl sdk::Serialize for RulesRequest {
+    type Error = serde_json::Error;
+
+    fn serialize(&self) -> serde_json::Result<Bytes> {
+        let terms = self.terms.clone();
+        match &self.batch {
+            Batch::Submitted(body) => Enclosed { letter: terms, body: body.clone() }.serialize(),
+            Batch::Plain(indicators) => {
+                Plain(PlainRules { terms, indicators: indicators.clone() }).serialize()
+            }
+        }
+    }
+}
+
+impl sdk::Deserialize for RulesRequest {
+    type Error = serde_json::Error;
+
+    fn deserialize(body: &mut Bytes) -> serde_json::Result<Self> {
+        if body.first() == Some(&ENCLOSED) {
+            let Enclosed { letter: terms, body } = sdk::Deserialize::deserialize(body)?;
+            return Ok(Self { terms, batch: Batch::Submitted(body) });
+        }
+        let Plain(PlainRules { terms, indicators }) = sdk::Deserialize::deserialize(body)?;
+        Ok(Self { terms, batch: Batch::Plain(indicators) })
+    }
+}
+
+impl sdk::PayloadMetadata for RulesRequest {
+    fn input_metadata() -> sdk::InputMetadata {
+        Plain::<()>::input_metadata()
+    }
+
+    fn output_metadata() -> sdk::OutputMetadata {
+        Plain::<()>::output_metadata()
+    }
 }
 
 /// Body of `Classifier/classify`.
@@ -71,17 +139,17 @@ impl Classifier {
     )
 )]
 impl Classifier {
-    /// Answers, in order, what the built-in rules are sure of; nothing where a model has to be asked. Enclosed is the batch as it was
-    /// submitted.
+    /// Answers, in order, what the built-in rules are sure of; nothing where a model has to be asked.
     #[handler(idempotency_retention = "7 days")]
     #[expect(clippy::unused_async, reason = "handlers are async, whether they wait or not")]
     async fn rules(
         &self,
         _ctx: Context<'_>,
-        Enclosed { letter: terms, body }: Enclosed<Terms>,
+        RulesRequest { terms, batch }: RulesRequest,
     ) -> HandlerResult<Payload<Vec<Option<Outcome>>>> {
-        let BatchRequest { indicators, .. } = payload::decode(&body)
-            .map_err(|error| TerminalError::new_with_code(MALFORMED, error.to_string()))?;
+        let unreadable =
+            |error: serde_json::Error| TerminalError::new_with_code(MALFORMED, error.to_string());
+        let indicators = batch.indicators().map_err(unreadable)?;
         Ok(Payload(self.shared.by_rules(&terms, &indicators)?))
     }
 
