@@ -22,7 +22,7 @@ pub(super) struct Wanted<'a> {
 pub(super) async fn check(nodes: &[(String, Ingress)], wanted: &Wanted<'_>, ui: Ui) -> Result<()> {
     let checkups = examine(nodes.iter().map(|(_, ingress)| ingress), "preflight").await;
     if let Some(trouble) = conclude(&checkups) {
-        return Err(explain(trouble, nodes, &checkups));
+        return Err(explain(&trouble, nodes, &checkups));
     }
     for ((name, _), checkup) in nodes.iter().zip(&checkups) {
         if let Some(error) = checkup.as_ref().and_then(Checkup::problem) {
@@ -61,7 +61,7 @@ fn fits(info: &ServiceInfo, wanted: &Wanted<'_>) -> Result<()> {
     Ok(())
 }
 
-fn explain(trouble: Trouble, nodes: &[(String, Ingress)], checkups: &[Option<Checkup>]) -> Failure {
+fn explain(trouble: &Trouble, nodes: &[(String, Ingress)], checkups: &[Option<Checkup>]) -> Failure {
     let failure = match trouble {
         Trouble::NodesGone => Failure::unreachable("no Restate node answers")
             .hint("start a cluster with `classify cluster start`, or let this command do it: add `--up`"),

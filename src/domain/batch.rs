@@ -55,15 +55,21 @@ pub struct Reads {
 }
 
 impl RunOptions {
+    /// `indicator` with what of it is read.
+    pub fn read(&self, mut indicator: Indicator) -> Indicator {
+        if let Some(Reads { columns, .. }) = &self.reads {
+            indicator.extra.retain(|name, _| columns.contains(name));
+        }
+        indicator
+    }
+
     /// What of `indicator` is read.
     pub fn of<'a>(&self, indicator: &'a Indicator) -> Cow<'a, Indicator> {
         let is_read = |name: &String| self.reads.as_ref().is_none_or(|reads| reads.columns.contains(name));
         if indicator.extra.keys().all(is_read) {
             return Cow::Borrowed(indicator);
         }
-        let extra = indicator.extra.iter().filter(|(name, _)| is_read(name));
-        let extra = extra.map(|(name, value)| (name.clone(), value.clone())).collect();
-        Cow::Owned(Indicator { extra, ..indicator.clone() })
+        Cow::Owned(self.read(indicator.clone()))
     }
 }
 

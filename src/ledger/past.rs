@@ -151,8 +151,8 @@ impl Past {
             }
             Line::Restarted => {
                 let sent = std::mem::take(&mut self.sent);
-                let Self { sessions, elapsed, paid_again, .. } = *self;
-                *self = Self { sessions, elapsed, paid_again, sent, ..Self::default() };
+                let Self { paid_again, elapsed, sessions, .. } = *self;
+                *self = Self { paid_again, elapsed, sessions, sent, ..Self::default() };
                 stats.forget();
             }
             Line::Sealed { mark } => {

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use restate_sdk::prelude::*;
 
 use super::Metrics;
-use super::classifier::{ClassifierClient, ClassifyRequest, Terms};
-use super::payload::{Enclosed, Payload, Plain, Received};
+use super::classifier::{Batch, ClassifierClient, ClassifyRequest, RulesRequest, Terms};
+use super::payload::{Payload, Plain, Received};
 use super::reports::{BatchReportsClient, GATHERERS};
 use crate::domain::batch::{BatchRequest, BatchResponse};
 use crate::domain::detached::Report;
@@ -94,7 +94,7 @@ async fn ask_rules(
     terms: &Terms,
 ) -> Result<Vec<Option<Outcome>>, TerminalError> {
     let ask = |key: String| {
-        let call = Enclosed { letter: terms.clone(), body: body.clone() };
+        let call = RulesRequest { terms: terms.clone(), batch: Batch::Submitted(body.clone()) };
         ctx.service_client::<ClassifierClient>().rules(call).idempotency_key(key).call()
     };
     let first = joint_fingerprint(&request.indicators, &request.options);
@@ -241,8 +241,9 @@ mod tests {
         let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).unwrap();
         let classify = ClassifyRequest { terms: terms.clone(), indicator: request.indicators[0].clone() };
         assert_eq!(text(Plain(classify).serialize().unwrap()), CLASSIFY);
-        let rules = Enclosed { letter: terms, body: body.clone() }.serialize().unwrap();
-        assert_eq!(rules[4..rules.len() - body.len()], *RULES_LETTER.as_bytes());
+        let rules = RulesRequest { terms, batch: Batch::Submitted(body.clone()) }.serialize().unwrap();
+        assert_eq!(rules[..5], [1, u8::try_from(RULES_LETTER.len()).unwrap(), 0, 0, 0]);
+        assert_eq!(rules[5..rules.len() - body.len()], *RULES_LETTER.as_bytes());
         assert_eq!(rules[rules.len() - body.len()..], body, "as the client sent it, whatever compressed it");
         let tally = Tally { succeeded: 4, failed: [(FailureClass::Schema, 1)].into(), ..Tally::default() };
         assert_eq!(text(Json(Report { batch: 7, tally }).serialize().unwrap()), REPORT);

@@ -1,16 +1,16 @@
 //! `Classifier`: the calls that answer, deduplicated by fingerprint. What the built-in rules are sure of takes one call per batch, for
 //! an answer of theirs costs nothing; what a model is asked takes one per indicator, for its answer is paid for.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use restate_sdk::prelude::*;
+use restate_sdk::serde as sdk;
 use serde::{Deserialize, Serialize};
 
 use super::Shared;
 use super::models::Priced;
-use super::payload::{Enclosed, Payload, Plain};
+use super::payload::{ENCLOSED, Enclosed, Payload, Plain};
 use crate::domain::batch::BatchRequest;
 use crate::domain::indicator::Indicator;
 use crate::domain::labels::Labels;
@@ -35,6 +35,75 @@ pub(super) struct Terms {
     pub(super) at: String,
     /// Key of the batch that asks.
     pub(super) origin: String,
+}
+
+/// Body of `Classifier/rules`: the terms, and enclosed with them the batch as it was submitted. JSON with `terms` and `indicators` is
+/// understood as well.
+#[derive(Debug)]
+pub(super) struct RulesRequest {
+    pub(super) terms: Terms,
+    pub(super) batch: Batch,
+}
+
+/// What to classify.
+#[derive(Debug)]
+pub(super) enum Batch {
+    Submitted(Bytes),
+    Plain(Vec<Indicator>),
+}
+
+#[derive(Serialize, Deserialize)]
+struct PlainRules {
+    terms: Terms,
+    indicators: Vec<Indicator>,
+}
+
+impl Batch {
+    fn indicators(self) -> serde_json::Result<Vec<Indicator>> {
+        match self {
+            Self::Submitted(body) => payload::decode(&body).map(|BatchRequest { options, indicators }| {
+                indicators.into_iter().map(|indicator| options.read(indicator)).collect()
+            }),
+            Self::Plain(indicators) => Ok(indicators),
+        }
+    }
+}
+
+impl sdk::Serialize for RulesRequest {
+    type Error = serde_json::Error;
+
+    fn serialize(&self) -> serde_json::Result<Bytes> {
+        let terms = self.terms.clone();
+        match &self.batch {
+            Batch::Submitted(body) => Enclosed { letter: terms, body: body.clone() }.serialize(),
+            Batch::Plain(indicators) => {
+                Plain(PlainRules { terms, indicators: indicators.clone() }).serialize()
+            }
+        }
+    }
+}
+
+impl sdk::Deserialize for RulesRequest {
+    type Error = serde_json::Error;
+
+    fn deserialize(body: &mut Bytes) -> serde_json::Result<Self> {
+        if body.first() == Some(&ENCLOSED) {
+            let Enclosed { letter: terms, body } = sdk::Deserialize::deserialize(body)?;
+            return Ok(Self { terms, batch: Batch::Submitted(body) });
+        }
+        let Plain(PlainRules { terms, indicators }) = sdk::Deserialize::deserialize(body)?;
+        Ok(Self { terms, batch: Batch::Plain(indicators) })
+    }
+}
+
+impl sdk::PayloadMetadata for RulesRequest {
+    fn input_metadata() -> sdk::InputMetadata {
+        Plain::<()>::input_metadata()
+    }
+
+    fn output_metadata() -> sdk::OutputMetadata {
+        Plain::<()>::output_metadata()
+    }
 }
 
 /// Body of `Classifier/classify`.
@@ -72,18 +141,17 @@ impl Classifier {
     )
 )]
 impl Classifier {
-    /// Answers, in order, what the built-in rules are sure of; nothing where a model has to be asked. Enclosed is the batch as it was
-    /// submitted.
+    /// Answers, in order, what the built-in rules are sure of; nothing where a model has to be asked.
     #[handler(idempotency_retention = "7 days")]
     #[expect(clippy::unused_async, reason = "handlers are async, whether they wait or not")]
     async fn rules(
         &self,
         _ctx: Context<'_>,
-        Enclosed { letter: terms, body }: Enclosed<Terms>,
+        RulesRequest { terms, batch }: RulesRequest,
     ) -> HandlerResult<Payload<Vec<Option<Outcome>>>> {
-        let BatchRequest { options, indicators } = payload::decode(&body)
-            .map_err(|error| TerminalError::new_with_code(MALFORMED, error.to_string()))?;
-        let indicators: Vec<_> = indicators.iter().map(|indicator| options.of(indicator)).collect();
+        let unreadable =
+            |error: serde_json::Error| TerminalError::new_with_code(MALFORMED, error.to_string());
+        let indicators = batch.indicators().map_err(unreadable)?;
         Ok(Payload(self.shared.by_rules(&terms, &indicators)?))
     }
 
@@ -131,7 +199,7 @@ impl Shared {
     fn by_rules(
         &self,
         terms: &Terms,
-        indicators: &[Cow<'_, Indicator>],
+        indicators: &[Indicator],
     ) -> Result<Vec<Option<Outcome>>, HandlerError> {
         if let Some(wrong) = self.mismatch(terms) {
             return Ok(vec![Some(Outcome::Failed(wrong)); indicators.len()]);
@@ -140,7 +208,7 @@ impl Shared {
             RULES => 0.0,
             _ => terms.method.threshold.unwrap_or_default(),
         };
-        let outcome = |indicator: &Cow<'_, Indicator>| {
+        let outcome = |indicator: &Indicator| {
             let classifying = self.metrics.classifying();
             let answer = self.rules.classify(indicator);
             let sure = answer.confidence >= threshold;
@@ -152,7 +220,7 @@ impl Shared {
         let outcomes: Vec<Option<Outcome>> = indicators.iter().map(outcome).collect();
         let executed = |outcome: &Option<Outcome>| matches!(outcome, Some(Outcome::Classified(_)));
         let answered = indicators.iter().zip(&outcomes).filter(|(_, outcome)| executed(outcome));
-        self.record(terms, answered.map(|(indicator, _)| &**indicator))?;
+        self.record(terms, answered.map(|(indicator, _)| indicator))?;
         Ok(outcomes)
     }
 

@@ -63,8 +63,13 @@ impl<T: DeserializeOwned> Deserialize for Received<T> {
     }
 }
 
-/// A letter and what is enclosed with it: the letter's length, four bytes with the lowest first, the letter as JSON, and the rest as
-/// it is.
+/// With what [`Enclosed`] begins, and no JSON does.
+pub(super) const ENCLOSED: u8 = 1;
+/// Bytes before the letter.
+const HEAD: usize = 5;
+
+/// A letter and what is enclosed with it: [`ENCLOSED`], the letter's length in four bytes with the lowest first, the letter as JSON, and the
+/// rest as it is.
 pub(super) struct Enclosed<T> {
     pub(super) letter: T,
     pub(super) body: Bytes,
@@ -76,7 +81,8 @@ impl<T: serde::Serialize> Serialize for Enclosed<T> {
     fn serialize(&self) -> Result<Bytes, Self::Error> {
         let letter = serde_json::to_vec(&self.letter)?;
         let length = u32::try_from(letter.len()).map_err(serde_json::Error::custom)?;
-        let mut all = BytesMut::with_capacity(4 + letter.len() + self.body.len());
+        let mut all = BytesMut::with_capacity(HEAD + letter.len() + self.body.len());
+        all.put_u8(ENCLOSED);
         all.put_u32_le(length);
         all.put_slice(&letter);
         all.put_slice(&self.body);
@@ -89,10 +95,11 @@ impl<T: DeserializeOwned> Deserialize for Enclosed<T> {
 
     fn deserialize(body: &mut Bytes) -> Result<Self, Self::Error> {
         let short = || serde_json::Error::custom("shorter than it says");
-        let length = body.split_at_checked(4).and_then(|(length, _)| length.try_into().ok());
+        let length = body.get(1..HEAD).and_then(|length| length.try_into().ok());
         let length = length.map(u32::from_le_bytes).ok_or_else(short)?;
-        let end = usize::try_from(length).ok().and_then(|length| length.checked_add(4)).ok_or_else(short)?;
-        let letter = serde_json::from_slice(body.get(4..end).ok_or_else(short)?)?;
+        let end =
+            usize::try_from(length).ok().and_then(|length| length.checked_add(HEAD)).ok_or_else(short)?;
+        let letter = serde_json::from_slice(body.get(HEAD..end).ok_or_else(short)?)?;
         let body = body.slice(end..);
         Ok(Self { letter, body })
     }
@@ -140,20 +147,6 @@ impl<T> PayloadMetadata for Received<T> {
     }
 }
 
-impl<T> PayloadMetadata for Enclosed<T> {
-    fn json_schema() -> Option<serde_json::Value> {
-        None
-    }
-
-    fn input_metadata() -> InputMetadata {
-        InputMetadata { accept_content_type: "*/*", is_required: true }
-    }
-
-    fn output_metadata() -> OutputMetadata {
-        OutputMetadata { content_type: "application/octet-stream", set_content_type_if_empty: false }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,10 +155,10 @@ mod tests {
     fn what_is_enclosed_stays_as_it_was() {
         let body = Bytes::from_static(b"\x28\xb5\x2f\xfd compressed by whomever");
         let sent = Enclosed { letter: "hello", body: body.clone() }.serialize().unwrap();
-        assert_eq!(&sent[..11], b"\x07\0\0\0\"hello\"");
+        assert_eq!(&sent[..12], b"\x01\x07\0\0\0\"hello\"");
         let got = Enclosed::<String>::deserialize(&mut sent.clone()).unwrap();
         assert_eq!((got.letter.as_str(), got.body), ("hello", body));
-        for end in [0, 3, 10] {
+        for end in [0, 4, 11] {
             assert!(Enclosed::<String>::deserialize(&mut sent.slice(..end)).is_err(), "{end} bytes");
         }
         assert!(Enclosed::<String>::deserialize(&mut Bytes::from_static(&[0xff; 8])).is_err());

@@ -14,10 +14,10 @@ use crate::throttle::shared_clock::Reading;
 pub(super) const GATHERERS: u64 = 4;
 /// How long to gather.
 const GATHERED_FOR: Duration = Duration::from_millis(500);
-/// What was scheduled longer ago than this is not coming any more.
-const OVERDUE_MS: u64 = 2_000;
-/// State: when what there is was last scheduled to be passed on, in milliseconds since 1970.
-const SCHEDULED: &str = "scheduled";
+/// What was to be passed on longer ago than this was cancelled, in milliseconds.
+const OVERDUE: u64 = 2_000;
+/// State: since when something is known to wait, in milliseconds since 1970. The first report need not read a clock.
+const SINCE: &str = "since";
 /// State: what was reported and not passed on.
 const REPORTS: &str = "reports";
 
@@ -40,13 +40,12 @@ impl BatchReports {
     /// Takes a report.
     #[handler]
     async fn add(&self, ctx: ObjectContext<'_>, Json(report): Json<Report>) -> HandlerResult<()> {
-        let Reading { date, .. } = clock::read(&ctx).await?;
         let Json(mut reports) = ctx.get::<Json<Vec<Report>>>(REPORTS).await?.unwrap_or_default();
-        let scheduled = ctx.get::<u64>(SCHEDULED).await?.filter(|_| !reports.is_empty());
-        // What was scheduled may have been cancelled. Passed on twice, a report counts once.
-        if scheduled.is_none_or(|at| at.abs_diff(date) > OVERDUE_MS) {
+        if reports.is_empty() {
             ctx.object_client::<BatchReportsClient>(ctx.key()).pass_on().send_after(GATHERED_FOR);
-            ctx.set(SCHEDULED, date);
+            ctx.clear(SINCE);
+        } else {
+            see_to_it(&ctx).await?;
         }
         reports.push(report);
         ctx.set(REPORTS, Json(reports));
@@ -63,4 +62,19 @@ impl BatchReports {
         }
         Ok(())
     }
+}
+
+/// Has what waits passed on if nobody comes for it: what was scheduled may have been cancelled. Passed on twice, a report counts once.
+async fn see_to_it(ctx: &ObjectContext<'_>) -> Result<(), TerminalError> {
+    let Reading { date, .. } = clock::read(ctx).await?;
+    match ctx.get::<u64>(SINCE).await? {
+        // A date may be set at any time.
+        Some(since) if since.abs_diff(date) <= OVERDUE => {}
+        Some(_) => {
+            ctx.object_client::<BatchReportsClient>(ctx.key()).pass_on().send();
+            ctx.set(SINCE, date);
+        }
+        None => ctx.set(SINCE, date),
+    }
+    Ok(())
 }

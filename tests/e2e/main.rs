@@ -165,6 +165,7 @@ const ALONE: &[(&str, Test)] = &[
     test!(world detached::a_pause_stops_it_and_it_goes_on_where_it_was),
     test!(world detached::a_service_that_comes_back_meets_no_burst),
     test!(world interrupt::twice_stops_at_once),
+    test!(world models::calls_at_once_are_used_in_full),
     test!(world models::two_services_share_one_limit),
     test!(world faults::lost_quorum_is_told_and_outlived),
     test!(world promises::a_dead_node_keeps_its_share),

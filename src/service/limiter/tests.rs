@@ -237,7 +237,7 @@ async fn a_pause_that_a_person_ends_is_over_at_once() {
     sleep(Duration::from_secs(2)).await;
     let served = || provider.served.load(Ordering::Relaxed);
     let (before, asked) = (served(), cluster.asked.load(Ordering::Relaxed));
-    sleep(Duration::from_secs(60)).await;
+    sleep(Duration::from_mins(1)).await;
     assert_eq!(served(), before, "the provider asked for an hour");
     assert!(cluster.asked.load(Ordering::Relaxed) - asked <= 100, "it is asked now and then");
     cluster.set(at_once(4));
@@ -254,7 +254,7 @@ async fn who_has_nothing_to_do_gives_its_places_away() {
     idle.rows.iter().for_each(JoinHandle::abort);
     sleep(Duration::from_secs(2)).await;
     let asked = cluster.asked.load(Ordering::Relaxed);
-    sleep(Duration::from_secs(60)).await;
+    sleep(Duration::from_mins(1)).await;
     assert_eq!(cluster.asked.load(Ordering::Relaxed), asked, "nothing is asked for nothing");
     let other = Arc::new(Provider::default());
     let _busy = Process::start(&cluster, &other, 20, Duration::from_millis(100));

@@ -163,7 +163,13 @@ pub(crate) fn a_killed_service_repeats_only_calls_in_flight(world: &mut World) {
     wait_for("100 calls", MINUTE, || provider.seen("stub-killed").len() >= 100);
     world.end_service(Signal::SIGKILL);
     let killed = Instant::now();
+    let asked = provider.seen("stub-killed").len();
     provider.serve(world, &["--llm-concurrency", &at_once]);
+    let back = Instant::now();
+    wait_for("the next call", MINUTE, || provider.seen("stub-killed").len() > asked);
+    let waited = back.elapsed().as_secs_f64();
+    note(&format!("killed: the next call {waited:.1} s after the service was back"));
+    assert!(waited <= 3.0, "{waited} s: whose calls at once they were is known by then");
     run.finish().expect_code(0);
     world.expect_each_once(&table, "killed.jsonl");
 
@@ -182,4 +188,20 @@ pub(crate) fn a_killed_service_repeats_only_calls_in_flight(world: &mut World) {
     for id in repeated {
         assert!(in_flight.remove(&id), "{id} was repeated, and was not in flight or more than once");
     }
+}
+
+pub(crate) fn calls_at_once_are_used_in_full(world: &mut World) {
+    const AT_ONCE: usize = 16;
+    let latency = Duration::from_secs(1);
+    let provider = Provider::start(Plan::healthy().slowed(latency));
+    provider.serve(world, &["--llm-concurrency", &AT_ONCE.to_string()]);
+    let table = world.table(12 * AT_ONCE);
+    world.classify(&with_model("stub-full", &["-o", "full.jsonl", &table])).expect_code(0);
+    let seen = provider.seen("stub-full");
+    assert_eq!((seen.len(), provider.stub.most_open()), (12 * AT_ONCE, AT_ONCE));
+    // Ten times all of them, one after the other.
+    let took = seen[11 * AT_ONCE].at - seen[AT_ONCE].at;
+    let used = 10.0 * latency.as_secs_f64() / took.as_secs_f64();
+    note(&format!("at once: {used:.3} of {AT_ONCE} used"));
+    assert!(used >= 0.97, "{used} of {AT_ONCE} calls at once");
 }

@@ -16,8 +16,8 @@ pub(crate) use counts::{
     the_plan_is_what_the_provider_then_counts,
 };
 pub(crate) use limits::{
-    a_killed_service_repeats_only_calls_in_flight, faults_end_in_labels_or_a_class,
-    two_services_share_one_limit,
+    a_killed_service_repeats_only_calls_in_flight, calls_at_once_are_used_in_full,
+    faults_end_in_labels_or_a_class, two_services_share_one_limit,
 };
 pub(crate) use retries::{
     a_failed_row_is_asked_until_it_has_an_answer_and_never_after,
