@@ -67,6 +67,7 @@ pub struct ServeArgs {
         long,
         value_name = "FORM",
         value_parser = ["bounded", "strict", "json"].map(PossibleValue::new),
+        hide_possible_values = true,
         env = "CLASSIFY_ANSWER_FORM",
         help_heading = "Limits of each model"
     )]

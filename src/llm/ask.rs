@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::cache::Keys;
 use super::canary::Canary;
 use super::client::{CallError, Client, Exchange};
-use super::form::Forms;
+use super::forms::Forms;
 use super::retry::Backoff;
 use super::throttle::{Feedback, Throttle, Verdict};
 use super::usage::Usage;

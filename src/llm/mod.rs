@@ -13,6 +13,7 @@ mod client;
 mod estimate;
 mod fit;
 mod form;
+mod forms;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod openai;

@@ -73,7 +73,8 @@ pub(super) fn meaning(status: u16, body: Option<&Value>, text: &str) -> Meaning 
             Meaning::Refused
         }
         400 | 403 if no_money || says(&NO_MONEY_SAID) => Meaning::Hopeless(Obstacle::Money),
-        403 => Meaning::Hopeless(Obstacle::Key),
+        // A page of something in front of the provider may be about the words of one row.
+        403 if body.is_some() => Meaning::Hopeless(Obstacle::Key),
         404 | 405 => Meaning::Hopeless(Obstacle::Model),
         400 | 422 if codes.contains(&"model_not_found") => Meaning::Hopeless(Obstacle::Model),
         400 | 422 if says(&FORM) => Meaning::Form,
@@ -166,7 +167,7 @@ mod tests {
             assert_eq!(of(status, body), Meaning::Refused, "{status} {body}");
         }
         for (status, body) in
-            [(400, "Scripted"), (413, ""), (422, r#"{"error":{"message":"too long"}}"#), (400, "")]
+            [(400, "Scripted"), (413, ""), (422, r#"{"error":{"message":"too long"}}"#), (400, ""), (403, "<html>blocked")]
         {
             assert_eq!(of(status, body), Meaning::Rejected, "{status} {body}");
         }

@@ -82,7 +82,7 @@ fn these_can_be_typed() {
         "completions bash",
         "--provider hybrid --model openai/a/b --threshold 0.5 --items-per-call 50 --reasoning-effort low a.csv",
         "--plan --max-cost 0.5 --max-failures 5% --prices p.toml a.csv",
-        "serve --llm-rpm 500 --llm-tpm 90000 --llm-concurrency 8 --llm-timeout 30 --prices p.toml",
+        "serve --llm-rpm 500 --llm-tpm 90000 --llm-concurrency 8 --llm-timeout 30 --answer-form json --prices p.toml",
         "limits show openai/a --json",
         "limits set openai/a --rpm 5 --tpm 6 --concurrency 7",
         "limits set openai/a --reset",
