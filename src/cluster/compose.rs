@@ -243,14 +243,14 @@ mod tests {
     fn services_and_profiles_are_those_of_the_file() {
         let (_, services) = TEMPLATE.split_once("\nservices:\n").unwrap();
         let (services, _) = services.split_once("\nvolumes:\n").unwrap();
-        let names = services.lines().filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));
-        let names: std::collections::BTreeSet<&str> =
-            names.filter(|name| !name.starts_with(' ') && !name.starts_with("restate-")).collect();
-        assert_eq!(names, SERVICES.into());
-        let named = TEMPLATE.lines().filter_map(|line| line.trim().strip_prefix("profiles: ["));
-        let named: std::collections::BTreeSet<&str> =
-            named.flat_map(|list| list.trim_end_matches(']').split(", ")).collect();
-        assert_eq!(named, PROFILES.into());
+        let keys = services.lines().filter_map(|line| line.strip_prefix("  ")?.strip_suffix(':'));
+        let others: std::collections::BTreeSet<&str> =
+            keys.filter(|name| !name.starts_with(' ') && !name.starts_with("restate-")).collect();
+        assert_eq!(others, SERVICES.into());
+        let lists = TEMPLATE.lines().filter_map(|line| line.trim().strip_prefix("profiles: ["));
+        let profiles: std::collections::BTreeSet<&str> =
+            lists.flat_map(|list| list.trim_end_matches(']').split(", ")).collect();
+        assert_eq!(profiles, PROFILES.into());
     }
 
     #[test]

@@ -82,8 +82,8 @@ impl Project {
 /// several home folders: the number at the end is this folder's alone.
 pub(in crate::cluster) fn new_project(folder: &Folder) -> ComposeProject {
     let digest = Sha256::digest(folder.path().as_os_str().as_encoded_bytes());
-    let number: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    ComposeProject { name: format!("{PREFIX}-{}-{number}", folder.name()), origin: Origin::Started }
+    let number = digest.iter().take(4).fold(0_u32, |number, byte| number << 8 | u32::from(*byte));
+    ComposeProject { name: format!("{PREFIX}-{}-{number:08x}", folder.name()), origin: Origin::Started }
 }
 
 /// A container of the project.

@@ -101,11 +101,13 @@ pub(super) fn source(args: &ServerArgs, home: &Path) -> Source {
 fn serve_command(state: &State) -> Result<String> {
     let mut command = "classify serve".to_owned();
     if state.name != DEFAULT_NAME {
-        command += &format!(" --cluster {}", state.name);
+        command.push_str(" --cluster ");
+        command.push_str(&state.name);
     }
     if state.runtime == cluster::Runtime::Docker {
         let listen = block_on(cluster::service_place(state))?.listen;
-        command += &format!(" --bind {}", SocketAddr::new(listen, DEFAULT_SERVICE_PORT));
+        command.push_str(" --bind ");
+        command.push_str(&SocketAddr::new(listen, DEFAULT_SERVICE_PORT).to_string());
     }
     Ok(command)
 }
