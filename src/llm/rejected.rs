@@ -166,9 +166,13 @@ mod tests {
         ] {
             assert_eq!(of(status, body), Meaning::Refused, "{status} {body}");
         }
-        for (status, body) in
-            [(400, "Scripted"), (413, ""), (422, r#"{"error":{"message":"too long"}}"#), (400, ""), (403, "<html>blocked")]
-        {
+        for (status, body) in [
+            (400, "Scripted"),
+            (413, ""),
+            (422, r#"{"error":{"message":"too long"}}"#),
+            (400, ""),
+            (403, "<html>blocked"),
+        ] {
             assert_eq!(of(status, body), Meaning::Rejected, "{status} {body}");
         }
     }
