@@ -40,8 +40,7 @@ impl Tally {
             match outcome {
                 Outcome::Classified(classification) => {
                     let Classification { origin, usage, spared, cut, .. } = &**classification;
-                    tally.add_labels(origin == key, usage.as_ref(), *spared);
-                    tally.remarks.cut(cut.iter().map(String::as_str));
+                    tally.add_labels(origin == key, usage.as_ref(), *spared, cut);
                 }
                 Outcome::Failed(failed) => tally.add_failure(failed, key),
             }
@@ -49,8 +48,9 @@ impl Tally {
         tally
     }
 
-    /// Counts one with labels; whether they are its batch's `own` tells them from a reused answer.
-    pub fn add_labels(&mut self, own: bool, usage: Option<&Usage>, spared: bool) {
+    /// Counts one with labels, of which the model read `cut` columns in part only; whether the labels are its batch's `own`
+    /// tells them from a reused answer.
+    pub fn add_labels(&mut self, own: bool, usage: Option<&Usage>, spared: bool, cut: &[String]) {
         self.succeeded += 1;
         if !own {
             self.reused += 1;
@@ -58,6 +58,7 @@ impl Tally {
             self.usage.add(usage);
         }
         self.spared += u64::from(spared);
+        self.remarks.cut(cut.iter().map(String::as_str));
     }
 
     /// Counts one without, in the batch `key`.

@@ -71,7 +71,7 @@ impl Entries {
                 Answer::Classified(classified) => {
                     row::result(results, layout, from, row, classified)?;
                     let own = classified.origin.as_str() == key;
-                    tally.add_labels(own, classified.usage.as_ref(), classified.spared);
+                    tally.add_labels(own, classified.usage.as_ref(), classified.spared, &classified.cut);
                 }
                 Answer::Failed(failure) => {
                     tally.add_failure(failure, &key);

@@ -8,6 +8,10 @@ use crate::support::{Folder, NO_NODE};
 /// Columns of one row. A model gets to read all of them, whatever the numbers: each takes 20 tokens at most.
 const COLUMNS: std::ops::Range<usize> = 1..7;
 
+/// A label set that names them.
+const NAMES_THEM: &str = "name = 'numbers'\nversion = 1\nextra_columns = ['c0', 'c1', 'c2', 'c3', 'c4', 'c5']
+[[fields]]\nname = 'large'\nkind = 'boolean'\ndescription = 'Whether it is.'\nfallback = { value = true, weight = 0 }";
+
 /// A number as somebody may write it in JSON.
 fn number() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -31,8 +35,11 @@ fn read(format: &str, numbers: &[String]) -> Vec<Value> {
     let row = format!(r#"{{"id":"a","name":"A number",{}}}"#, columns.join(","));
     let (name, content) =
         if format == "json" { ("a.json", format!("[\n {row} ]")) } else { ("a.jsonl", row) };
-    let plan = ["--plan", "--json", "--provider", "openai", "--model", "some", name];
-    let ran = Folder::new().file(name, content).classify(&[&plan, &NO_NODE[..]].concat());
+    let plan = ["--plan", "--json", "--provider", "openai", "--model", "some", "--taxonomy", "n.toml", name];
+    let ran = Folder::new()
+        .file("n.toml", NAMES_THEM)
+        .file(name, content)
+        .classify(&[&plan, &NO_NODE[..]].concat());
     assert_eq!(ran.code, Some(0), "{ran:#?}");
     let plan: Value = serde_json::from_str(&ran.stdout).unwrap();
     let user = plan["sample"]["user"].as_str().unwrap();

@@ -42,21 +42,21 @@ pub(crate) fn a_refused_key_stops_the_run(world: &mut World) {
 
 /// A model that there is none of, and an account without money: not a call for each row, and the right next step.
 fn what_every_row_will_meet_stops_the_run(world: &mut World) {
-    const NO_MODEL: &str =
-        r#"{"error":{"message":"The model `stub-none` does not exist","code":"model_not_found"}}"#;
+    const NO_MODEL: &str = r#"{"error":{"message":"There is no such model","code":"model_not_found"}}"#;
     const NO_MONEY: &str = r#"{"error":{"message":"Insufficient Balance","type":"unknown_error"}}"#;
-    for (status, body, hint) in
-        [(404, NO_MODEL, "hint: name a model"), (402, NO_MONEY, "hint: pay, or raise")]
-    {
+    for (model, status, body, hint) in [
+        ("stub-none", 404, NO_MODEL, "hint: name a model"),
+        ("stub-poor", 402, NO_MONEY, "hint: pay, or raise"),
+    ] {
         let provider = Provider::start(Plan::always(Fault::Error(status, body)));
         provider.serve(world, &[]);
         let table = world.table(300);
-        let options = ["--provider", "openai", "--model", "stub-none", "-o", "none.jsonl", &table];
+        let options = ["--provider", "openai", "--model", model, "-o", "none.jsonl", &table];
         let ran = world.classify(&[&PACE[..], &options].concat()).expect_code(2);
         for part in [&status.to_string(), hint, "most often openai: "] {
             assert!(ran.stderr.contains(part), "no `{part}` in {}", ran.stderr);
         }
-        let calls = provider.seen("stub-none").len();
+        let calls = provider.seen(model).len();
         assert!((1..=UNDER_WAY + 5).contains(&calls), "{status}: {calls} calls for nothing");
     }
 }
