@@ -17,6 +17,7 @@ mod polling;
 mod pool;
 mod purse;
 mod record;
+mod room;
 mod rotation;
 mod turns;
 mod watchdog;
@@ -25,7 +26,7 @@ use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use tokio_util::task::TaskTracker;
@@ -45,19 +46,16 @@ use crate::restate::ingress::Ingress;
 use crate::shutdown::{self, Level, Raise, Shutdown};
 use crate::throttle::Pace;
 use clock::Clock;
-use courier::{Courier, Parcel, Places, Pulse};
-use feed::{Prepared, Work};
+use courier::{Courier, Parcel, Pulse};
+use feed::Work;
 use polling::Polling;
 use pool::Pool;
 use purse::Purse;
 use record::{Book, Delivery};
+use room::Room;
 
 /// Batches read ahead: enough that the dispatcher never waits for a disk, few enough not to matter.
 const READ_AHEAD: usize = 4;
-/// Memory that batches in flight may take up, in KiB.
-const MEMORY_KIB: u32 = 32 * 1024;
-/// Times of its JSON that a row is reckoned to take up in memory, at most: for what is kept of it, and for its answer until that is on disk.
-const IN_MEMORY: usize = 4;
 /// Events and deliveries under way between tasks.
 const QUEUE: usize = 256;
 /// How long an order to stop waits for the last writes.
@@ -235,28 +233,6 @@ struct Tasks {
     feeder: Option<JoinHandle<Result<()>>>,
     recorder: JoinHandle<(Book, std::io::Result<()>)>,
     _background: JoinSet<()>,
-}
-
-/// How much may be unfinished at once: rows, as the pace says, and memory, so that huge rows do not pile up.
-struct Room {
-    rows: (Arc<Semaphore>, u32),
-    kib: (Arc<Semaphore>, u32),
-}
-
-impl Room {
-    fn new(rows: u32) -> Self {
-        let places = |number: u32| (Arc::new(Semaphore::new(number as usize)), number);
-        Self { rows: places(rows), kib: places(MEMORY_KIB) }
-    }
-
-    /// Waits for places for `batch`. One that is larger than all the room there is travels alone.
-    async fn places(&self, batch: &Prepared) -> Option<Places> {
-        let take = async |(places, all): &(Arc<Semaphore>, u32), number: u32| {
-            Arc::clone(places).acquire_many_owned(number.min(*all)).await.ok()
-        };
-        let kib = u32::try_from(batch.bytes * IN_MEMORY / 1024 + 1).unwrap_or(u32::MAX);
-        Some(Places { rows: take(&self.rows, batch.len().get()).await?, kib: take(&self.kib, kib).await? })
-    }
 }
 
 /// Takes batches in order, waits for room, for money and for a node's turn, and sends a courier off with each.

@@ -20,11 +20,13 @@ pub mod fuzzing;
 mod journal;
 mod past;
 mod rows;
+mod runs;
 mod spec;
 
 pub use carried::{Failures, rows as retried_rows, split_failures};
-pub use folder::{Opened, RunFolder, Runs, input_file, is_id, now};
+pub use folder::{Opened, RunFolder, input_file, now};
 pub use journal::{Journal, Line, Unreadable};
 pub use past::{Past, Standing};
 pub use rows::{Changes, changes, read as read_rows, write as write_rows};
+pub use runs::{Runs, is_id};
 pub use spec::{Counts, Labels, Limits, Output, Retried, Rows, Spec, Speed, Tables, Target, VERSION};
