@@ -15,6 +15,9 @@ use crate::throttle::shared_clock::SharedClock;
 /// Retrying invocations shown at most; their number is always exact.
 const SHOWN: usize = 10;
 
+/// Patience with the state of models.
+const LOOK: Duration = Duration::from_secs(2);
+
 /// A look at the queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Queue {
@@ -61,6 +64,12 @@ pub struct ServiceCounts {
     pub failed: u64,
 }
 
+impl ServiceCounts {
+    fn unfinished(&self) -> u64 {
+        self.waiting + self.running + self.suspended + self.retrying
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct Count {
     target_service_name: String,
@@ -97,16 +106,24 @@ impl Queue {
             "SELECT service_key, key, value_utf8 FROM state \
              WHERE service_name = '{MODEL_LIMITS}' AND key IN ('budget', 'clock')"
         );
-        let (counts, oldest, retrying, paused, limits) = tokio::try_join!(
+        let (counts, oldest, retrying, paused) = tokio::try_join!(
             admin.query::<Count>(&counts, timeout),
             waiting.fetch(admin, Some(1), timeout),
             retrying.ordered(admin, "retry_count DESC, id", Some(SHOWN), timeout),
             paused.fetch(admin, Some(SHOWN), timeout),
-            admin.query::<Kept>(&limits, timeout),
         )?;
+        let services = tally(&counts);
+        // Batches of detached runs are state, too, and may be many: it is only looked at where it may explain something, and not for long.
+        let is_asking =
+            services.iter().any(|service| service.service == CLASSIFIER && service.unfinished() > 0);
+        let limits = if is_asking {
+            admin.query::<Kept>(&limits, timeout.min(LOOK)).await.unwrap_or_default()
+        } else {
+            Vec::new()
+        };
         let date = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
         Ok(Self {
-            services: tally(&counts),
+            services,
             oldest_waiting: oldest.into_iter().next(),
             retrying,
             paused,
