@@ -169,7 +169,7 @@ fn recorded(u: &mut Unstructured<'_>) -> Result<Recorded> {
         },
         spared: 0,
         hopeless: None,
-        remarks: Default::default(),
+        remarks: Box::default(),
         took: std::time::Duration::from_millis(u.arbitrary::<u16>()?.into()),
     })
 }

@@ -82,8 +82,8 @@ pub struct Recorded {
     #[serde(skip)]
     pub hopeless: Option<Hopeless>,
     /// Columns that were cut, and what failures said.
-    #[serde(default, skip_serializing_if = "Remarks::is_empty")]
-    pub remarks: Remarks,
+    #[serde(default, skip_serializing_if = "no_remarks")]
+    pub remarks: Box<Remarks>,
     /// From submission to the output in hand.
     #[serde(rename = "took_ms", with = "millis")]
     pub took: Duration,
@@ -93,8 +93,13 @@ impl Recorded {
     /// What a batch that counts as `tally` adds.
     pub fn new(node: usize, tally: Tally, took: Duration) -> Self {
         let Tally { succeeded, reused, failed, usage, spared, hopeless, remarks } = tally;
-        Self { node, succeeded, reused, failed, usage, spared, hopeless, remarks, took }
+        Self { node, succeeded, reused, failed, usage, spared, hopeless, remarks: Box::new(remarks), took }
     }
+}
+
+#[expect(clippy::borrowed_box, reason = "serde's signature")]
+fn no_remarks(remarks: &Box<Remarks>) -> bool {
+    remarks.is_empty()
 }
 
 /// A duration as whole milliseconds.

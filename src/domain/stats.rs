@@ -261,7 +261,7 @@ mod tests {
             usage: Usage::default(),
             spared: 0,
             hopeless: None,
-            remarks: Default::default(),
+            remarks: Box::default(),
             took: Duration::from_millis(120),
         })
     }

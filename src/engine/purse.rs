@@ -173,7 +173,7 @@ mod tests {
             usage: Usage { requests: rows - reused, cost_usd: Some(cost), ..Usage::default() },
             spared: 0,
             hopeless: None,
-            remarks: Default::default(),
+            remarks: Box::default(),
             took: Duration::ZERO,
         }
     }

@@ -253,7 +253,7 @@ mod tests {
             usage: crate::domain::outcome::Usage { requests: 6, ..Default::default() },
             spared: 0,
             hopeless: None,
-            remarks: Default::default(),
+            remarks: Box::default(),
             took: std::time::Duration::from_millis(210),
         };
         let folder = tempfile::tempdir().unwrap();

@@ -263,7 +263,7 @@ mod tests {
             usage: Usage::default(),
             spared: 0,
             hopeless: None,
-            remarks: Default::default(),
+            remarks: Box::default(),
             took: Duration::from_millis(10),
         };
         Line::Done { batch, node: "restate-1".into(), recorded, t }

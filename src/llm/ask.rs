@@ -296,7 +296,7 @@ impl<T: Throttle> Asker<T> {
             self.canary.lives();
         }
         let silent = rejected.is_some_and(|status| self.canary.dies(status));
-        let obstacle = obstacle.or((form || silent).then_some(Obstacle::Request));
+        let obstacle = if form || silent { obstacle.or(Some(Obstacle::Request)) } else { obstacle };
         let why = Unanswered { class, message, attempts: 1, obstacle };
         GivenUp { why, alone: refused || (rejected.is_some() && obstacle.is_none()) }
     }

@@ -125,7 +125,7 @@ mod tests {
     impl Machines {
         fn reads(&mut self, key: &str, at: Duration) -> bool {
             let recent = self.recent.entry(key.to_owned()).or_default();
-            while recent.front().is_some_and(|earlier| at - *earlier >= MINUTE) {
+            while recent.front().is_some_and(|earlier| at.saturating_sub(*earlier) >= MINUTE) {
                 recent.pop_front();
             }
             recent.push_back(at);

@@ -60,7 +60,7 @@ impl Estimator {
             prompt,
             options: ModelOptions::new(provider, items_per_call, effort),
             gathered: Vec::new(),
-            thinking: thought(effort.or(provider.default_effort())),
+            thinking: thought(effort.or_else(|| provider.default_effort())),
             answer: PER_FIELD * taxonomy.fields().len() as u64 + PER_ANSWER,
             usage: Usage::default(),
             largest: 0,

@@ -173,7 +173,7 @@ pub struct ModelOptions {
 impl ModelOptions {
     /// Options for so many indicators per request and this much thought, for which there is room in the answer.
     pub fn new(provider: Provider, items_per_call: NonZeroUsize, effort: Option<Effort>) -> Self {
-        let more = match effort.or(provider.default_effort()) {
+        let more = match effort.or_else(|| provider.default_effort()) {
             None | Some(Effort::None | Effort::Minimal | Effort::Low) => 1,
             Some(Effort::Medium) => 2,
             Some(Effort::High) => 4,

@@ -89,7 +89,7 @@ fn codes(body: Option<&Value>) -> Vec<&str> {
     PLACES.iter().filter_map(|place| body?.pointer(place)?.as_str()).collect()
 }
 
-/// OpenRouter says of a row that was moderated what was flagged in it.
+/// `OpenRouter` says of a row that was moderated what was flagged in it.
 fn flagged(body: Option<&Value>) -> bool {
     ["/error/metadata/flagged_input", "/error/metadata/reasons"]
         .iter()

@@ -73,14 +73,12 @@ pub(super) fn cut_in_last_text(text: &str) -> Option<Map<String, Value>> {
     let (mut depth, mut in_text, mut escape) = (0_usize, false, None);
     for (at, byte) in said.bytes().enumerate() {
         match (in_text, byte) {
-            (true, _) if escape == Some(at) => {}
-            (true, b'\\') => escape = Some(at + 1),
-            (true, b'"') => in_text = false,
-            (true, _) => {}
+            (true, b'\\') if escape != Some(at) => escape = Some(at + 1),
+            (true, b'"') if escape != Some(at) => in_text = false,
             (false, b'"') => in_text = true,
             (false, b'{' | b'[') => depth += 1,
             (false, b'}' | b']') => depth = depth.checked_sub(1)?,
-            (false, _) => {}
+            _ => {}
         }
     }
     if !in_text || depth != 1 {

@@ -297,7 +297,7 @@ pub(crate) mod tests {
             usage: Usage::default(),
             spared: 0,
             hopeless: None,
-            remarks: Default::default(),
+            remarks: Box::default(),
             took: Duration::from_millis(210),
         }));
         let frame = Frame {

@@ -44,8 +44,7 @@ async fn what_a_filter_declines_is_refused_and_stops_nothing() {
 #[tokio::test]
 async fn the_same_refusal_of_the_first_ten_calls_stops_the_run() {
     let stub = Stub::start(Plan::always(Fault::Status(400))).await;
-    let asker_ = asker(&stub, Provider::OpenAi, 1);
-    let got = asker_.ask(&rows(12)).await;
+    let got = asker(&stub, Provider::OpenAi, 1).ask(&rows(12)).await;
     let stops: Vec<bool> =
         got.iter().map(|one| one.answer.as_ref().unwrap_err().obstacle.is_some()).collect();
     assert_eq!(stops.iter().position(|stops| *stops), Some(9), "{stops:?}");

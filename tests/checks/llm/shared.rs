@@ -32,7 +32,7 @@ async fn what_all_requests_share_is_read_from_the_cache() {
         // The first of each key are written: thirty keys for three hundred requests, and those that are under way meanwhile.
         assert!(cached * 100 >= shared * 80, "{model}: {cached} of {shared} tokens");
         assert!(written * 100 <= shared * 20, "{model}: {written} of {shared} tokens are written");
-        let ours = sum_of(&got);
+        let ours = super::sum(&got);
         assert_eq!(
             (ours.cached_tokens, ours.written_tokens),
             (cached, written),
@@ -45,10 +45,6 @@ async fn what_all_requests_share_is_read_from_the_cache() {
         let steps = if model == "gpt-5.5" { 128 * late.len() as u64 } else { 0 };
         assert!((read + steps) * 100 >= shared * 85, "{model}: {read} of {shared} tokens");
     }
-}
-
-fn sum_of(got: &[Asked]) -> Usage {
-    super::sum(got)
 }
 
 #[tokio::test]

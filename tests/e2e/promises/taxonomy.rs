@@ -76,7 +76,7 @@ pub(crate) fn the_rules_label_by_another_taxonomy(world: &mut World) {
 fn what_is_not_read_does_not_matter(world: &World, provider: &Provider, file: &str, table: &str) {
     let before =
         fs::read_to_string(world.path(table)).expect("the table").replace(SENDER, "other@example.com");
-    let body = "It leaks. ".repeat(200);
+    let body = "It leaks, ".repeat(200) + "and leaks.";
     let long = json!({ "id": "long", "name": "The tap, again", "body": body, "sender": SENDER });
     fs::write(world.path("later.jsonl"), format!("{before}\n{long}\n")).expect("a table");
     let run = |more: &[&str]| {

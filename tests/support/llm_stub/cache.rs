@@ -8,7 +8,7 @@ use super::dialect::{Asked, Dialect};
 
 /// Requests a minute under one key that reach the same machine.
 const EACH_KEY: usize = 15;
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 /// OpenAI's least, and that of most of Anthropic's models.
 const LEAST: u64 = 1_024;
 /// Steps in which OpenAI's models before GPT-5.6 match.
@@ -35,24 +35,24 @@ impl Cache {
     ) -> (u64, u64) {
         let machine = self.machine(dialect, asked, now);
         let shared = format!("{}\n{}\n{}", asked.model, asked.system, asked.schema);
-        let mut known = |text: String| !self.written.insert((machine, text));
+        let mut known = |text: &str| !self.written.insert((machine, text.to_owned()));
         match dialect {
-            Dialect::Compatible => (if known(shared) { prefix } else { 0 }, 0),
+            Dialect::Compatible => (if known(&shared) { prefix } else { 0 }, 0),
             Dialect::Anthropic if !asked.breakpoint || prefix < least(&asked.model) => (0, 0),
-            Dialect::Anthropic if known(shared.clone()) => (prefix, 0),
+            Dialect::Anthropic if known(&shared) => (prefix, 0),
             Dialect::Anthropic => (0, prefix),
             Dialect::OpenAi if !has_breakpoints(&asked.model) => {
-                let matched = if prefix >= LEAST && known(shared) { prefix / STEP * STEP } else { 0 };
+                let matched = if prefix >= LEAST && known(&shared) { prefix / STEP * STEP } else { 0 };
                 (matched, 0)
             }
             Dialect::OpenAi => {
                 let (mut cached, mut written) = (0, 0);
                 if asked.breakpoint && prefix >= LEAST {
-                    if known(shared.clone()) { cached = prefix } else { written = prefix }
+                    if known(&shared) { cached = prefix } else { written = prefix }
                 }
                 // The one it sets by itself is behind the last message.
                 if !asked.explicit && whole >= LEAST {
-                    if known(format!("{shared}\n{}", asked.user)) {
+                    if known(&format!("{shared}\n{}", asked.user)) {
                         return (whole, 0);
                     }
                     written = whole - cached;
