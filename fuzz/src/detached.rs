@@ -29,10 +29,12 @@ struct World {
     skew: i64,
     /// Batches that are out.
     out: BTreeSet<u64>,
-    /// When each batch leaves, in nanoseconds since the start, and how many rows it has.
+    /// When each batch leaves by the clock, in nanoseconds, and how many rows it has.
     left: Vec<(f64, u64)>,
-    /// When the clock was last looked at, unless the run rested since.
-    looked: Option<u64>,
+    /// When each batch leaves in truth, whatever the clock says, in nanoseconds.
+    truly: Vec<u64>,
+    /// What the clock said, and what time it was, when it was last looked at, unless the run rested since.
+    looked: Option<(u64, u64)>,
     /// The highest rate there was; nothing where there once was none.
     rate: Option<f64>,
     spent: f64,
@@ -56,6 +58,7 @@ pub fn live(u: &mut Unstructured<'_>) -> Result<()> {
         skew: 0,
         out: BTreeSet::new(),
         left: Vec::new(),
+        truly: Vec::new(),
         looked: None,
         rate,
         spent: 0.0,
@@ -87,7 +90,12 @@ fn plan(u: &mut Unstructured<'_>) -> Result<Plan> {
         per_minute: rate(u)?,
         max_in_flight: number(u, 99)?,
         largest_batch: *u.choose(&[0, 1_000, usize::MAX])?,
-        max_failures: *u.choose(&[None, None, Some(MaxFailures::Count(9)), Some(MaxFailures::Percent(10.0))])?,
+        max_failures: *u.choose(&[
+            None,
+            None,
+            Some(MaxFailures::Count(9)),
+            Some(MaxFailures::Percent(10.0)),
+        ])?,
         max_cost_usd: *u.choose(&[None, None, Some(0.25), Some(0.0), Some(1e300)])?,
         expected_cost_usd: *u.choose(&[0.0, 0.01, 1e300])?,
     })
@@ -142,12 +150,13 @@ impl World {
 
         if epoch != before.epoch() || before.progress().phase != Phase::Running {
             assert!(stepped.releases.is_empty(), "a step of the past submits");
-        } else if let Some(looked) = self.looked.replace(clock)
+        } else if let Some((looked, then)) = self.looked.replace((clock, self.now))
             && clock > looked + AHEAD
         {
             // Nobody looked, and perhaps nobody was there to take what was planned: it leaves now.
-            let (from, now) = (float((looked - BEFORE) * NANOS), float((clock - BEFORE) * NANOS));
-            for (at, _) in self.left.iter_mut().rev().take_while(|(at, _)| *at > from) {
+            let now = float((clock - BEFORE) * NANOS);
+            let planned = self.left.iter_mut().zip(&self.truly).rev();
+            for ((at, _), _) in planned.take_while(|(_, truly)| **truly > (then - BEFORE) * NANOS) {
                 *at = at.max(now);
             }
         }
@@ -156,8 +165,9 @@ impl World {
             let plan = &self.run.progress().plan;
             let rows = plan.rows(batch);
             // In the clock's time.
-            let at = (clock - BEFORE) * NANOS + u64::try_from(delay.as_nanos()).expect("it is short");
-            self.left.push((float(at), rows));
+            let delay = u64::try_from(delay.as_nanos()).expect("it is short");
+            self.left.push((float((clock - BEFORE) * NANOS + delay), rows));
+            self.truly.push((self.now - BEFORE) * NANOS + delay);
             self.out.insert(batch);
             assert!(plan.max_cost_usd.is_none_or(|most| self.spent <= most), "{} USD were spent", self.spent);
         }
