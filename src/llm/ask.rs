@@ -247,7 +247,8 @@ impl<T: Throttle> Asker<T> {
             cache_key: &cache_key,
             form: self.forms.at_first(&self.client).await,
         };
-        let tokens = self.prompt.tokens(&user).saturating_add(room);
+        let reserve = if before.room.is_some() { room } else { self.options.reserve(items.len()) };
+        let tokens = self.prompt.tokens(&user).saturating_add(reserve);
         let mut body = self.client.body(&question);
         let mut usage = Usage::default();
         // Time spent on calls and waits of our own. A queue for permits is no fault of the provider's.

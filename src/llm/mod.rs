@@ -188,6 +188,16 @@ impl ModelOptions {
         u64::from(self.max_output_tokens.get()).saturating_mul(items as u64).min(MOST_ROOM)
     }
 
+    /// Tokens of output that a request counts as under the model's limits until its answer is there. Where nobody said how long
+    /// to think, less than the room: few answers take all of it, and what a request reserves others have to wait for.
+    fn reserve(&self, items: usize) -> u64 {
+        let room = self.room(items);
+        if self.effort.is_some() {
+            return room;
+        }
+        room.min(u64::from(LEAST_ROOM.get()).saturating_mul(items as u64))
+    }
+
     /// Most tokens of the answer that is asked for when one was cut off at `room`.
     fn more_room(room: u64) -> u64 {
         room.saturating_mul(MORE_ROOM).min(MOST_ROOM).max(room)

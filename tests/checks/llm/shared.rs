@@ -22,8 +22,8 @@ async fn what_all_requests_share_is_read_from_the_cache() {
         let stub = Stub::start(Plan::healthy().slowed(Duration::from_millis(2))).await;
         let asker = asker_for(model, &stub, provider);
         let rows = rows(300);
-        let asked = stream::iter(&rows).map(|row| asker.ask(std::slice::from_ref(row)));
-        let got: Vec<Asked> = asked.buffered(8).collect::<Vec<_>>().await.into_iter().flatten().collect();
+        let calls = stream::iter(&rows).map(|row| asker.ask(std::slice::from_ref(row)));
+        let got: Vec<Asked> = calls.buffered(8).collect::<Vec<_>>().await.into_iter().flatten().collect();
         assert!(got.iter().all(|one| one.answer.is_ok()), "{model}: {:?}", stub.seen().last());
         let seen = stub.seen();
         let sum = |of: fn(&crate::llm_stub::Seen) -> u64| seen.iter().map(of).sum::<u64>();

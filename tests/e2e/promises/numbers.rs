@@ -57,6 +57,16 @@ fn double() -> f64 {
         .expect("one")
 }
 
+/// A label set that names two of the three columns: the others stay.
+const NAMES_THEM: &str = "name = 'numbers'
+version = 1
+extra_columns = ['value', 'other']
+[[fields]]
+name = 'large'
+kind = 'boolean'
+description = 'Whether it is.'
+fallback = { value = true, weight = 0 }";
+
 /// The numbers of each row by its id: those everybody thinks of first, and random ones.
 fn numbers() -> BTreeMap<String, [String; 2]> {
     let known = [
@@ -115,10 +125,15 @@ pub(crate) fn numbers_keep_their_digits(world: &mut World) {
     fs::write(world.path("digits.json"), format!("[{}]", other.join(",\n"))).expect("a table");
     let inputs = ["digits.jsonl", "digits.json"];
 
+    fs::write(world.path("numbers.toml"), NAMES_THEM).expect("a label set");
+    let file = world.path("numbers.toml").display().to_string();
+    let labels = ["--taxonomy", &file];
+
     // Some rows fail, so that there is something to retry.
     let provider = Provider::start(Plan::shares(7, [(Fault::Refusal, 0.2)]));
-    provider.serve(world, &[]);
-    let options = [&["-o", "digits.out.jsonl", "--failures", "digits.failed.jsonl"][..], &inputs].concat();
+    provider.serve(world, &labels);
+    let options =
+        [&labels[..], &["-o", "digits.out.jsonl", "--failures", "digits.failed.jsonl"], &inputs].concat();
     world.classify(&with_model("openai", MODEL, &options)).expect_code(3);
     expect_asked(&numbers, &provider.seen(MODEL));
     let results: Vec<Classified> = lines(world, "digits.out.jsonl");
@@ -132,7 +147,7 @@ pub(crate) fn numbers_keep_their_digits(world: &mut World) {
     }
 
     let provider = Provider::start(Plan::healthy());
-    provider.serve(world, &[]);
+    provider.serve(world, &labels);
     world.classify(&["runs", "retry"]).expect_code(0);
     assert_eq!(provider.seen(MODEL).len(), failures.len());
     expect_asked(&numbers, &provider.seen(MODEL));
@@ -143,7 +158,7 @@ pub(crate) fn numbers_keep_their_digits(world: &mut World) {
     }
 
     // CSV has one cell for all of them.
-    let args = [&["--mode", "max", "-o", "digits.csv"][..], &inputs].concat();
+    let args = [&labels[..], &["--mode", "max", "-o", "digits.csv"], &inputs].concat();
     world.classify(&args).expect_code(0);
     let mut table = csv::Reader::from_path(world.path("digits.csv")).expect("a CSV");
     let columns = table.headers().expect("a header").clone();
