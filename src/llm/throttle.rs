@@ -11,7 +11,7 @@ pub trait Throttle: Send + Sync {
     /// so it counts as sent, and it runs no longer.
     type Permit: Send;
 
-    /// Resolves when a request of at most `tokens` tokens (estimated input and the most output allowed) may leave.
+    /// Resolves when a request that is reckoned to take `tokens` tokens, input and output, may leave.
     fn admit(&self, tokens: u64) -> impl Future<Output = Self::Permit> + Send;
 
     /// Tells how the request went that `permit` was for.
