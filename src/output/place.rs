@@ -47,10 +47,14 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
 pub fn behind_links(path: &Path) -> io::Result<PathBuf> {
     let mut path = path.to_owned();
     for _ in 0..LINKS {
+        if path.exists() {
+            // What has no path of its own, as a pipe in `/dev/stdout`, keeps the one it was given.
+            return Ok(path.canonicalize().unwrap_or(path));
+        }
         match fs::read_link(&path) {
             Ok(target) => path = disk::folder_of(&path).join(target),
-            // No link, or nothing at all.
-            Err(_) => return Ok(path.canonicalize().unwrap_or(path)),
+            // No link, but nothing at all.
+            Err(_) => return Ok(path),
         }
     }
     Err(nix::errno::Errno::ELOOP.into())
@@ -176,6 +180,11 @@ mod tests {
         assert_eq!(behind_links(&at("sub/two")).unwrap(), at("sub/dangling"));
         assert_eq!(behind_links(&at("new")).unwrap(), at("new"));
         assert!(behind_links(&at("circle")).is_err());
+        let (_reader, writer) = io::pipe().unwrap();
+        let pipe = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&writer));
+        if Path::new(&pipe).exists() {
+            assert_eq!(obstacle(&behind_links(Path::new(&pipe)).unwrap()).unwrap(), "it is no regular file");
+        }
     }
 
     #[test]
