@@ -105,47 +105,26 @@ impl<T: DeserializeOwned> Deserialize for Enclosed<T> {
     }
 }
 
-impl<T> PayloadMetadata for Payload<T> {
-    fn json_schema() -> Option<serde_json::Value> {
-        None
-    }
+/// Bodies are bytes, whatever is in them.
+macro_rules! are_bytes {
+    ($($body:ident),*) => {$(
+        impl<T> PayloadMetadata for $body<T> {
+            fn json_schema() -> Option<serde_json::Value> {
+                None
+            }
 
-    fn input_metadata() -> InputMetadata {
-        InputMetadata { accept_content_type: "*/*", is_required: true }
-    }
+            fn input_metadata() -> InputMetadata {
+                InputMetadata { accept_content_type: "*/*", is_required: true }
+            }
 
-    fn output_metadata() -> OutputMetadata {
-        OutputMetadata { content_type: "application/octet-stream", set_content_type_if_empty: false }
-    }
+            fn output_metadata() -> OutputMetadata {
+                OutputMetadata { content_type: "application/octet-stream", set_content_type_if_empty: false }
+            }
+        }
+    )*};
 }
 
-impl<T> PayloadMetadata for Plain<T> {
-    fn json_schema() -> Option<serde_json::Value> {
-        None
-    }
-
-    fn input_metadata() -> InputMetadata {
-        InputMetadata { accept_content_type: "*/*", is_required: true }
-    }
-
-    fn output_metadata() -> OutputMetadata {
-        OutputMetadata { content_type: "application/octet-stream", set_content_type_if_empty: false }
-    }
-}
-
-impl<T> PayloadMetadata for Received<T> {
-    fn json_schema() -> Option<serde_json::Value> {
-        None
-    }
-
-    fn input_metadata() -> InputMetadata {
-        InputMetadata { accept_content_type: "*/*", is_required: true }
-    }
-
-    fn output_metadata() -> OutputMetadata {
-        OutputMetadata { content_type: "application/octet-stream", set_content_type_if_empty: false }
-    }
-}
+are_bytes!(Payload, Plain, Received, Enclosed);
 
 #[cfg(test)]
 mod tests {
