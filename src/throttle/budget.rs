@@ -263,7 +263,8 @@ impl Budget {
                 break;
             }
             over = over.saturating_sub(of(amount));
-            window = until - now;
+            // Before now where the time itself is nonsense.
+            window = until.saturating_sub(now);
         }
         // What this very lease has granted is not among the grants yet.
         if over > 0 {

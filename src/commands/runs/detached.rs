@@ -89,7 +89,7 @@ pub(super) async fn attach(global: &Global, runs: &Runs, args: &AttachArgs, ui: 
             .hint(format!("when that is put right: `classify runs resume {id}`")));
     }
     match folder {
-        Some(folder) => collect(global, folder, progress, args, stop, ui).await,
+        Some(folder) => Box::pin(collect(global, folder, progress, args, stop, ui)).await,
         None => tell(&id, &progress, args.json, ui),
     }
 }

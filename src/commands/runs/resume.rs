@@ -46,7 +46,7 @@ pub(super) async fn run(global: &Global, runs: &Runs, args: &ResumeArgs, ui: Ui)
         ledger::Rows::Tables(tables) => match unchanged(tables, &opened.folder, &stop).await? {
             Input::Same(checked) => Box::new(checked.rows()),
             Input::Changed(changed) if args.accept_changes => {
-                return follow_up(runs, opened, *changed, nodes, &args.changes, stop, ui).await;
+                return Box::pin(follow_up(runs, opened, *changed, nodes, &args.changes, stop, ui)).await;
             }
             Input::Changed(found) => return Err(changed(&spec, &found)),
         },
