@@ -51,7 +51,7 @@ fn what_every_row_will_meet_stops_the_run(world: &mut World) {
         let provider = Provider::start(Plan::always(Fault::Error(status, body)));
         provider.serve(world, &[]);
         let table = world.table(300);
-        // Half the pace: what leaves until the failure is on disk and read, 0.1 s, is one batch.
+        // Half of `PACE`: at 6,000 a minute two batches may leave until the failure is on disk and read, which takes some 0.1 s.
         let pace = ["--rpm", "3000", "--batch-size", "5", "--max-in-flight", "50"];
         let options = ["--provider", "openai", "--model", model, "-o", "none.jsonl", &table];
         let ran = world.classify(&[&pace[..], &options].concat()).expect_code(2);
