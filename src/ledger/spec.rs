@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::batch::RunOptions;
 use crate::domain::max_failures::MaxFailures;
+use crate::domain::money::{Allowance, PerMillion};
 use crate::input::{self, Keys};
 use crate::output::{self, Extent};
 use crate::text;
@@ -152,9 +153,20 @@ pub struct Limits {
     /// Most US dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_cost_usd: Option<f64>,
-    /// What an indicator is expected to cost.
+    /// The most that an indicator can cost, in US dollars; 0 where no price is known.
     #[serde(default)]
     pub expected_cost_usd: f64,
+    /// What the model's tokens cost, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<PerMillion>,
+}
+
+impl Limits {
+    /// What an indicator may cost, where money is limited.
+    pub fn allowance(&self) -> Option<Allowance> {
+        self.max_cost_usd?;
+        Some(Allowance { usd: self.expected_cost_usd, price: self.price? })
+    }
 }
 
 /// Where a run submits.

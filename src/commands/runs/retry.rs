@@ -56,7 +56,7 @@ pub(super) async fn run(global: &Global, runs: &Runs, args: &RetryArgs, ui: Ui) 
     ui.note(&format!("retry      {} of {}", count(retried, "failed row"), results.display()));
     let nodes = target::ingress(global, &spec.target.cluster, &spec.target.ingress)?;
     let (pace, limits) =
-        (super::pace(&spec, &nodes, &args.changes), super::limits(spec.limits, &args.changes));
+        (super::pace(&spec, &nodes, &args.changes), super::limits(&spec, spec.limits, &args.changes)?);
     let sink = job::sink(&spec)?;
     super::resume::ready(&nodes, &spec, &stop, ui).await?;
     let mut stats = counts(spec.indicators(), &nodes);
