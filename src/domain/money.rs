@@ -152,12 +152,13 @@ impl Account {
         self.spent + self.each * float(self.under_way.saturating_add(rows))
     }
 
-    /// Why a batch does not fit.
-    pub fn excess(&self) -> Option<String> {
+    /// Why a batch of `rows` does not fit.
+    pub fn excess(&self, rows: u64) -> Option<String> {
         let Self { most, spent, each, .. } = *self;
-        let most = most?;
+        let (most, next) = (most?, each * float(rows));
         Some(format!(
-            "{spent:.4} USD are spent, a row can cost {each:.4} USD, and the next batch could pass {most} USD (`--max-cost`)"
+            "{spent:.4} USD are spent, and the next {} can cost {next:.4} USD, which could pass {most} USD (`--max-cost`)",
+            if rows == 1 { "row".to_owned() } else { format!("{rows} rows") }
         ))
     }
 }

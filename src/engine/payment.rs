@@ -43,7 +43,7 @@ impl Courier {
         // What is known already costs nothing.
         let mut node = self.pool.any_up().await;
         let rows = self.unanswered(batch, &mut node).await;
-        purse.take(rows).await.ok_or_else(|| purse.refuse())
+        purse.take(rows).await.ok_or_else(|| purse.refuse(rows))
     }
 
     /// Tells how much is reserved while that holds batches back.
@@ -69,7 +69,7 @@ impl Courier {
         let rows = self.unanswered(batch, node).await;
         let charge = if rows > 0 {
             tokio::select! {
-                charge = purse.take(rows) => Some(charge.ok_or_else(|| purse.refuse())?),
+                charge = purse.take(rows) => Some(charge.ok_or_else(|| purse.refuse(rows))?),
                 () = self.shutdown.at_least(Level::Drain) => return Err(NotPaid),
             }
         } else {

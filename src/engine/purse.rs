@@ -2,7 +2,7 @@
 //!
 //! Owns who waits for the account of one run with `--max-cost`; the arithmetic is `domain::money`'s.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -18,7 +18,8 @@ use crate::error::{ExitStatus, Failure};
 #[derive(Debug)]
 pub(super) struct Purse {
     account: Mutex<Account>,
-    refused: AtomicBool,
+    /// Rows of the batch that was not sent, for want of money.
+    refused: AtomicU32,
     news: Notify,
     /// Of a run that only collects: what it has paid for is settled already.
     collects: bool,
@@ -65,7 +66,7 @@ impl Purse {
     }
 
     fn with(account: Account, collects: bool) -> Self {
-        Self { account: Mutex::new(account), refused: AtomicBool::new(false), news: Notify::new(), collects }
+        Self { account: Mutex::new(account), refused: AtomicU32::new(0), news: Notify::new(), collects }
     }
 
     /// Reserves what `rows` more can cost, if that fits now.
@@ -96,9 +97,9 @@ impl Purse {
         self.charge(rows)
     }
 
-    /// A batch was not sent, for want of money.
-    pub(super) fn refuse(&self) -> NotPaid {
-        self.refused.store(true, Ordering::Relaxed);
+    /// A batch of which `rows` would have to be paid for was not sent, for want of money.
+    pub(super) fn refuse(&self, rows: u32) -> NotPaid {
+        self.refused.store(rows, Ordering::Relaxed);
         NotPaid
     }
 
@@ -113,7 +114,8 @@ impl Purse {
 
     /// Why not all rows were submitted, if that was it.
     pub(super) fn failure(&self) -> Option<Failure> {
-        let said = self.account().excess().filter(|_| self.refused.load(Ordering::Relaxed))?;
+        let rows = self.refused.load(Ordering::Relaxed);
+        let said = self.account().excess(rows.into()).filter(|_| rows > 0)?;
         let hint = if self.collects {
             "the cluster has forgotten what is missing: `classify runs attach --max-cost USD` pays for it again, up to that"
         } else {
@@ -185,7 +187,7 @@ mod tests {
         charge.settle(&done(50, 50, 0.0));
         assert!(purse.take(51).now_or_never().unwrap().is_none(), "nothing is out that could turn out cheaper");
         assert!(purse.failure().is_none(), "nobody was refused");
-        purse.refuse();
+        purse.refuse(51);
         assert!(purse.failure().unwrap().message().contains("0.5000 USD are spent"));
     }
 
@@ -223,7 +225,7 @@ mod tests {
         assert!(purse.try_take(1).is_none());
         charge.settle(&done(50, 0, 0.49));
         assert!(purse.take(2).now_or_never().unwrap().is_none());
-        purse.refuse();
+        purse.refuse(51);
         assert!(purse.failure().unwrap().hints()[0].contains("runs attach --max-cost"));
     }
 

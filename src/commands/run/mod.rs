@@ -34,8 +34,6 @@ use places::Places;
 
 /// How much longer text can get in a request: every character escaped as `\u001f`.
 const LARGEST_GROWTH: usize = 6;
-/// Batches for which the money of `--max-cost` shall be enough, whatever each of their rows turns out to cost.
-const BATCHES_PAID: f64 = 30.0;
 /// What the names of columns add to a row in a request, at most.
 const NAMES: usize = 1024;
 
@@ -248,20 +246,12 @@ fn limits(args: &RunArgs, method: &Method, taxonomy: &Taxonomy) -> Result<Limits
     })
 }
 
-/// Indicators per batch where neither `--batch-size` nor the rate decides: such that the money of `--max-cost` is enough for many
-/// batches, and that a batch fills requests of several indicators.
+/// Indicators per batch where nobody typed a number: such that a batch fills requests of several indicators, and that the money of
+/// `--max-cost` is enough for many.
 fn batch_size(args: &RunArgs, limits: &Limits, default: NonZeroU32) -> NonZeroU32 {
     let items = args.items_per_call.and_then(|items| u32::try_from(items.get()).ok()).unwrap_or(1);
     let size = default.get().div_ceil(items).saturating_mul(items);
-    let affordable = match limits.max_cost_usd {
-        Some(most) if limits.expected_cost_usd > 0.0 => {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of rows")]
-            let rows = (most / BATCHES_PAID / limits.expected_cost_usd) as u32;
-            rows
-        }
-        _ => u32::MAX,
-    };
-    NonZeroU32::new(size.min(affordable)).unwrap_or(NonZeroU32::MIN)
+    limits.affordable(NonZeroU32::new(size).unwrap_or(default))
 }
 
 /// Makes the run while the nodes are asked whether they serve it: disk and network take their time at once. What the nodes say decides

@@ -32,7 +32,7 @@ fn what_is_under_way_counts_as_the_most_it_can_cost() {
     assert!(account.take(50) && !account.take(1));
     settle(&mut account, paid(50, 0.499));
     assert!(account.is_idle() && !account.take(1), "a row can cost 0.01, and 0.001 is left");
-    assert!(account.excess().unwrap().contains("0.9990 USD are spent"));
+    assert!(account.excess(1).unwrap().contains("0.9990 USD are spent, and the next row can cost 0.0100 USD"));
     account.allow(1.01);
     assert!(account.take(1));
 }

@@ -90,7 +90,7 @@ impl Run {
             if !self.account.take(rows) {
                 step.again = Some(SOON);
                 if self.account.is_idle() {
-                    self.halt(self.account.excess().unwrap_or_default());
+                    self.halt(self.account.excess(rows).unwrap_or_default());
                     step.again = None;
                 }
                 return step;
@@ -178,7 +178,10 @@ impl Run {
         }
         if *released < plan.batches() {
             let too_many = max_failures.and_then(|most| most.excess(tally.failures(), tally.rows()));
-            let too_dear = || (account.is_idle() && !{ account }.take(plan.rows(*released))).then(|| account.excess());
+            let too_dear = || {
+                let rows = plan.rows(*released);
+                (account.is_idle() && !{ account }.take(rows)).then(|| account.excess(rows))
+            };
             if let Some(reason) = too_many.or_else(|| too_dear().flatten()) {
                 return Err(reason);
             }

@@ -146,7 +146,7 @@ pub(crate) fn a_group_is_of_one_run(world: &mut World) {
     let theirs = theirs.finish().expect_code(3);
     assert_eq!(ours.json()["totals"]["succeeded"], 80);
     // Who was refused together was asked about singly: none fails for another.
-    assert_eq!(theirs.json()["failed"]["provider"], 40, "{:#}", theirs.json());
+    assert_eq!(theirs.json()["failed_by_class"]["provider"], 40, "{:#}", theirs.json());
     for seen in provider.seen("stub-group") {
         let bad = seen.ids.iter().filter(|id| id.contains("theirs")).count();
         assert!(bad == 0 || bad == seen.ids.len(), "{:?} are of two runs", seen.ids);
