@@ -147,7 +147,7 @@ pub(crate) fn a_paused_model_is_named_and_can_be_asked_again(world: &mut World) 
 
 /// A line of the table: a name, a limit, its use.
 fn cells(name: &str, limit: &str, used: &str) -> String {
-    format!("{name:<12} {limit:>12} {used:>12}\n")
+    format!("{name:<12} {limit:>12} {used:>12}   ")
 }
 
 /// `queue status --watch`, and the file its frames go to.
