@@ -27,7 +27,8 @@ pub fn generation(fingerprint: &str, number: u32) -> String {
 /// call that asks a model about the indicator.
 pub fn fingerprint(indicator: &Indicator, options: &RunOptions) -> String {
     let method = &options.method;
-    let provider = method.model.as_deref().and_then(|model| model.split_once('/')).map(|(provider, _)| provider);
+    let provider =
+        method.model.as_deref().and_then(|model| model.split_once('/')).map(|(provider, _)| provider);
     identity(&options.of(indicator), options, (provider.unwrap_or(&method.provider), None))
 }
 

@@ -185,7 +185,10 @@ mod tests {
         charge.settle(&done(100, 0, 0.5));
         let charge = waits.now_or_never().unwrap().unwrap();
         charge.settle(&done(50, 50, 0.0));
-        assert!(purse.take(51).now_or_never().unwrap().is_none(), "nothing is out that could turn out cheaper");
+        assert!(
+            purse.take(51).now_or_never().unwrap().is_none(),
+            "nothing is out that could turn out cheaper"
+        );
         assert!(purse.failure().is_none(), "nobody was refused");
         purse.refuse(51);
         assert!(purse.failure().unwrap().message().contains("0.5000 USD are spent"));

@@ -12,13 +12,13 @@ use super::cache::Keys;
 use super::canary::Canary;
 use super::client::{CallError, Client, Exchange};
 use super::forms::Forms;
-use super::limit::Limit;
+use super::limit::{Limit, consumed};
+use super::most::most_input;
 use super::retry::Backoff;
 use super::throttle::{Feedback, Throttle, Verdict};
-use super::most::most_input;
 use super::usage::{Unsettled, Usage};
 use super::validate::{Found, Read, check, cut_off};
-use super::wire::{Question, Reply, Stop, Tokens};
+use super::wire::{Question, Reply, Stop};
 use super::{Model, ModelOptions, Prompt};
 use crate::domain::indicator::Indicator;
 use crate::domain::money::Allowance;
@@ -201,12 +201,7 @@ impl<T: Throttle> Asker<T> {
 
     /// Asks about one indicator; once more with the complaint where the answer is not valid, and with more room where
     /// it was cut off, unless this is already what `before` is for.
-    async fn one(
-        &self,
-        mut asking: Asking<'_>,
-        mut before: Before,
-        allowance: Option<&Allowance>,
-    ) -> Asked {
+    async fn one(&self, mut asking: Asking<'_>, mut before: Before, allowance: Option<&Allowance>) -> Asked {
         loop {
             let limit = allowance.map(|allowance| Limit { allowance, items: 1, before: asking.usage });
             let round = self.request(std::slice::from_ref(asking.indicator), &before, limit).await;
@@ -256,7 +251,8 @@ impl<T: Throttle> Asker<T> {
     /// One question, put until there is a reply, an error that stays, or no patience left.
     async fn request(&self, items: &[Indicator], before: &Before, limit: Option<Limit<'_>>) -> Round {
         let user = self.prompt.user(items, before.complaint.as_deref());
-        let room = before.room.map_or_else(|| self.options.room(items.len()), |room| self.options.more_room(room));
+        let room =
+            before.room.map_or_else(|| self.options.room(items.len()), |room| self.options.more_room(room));
         let cache_key = self.cache.next(Instant::now());
         let mut question = Question {
             model: &self.model,
@@ -270,7 +266,8 @@ impl<T: Throttle> Asker<T> {
         };
         let reserve = if before.room.is_some() { room } else { self.options.reserve(items.len()) };
         let tokens = self.prompt.tokens(&user).saturating_add(reserve);
-        let most = Unsettled { input: most_input(self.model.provider, self.prompt.tokens(&user)), output: room };
+        let most =
+            Unsettled { input: most_input(self.model.provider, self.prompt.tokens(&user)), output: room };
         let mut body = self.client.body(&question);
         let mut usage = Usage::default();
         let mut failed: Option<CallError> = None;
@@ -362,7 +359,8 @@ impl<T: Throttle> Asker<T> {
                 Ok(vec![read.map_or_else(said, Found::Valid)])
             }
             Stop::Full => {
-                let message = format!("{}: request and answer fill the model's context window", self.model.provider);
+                let message =
+                    format!("{}: request and answer fill the model's context window", self.model.provider);
                 let why = Unanswered { class: FailureClass::Provider, message, attempts: 1, obstacle: None };
                 Err(GivenUp { why, alone: true, unaffordable: false })
             }
@@ -377,26 +375,6 @@ impl<T: Throttle> Asker<T> {
 
 fn attempts(usage: &Usage) -> u32 {
     u32::try_from(usage.requests).unwrap_or(u32::MAX)
-}
-
-/// What an exchange took, of which no more than `most` is possible.
-pub(super) fn consumed(exchange: &Exchange, most: Unsettled) -> Usage {
-    let told = match &exchange.result {
-        Ok(reply) => reply.tokens,
-        Err(error) if error.unsettled => None,
-        // Nobody charges for a request that was refused.
-        Err(_) => Some(Tokens::default()),
-    };
-    let tokens = told.unwrap_or_default();
-    Usage {
-        requests: 1,
-        unsettled: if told.is_some() { Unsettled::default() } else { most },
-        input_tokens: tokens.input,
-        cached_tokens: tokens.cached,
-        written_tokens: tokens.written,
-        output_tokens: tokens.output,
-        ..Usage::default()
-    }
 }
 
 pub(super) fn feedback(exchange: &Exchange) -> Feedback {

@@ -63,7 +63,8 @@ mod tests {
             definition: Some("词".repeat(9_000)),
             ..Indicator::default()
         };
-        for (provider, items) in [(Provider::OpenAi, 1), (Provider::Anthropic, 5), (Provider::Compatible, 50)] {
+        for (provider, items) in [(Provider::OpenAi, 1), (Provider::Anthropic, 5), (Provider::Compatible, 50)]
+        {
             let items = NonZeroUsize::new(items).unwrap();
             let options = ModelOptions::new(provider, items, None);
             let prompt = Prompt::new(Taxonomy::economic(), options.items_per_call);

@@ -174,8 +174,8 @@ impl Classifier {
         };
         // A model's answer is paid for: once it is in the journal, no replay asks again.
         // As bytes: what is given back is what stands in the journal, whoever replays it.
-        let body: Bytes =
-            ctx.run(|| async move {
+        let body: Bytes = ctx
+            .run(|| async move {
                 let outcome = shared.ask_once(invocation, request, begun_by).await?;
                 Ok(Bytes::from(payload::encode(&outcome)?))
             })

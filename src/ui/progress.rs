@@ -219,7 +219,8 @@ fn bought(stats: &RunStats, elapsed: Duration) -> String {
 /// Why it is slow, where the money for what is under way has to be known first.
 fn held(stats: &RunStats) -> String {
     let held = stats.held_usd.filter(|_| stats.pending() > 0);
-    held.map(|usd| format!("   held back by --max-cost: up to {usd:.2} USD are under way")).unwrap_or_default()
+    held.map(|usd| format!("   held back by --max-cost: up to {usd:.2} USD are under way"))
+        .unwrap_or_default()
 }
 
 /// Time until `pending` are finished: at the present rate, but never sooner than the pace allows.

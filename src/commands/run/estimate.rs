@@ -14,7 +14,7 @@ use crate::domain::indicator::Indicator;
 use crate::domain::method::{HYBRID, Method, RULES};
 use crate::error::{Failure, Result};
 use crate::input::{Checked, Row};
-use crate::llm::{Estimator, most_each, Model, Price, Prices, Provider};
+use crate::llm::{Estimator, Model, Price, Prices, Provider, most_each};
 use crate::restate::ingress::Ingress;
 use crate::restate::names::{CLASSIFIER_CLASSIFY, CLASSIFIER_RULES};
 use crate::taxonomy::{Rules, Taxonomy};
@@ -144,8 +144,7 @@ pub(super) async fn estimate(
     if let Some(price) = price(args, method)? {
         total.cost_usd = Some(estimated.cost(&price, pace.total));
         total.cost_cached_usd = Some(estimated.cost_cached(&price, pace.total));
-        total.most_each_usd =
-            Some(most_each(taxonomy, provider, items, method.effort, &price.per_million()));
+        total.most_each_usd = Some(most_each(taxonomy, provider, items, method.effort, &price.per_million()));
     }
     total.seconds = times(total.indicators, pace);
     Ok(total)

@@ -86,7 +86,10 @@ pub(crate) fn a_cap_holds_by_the_providers_record(world: &mut World) {
     let usd = charged(&provider, MODEL) - before;
     assert!(retried.stderr.contains("--max-cost") && usd > 0.05 && usd <= 0.2, "{usd} USD of 0.2");
     world.classify(&["runs", "resume", "--max-cost", "5", "--json"]).expect_code(0);
-    assert!((cost(&world.classify(&["runs", "report", "--json"])) - (charged(&provider, MODEL) - before)).abs() < 1e-6);
+    assert!(
+        (cost(&world.classify(&["runs", "report", "--json"])) - (charged(&provider, MODEL) - before)).abs()
+            < 1e-6
+    );
 
     // Without a price there is no limit to keep to.
     half_bad(world, "free.csv", 20);
@@ -102,7 +105,17 @@ pub(crate) fn a_limit_that_is_passed_sends_nothing(world: &mut World) {
     provider.serve(world, &[]);
     half_bad(world, "limited.csv", 300);
     let pace = ["--rpm", "6000", "--batch-size", "5", "--max-in-flight", "20"];
-    let run = ["--provider", "openai", "--model", MODEL, "--max-failures", "3", "-o", "limited.jsonl", "limited.csv"];
+    let run = [
+        "--provider",
+        "openai",
+        "--model",
+        MODEL,
+        "--max-failures",
+        "3",
+        "-o",
+        "limited.jsonl",
+        "limited.csv",
+    ];
     world.classify(&[&pace[..], &run].concat()).expect_code(3);
     let calls = provider.seen(MODEL).len();
     let again = world.classify(&["runs", "resume"]).expect_code(3);
@@ -113,7 +126,18 @@ pub(crate) fn a_limit_that_is_passed_sends_nothing(world: &mut World) {
 
     // The same of a run that the cluster goes on with.
     half_bad(world, "limits.csv", 300);
-    let run = ["--detach", "--provider", "openai", "--model", MODEL, "--max-failures", "3", "-o", "limits.jsonl", "limits.csv"];
+    let run = [
+        "--detach",
+        "--provider",
+        "openai",
+        "--model",
+        MODEL,
+        "--max-failures",
+        "3",
+        "-o",
+        "limits.jsonl",
+        "limits.csv",
+    ];
     world.classify(&[&pace[..], &run].concat()).expect_code(0);
     let halted = world.classify(&["runs", "attach"]).expect_code(3);
     assert!(halted.stderr.contains("more than 3 (`--max-failures`)"), "{}", halted.stderr);
@@ -136,10 +160,13 @@ pub(crate) fn a_group_is_of_one_run(world: &mut World) {
     half_bad(world, "theirs.csv", 80);
     let clean = world.table(80);
     let options = |output, table| {
-        with_model("stub-group", &["--rpm", "6000", "--batch-size", "5", "--items-per-call", "10", "-o", output, table])
-            .into_iter()
-            .filter(|option| !["--mode", "max"].contains(option))
-            .collect::<Vec<_>>()
+        with_model(
+            "stub-group",
+            &["--rpm", "6000", "--batch-size", "5", "--items-per-call", "10", "-o", output, table],
+        )
+        .into_iter()
+        .filter(|option| !["--mode", "max"].contains(option))
+        .collect::<Vec<_>>()
     };
     let theirs = world.begin(&options("theirs.jsonl", "theirs.csv"));
     let ours = world.classify(&options("ours.jsonl", &clean)).expect_code(0);

@@ -62,7 +62,8 @@ pub(crate) fn hybrid_asks_only_where_the_rules_are_not_sure(world: &mut World) {
     provider.expect_same_counts("stub-hybrid", &report);
     // Another threshold is another way to the same questions; so is none.
     let asked = provider.seen("stub-hybrid").len();
-    let higher = run.iter().map(|option| if *option == "0.85" { "0.95" } else { *option }).collect::<Vec<_>>();
+    let higher =
+        run.iter().map(|option| if *option == "0.85" { "0.95" } else { *option }).collect::<Vec<_>>();
     let wider = world.classify(&higher).expect_code(0).json();
     assert_eq!(wider["totals"]["reused"], asked, "{wider:#}");
     let unsure = provider.seen("stub-hybrid").len();
@@ -93,7 +94,17 @@ pub(crate) fn several_indicators_share_a_request(world: &mut World) {
 
     // Batches fill the requests, whatever the rate, and the plan counts what is sent. Groups are as large as models have room for.
     let table = world.table(150);
-    let options = ["--provider", "openai", "--model", "stub-groups", "--rpm", "9000", "--items-per-call", "12", "--json"];
+    let options = [
+        "--provider",
+        "openai",
+        "--model",
+        "stub-groups",
+        "--rpm",
+        "9000",
+        "--items-per-call",
+        "12",
+        "--json",
+    ];
     let plan = world.classify(&[&options[..], &["--plan", &table]].concat()).expect_code(0).json();
     world.classify(&[&options[..], &["-o", "groups.jsonl", &table]].concat()).expect_code(0);
     let sent = provider.seen("stub-groups");

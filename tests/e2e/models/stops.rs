@@ -111,7 +111,10 @@ source = "a test"
     provider.expect_same_counts("stub-dear", &report);
     let spent = report["llm"]["cost_usd"].as_f64().expect("a cost");
     note(&format!("--max-cost 200: {spent} USD"));
-    assert!((200.0 - batch..=200.0).contains(&spent) && batch < 30.0, "{spent} USD, a batch can cost {batch}");
+    assert!(
+        (200.0 - batch..=200.0).contains(&spent) && batch < 30.0,
+        "{spent} USD, a batch can cost {batch}"
+    );
     let asked = provider.seen("stub-dear").len();
 
     let second = run("2000").expect_code(0);
@@ -161,7 +164,11 @@ source = "a test"
     assert!(stopped.stderr.contains("classify runs attach"), "{}", stopped.stderr);
     let paid_again = provider.seen(MODEL).len() - 30;
     note(&format!("--max-cost 75: {paid_again} rows were paid for again"));
-    assert!((5..=10).contains(&paid_again), "45 of 75 USD were spent, a batch can cost 23: {}", stopped.stderr);
+    assert!(
+        (5..=10).contains(&paid_again),
+        "45 of 75 USD were spent, a batch can cost 23: {}",
+        stopped.stderr
+    );
     assert_eq!(stopped.json()["resumed"]["forgotten"], paid_again, "{:#}", stopped.json());
 
     let done = world.classify(&["runs", "attach", &id, "--max-cost", "1000", "--json"]).expect_code(0);

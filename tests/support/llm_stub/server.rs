@@ -175,7 +175,8 @@ fn fault(shared: &Shared, log: &Log, seen: &mut Seen) -> Option<Fault> {
     if let Some(about) = shared.plan.rows() {
         let is_asked = |seen: &Seen, id: &String| seen.ids.contains(id);
         let goes_wrong = |id: &&String| {
-            id.starts_with(about.ids) && log.seen.iter().filter(|seen| is_asked(seen, id)).count() < about.times
+            id.starts_with(about.ids)
+                && log.seen.iter().filter(|seen| is_asked(seen, id)).count() < about.times
         };
         if seen.ids.iter().any(|id| goes_wrong(&id)) {
             seen.what = about.fault.name();
