@@ -64,7 +64,7 @@ impl ClassifyBatch {
     }
 }
 
-/// One outcome per indicator, in order. The error is that of the whole batch: somebody cancelled it.
+/// One outcome per indicator, in order. The error is that of the whole batch: somebody cancelled it before a model was asked.
 async fn gather(
     ctx: &WorkflowContext<'_>,
     request: &BatchRequest,
@@ -137,22 +137,33 @@ async fn ask_model(
     let fingerprints: Vec<String> = request.indicators.iter().map(fingerprint).collect();
     let mut calls: DurableFuturesUnordered<_> =
         rows.iter().map(|row| ask(*row, fingerprints[*row].clone())).collect();
-    while let Some((index, answer)) = calls.next().await? {
+    // Somebody has cancelled the batch. The SDK cancels its calls with it: each ends at once, or with the answer that is on its way.
+    let mut cancelled = false;
+    loop {
+        let (index, answer) = match calls.next().await {
+            Ok(Some(ended)) => ended,
+            Ok(None) => return Ok(()),
+            Err(_cancelled) => {
+                cancelled = true;
+                continue;
+            }
+        };
         let row = rows[index];
         let outcome = answer.map_or_else(|error| Outcome::Failed(failed(&error)), |body| read(&body));
         let unasked = is_unasked(&outcome);
-        if unasked {
-            wait_for_service(ctx, terms).await?;
+        if unasked && !cancelled {
+            cancelled = wait_for_service(ctx, terms).await.is_err();
         }
         let stale = unasked || is_stale(&outcome, &terms.origin);
-        if let Some(key) = next_key(&fingerprints[row], &mut asked[row], stale, &terms.origin) {
+        if stale && cancelled {
+            outcomes[row] = Some(Outcome::Failed(Failed::cancelled(terms.origin.as_str())));
+        } else if let Some(key) = next_key(&fingerprints[row], &mut asked[row], stale, &terms.origin) {
             rows.push(row);
             calls.push(ask(row, key));
         } else {
             outcomes[row] = Some(outcome);
         }
     }
-    Ok(())
 }
 
 /// Waits until a service is registered that may answer: somebody has registered another one in mid-run. The run says so meanwhile.

@@ -7,10 +7,13 @@ use bytes::Bytes;
 use restate_sdk::prelude::*;
 use restate_sdk::serde as sdk;
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
 use super::Shared;
-use super::models::Priced;
+use super::call::Call;
+use super::models::{NotAsked, Priced};
 use super::payload::{ENCLOSED, Enclosed, Payload, Plain};
+use super::server;
 use crate::domain::batch::BatchRequest;
 use crate::domain::indicator::Indicator;
 use crate::domain::labels::Labels;
@@ -143,19 +146,20 @@ impl Classifier {
 impl Classifier {
     /// Answers, in order, what the built-in rules are sure of; nothing where a model has to be asked.
     #[handler(idempotency_retention = "7 days")]
-    #[expect(clippy::unused_async, reason = "handlers are async, whether they wait or not")]
     async fn rules(
         &self,
         _ctx: Context<'_>,
         RulesRequest { terms, batch }: RulesRequest,
     ) -> HandlerResult<Payload<Vec<Option<Outcome>>>> {
+        self.shared.drain.begin().await;
         let unreadable =
             |error: serde_json::Error| TerminalError::new_with_code(MALFORMED, error.to_string());
         let indicators = batch.indicators().map_err(unreadable)?;
         Ok(Payload(self.shared.by_rules(&terms, &indicators)?))
     }
 
-    /// Asks a model about one indicator. Failures are outcomes: an error here would be retried.
+    /// Asks a model about one indicator. Failures are outcomes: an error here would be retried. So is the end of a call that was cancelled
+    /// before it left; one that has left ends with its answer, cancelled or not: it is paid for, and kept for who asks next.
     #[handler(idempotency_retention = "7 days")]
     async fn classify(
         &self,
@@ -163,15 +167,25 @@ impl Classifier {
         Plain(request): Plain<ClassifyRequest>,
     ) -> HandlerResult<Bytes> {
         let classifying = self.shared.metrics.classifying();
-        // A model's answer is paid for: once it is in the journal, no replay asks again.
-        let (shared, invocation) = (Arc::clone(&self.shared), ctx.invocation_id().to_owned());
-        // As bytes: what is given back is what stands in the journal, whoever replays it.
-        let body: Bytes =
-            ctx.run(|| async move {
-                Ok(Bytes::from(payload::encode(&shared.ask_once(invocation, request).await?)?))
-            })
-            .name("ask")
-            .await?;
+        let mut cancelled = server::cancelled();
+        let body: Bytes = loop {
+            // A model's answer is paid for: once it is in the journal, no replay asks again.
+            let (shared, invocation) = (Arc::clone(&self.shared), ctx.invocation_id().to_owned());
+            let (request, cancel) = (request.clone(), cancelled);
+            // As bytes: what is given back is what stands in the journal, whoever replays it.
+            let asked = ctx
+                .run(|| async move {
+                    let outcome = shared.ask_once(invocation, request, &cancel).await?;
+                    Ok(Bytes::from(payload::encode(&outcome)?))
+                })
+                .name("ask");
+            match asked.await {
+                Ok(body) => break body,
+                // Somebody cancelled it, and the SDK says nothing else. What it came to is asked for again, so that a replay hears the same.
+                Err(_cancelled) => cancelled = CancellationToken::new(),
+            }
+            cancelled.cancel();
+        };
         self.shared.ongoing.journaled(ctx.invocation_id());
         if let Ok(outcome) = payload::decode(&body) {
             classifying.answered(&outcome);
@@ -239,29 +253,37 @@ impl Shared {
         Some(Failed::new(FailureClass::Provider, message, 0, terms.origin.as_str()))
     }
 
-    /// Asks the model, unless an earlier attempt of the invocation has. The error is for Restate to retry.
+    /// Asks the model, unless an earlier attempt of the invocation has, or it was cancelled. The error is for Restate to retry.
     async fn ask_once(
         self: Arc<Self>,
         invocation: String,
         request: ClassifyRequest,
+        cancelled: &CancellationToken,
     ) -> Result<Outcome, HandlerError> {
         if let Some(wrong) = self.mismatch(&request.terms) {
             return Ok(Outcome::Failed(wrong));
         }
+        if !self.ongoing.knows(&invocation) {
+            if cancelled.is_cancelled() {
+                return Ok(cancelled_in_time(request.terms));
+            }
+            self.drain.begin().await;
+        }
         let shared = Arc::clone(&self);
-        let ask = || {
+        let ask = |call| {
             shared.record(&request.terms, [&request.indicator])?;
-            Ok(shared.ask(request))
+            Ok(shared.ask(request, call))
         };
-        self.ongoing.outcome(&invocation, ask).await
+        self.ongoing.outcome(&invocation, cancelled, ask).await
     }
 
     /// Asks the model; what it or its provider said is an outcome.
-    async fn ask(self: Arc<Self>, request: ClassifyRequest) -> Outcome {
+    async fn ask(self: Arc<Self>, request: ClassifyRequest, call: Arc<Call>) -> Outcome {
         let ClassifyRequest { terms, indicator } = request;
-        let Priced { asked, usage } = match self.models.ask(&terms.method, indicator).await {
+        let Priced { asked, usage } = match self.models.ask(&terms.method, indicator, call).await {
             Ok(priced) => priced,
-            Err(message) => {
+            Err(NotAsked::Cancelled) => return cancelled_in_time(terms),
+            Err(NotAsked::Impossible(message)) => {
                 return Outcome::Failed(Failed::new(FailureClass::Provider, message, 0, terms.origin));
             }
         };
@@ -317,4 +339,9 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+/// The end of a call that was cancelled before anything left for the provider.
+fn cancelled_in_time(terms: Terms) -> Outcome {
+    Outcome::Failed(Failed::cancelled(terms.origin))
 }

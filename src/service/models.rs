@@ -8,9 +8,11 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
+use super::call::{Call, Departure};
 use super::limiter::Limiter;
 use crate::domain::indicator::Indicator;
 use crate::domain::method::{Effort, Method};
@@ -81,7 +83,23 @@ impl Gathering {
 #[derive(Debug)]
 struct Waiting {
     indicator: Indicator,
+    call: Arc<Call>,
     answer: oneshot::Sender<Asked>,
+}
+
+/// Why a model was not asked.
+#[derive(Debug)]
+pub(super) enum NotAsked {
+    /// It cannot be, for this reason.
+    Impossible(String),
+    /// The call was cancelled before it left.
+    Cancelled,
+}
+
+impl<T: Into<String>> From<T> for NotAsked {
+    fn from(reason: T) -> Self {
+        Self::Impossible(reason.into())
+    }
 }
 
 /// An answer, or why there is none, and what it cost.
@@ -101,12 +119,17 @@ impl Models {
         self.settings.access.iter().map(|access| access.provider().to_string())
     }
 
-    /// Asks the method's model about `indicator`; why it cannot be asked at all otherwise.
-    pub(super) async fn ask(&self, method: &Method, indicator: Indicator) -> Result<Priced, String> {
+    /// Asks the method's model about `indicator`, in `call`; why it was not asked otherwise.
+    pub(super) async fn ask(
+        &self,
+        method: &Method,
+        indicator: Indicator,
+        call: Arc<Call>,
+    ) -> Result<Priced, NotAsked> {
         let model = method.model.as_deref().ok_or("the run names no model")?;
         let model: Model = model.parse().map_err(|error| format!("`{model}`: {error}"))?;
         let desk = self.desk(&model, method.items_per_call.unwrap_or(NonZeroUsize::MIN), method.effort)?;
-        let asked = desk.ask(indicator).await?;
+        let asked = desk.ask(indicator, call).await?;
         let usage = asked.usage.priced(desk.price.as_ref());
         Ok(Priced { asked, usage })
     }
@@ -133,6 +156,13 @@ impl Models {
         Ok(desk)
     }
 
+    /// Lets no more requests leave, and gives back what the process may have under way once nothing is.
+    pub(super) async fn close(&self) {
+        let limiters: Vec<Limiter> =
+            self.limiters.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        join_all(limiters.iter().map(Limiter::close)).await;
+    }
+
     fn limiter(&self, model: &Model) -> Limiter {
         let mut limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
         let start = || Limiter::start(model.to_string(), self.settings.limits, self.settings.nodes.clone());
@@ -142,11 +172,11 @@ impl Models {
 
 impl Desk {
     /// Asks about one indicator, alone or together with others that arrive about now.
-    async fn ask(self: &Arc<Self>, indicator: Indicator) -> Result<Asked, String> {
+    async fn ask(self: &Arc<Self>, indicator: Indicator, call: Arc<Call>) -> Result<Asked, NotAsked> {
         let (answer, answered) = oneshot::channel();
         let full = {
             let mut gathering = self.gathering.lock().unwrap_or_else(PoisonError::into_inner);
-            gathering.waiting.push(Waiting { indicator, answer });
+            gathering.waiting.push(Waiting { indicator, call: Arc::clone(&call), answer });
             match gathering.waiting.len() {
                 size if size >= self.group => Some(gathering.take()),
                 1 => {
@@ -160,7 +190,10 @@ impl Desk {
         if let Some(group) = full {
             tokio::spawn(Arc::clone(self).ask_all(group));
         }
-        answered.await.map_err(|_| "the service is stopping".to_owned())
+        answered.await.map_err(|_| match call.is_cancelled() {
+            true => NotAsked::Cancelled,
+            false => "the service is stopping".into(),
+        })
     }
 
     /// Asks about those for whom a full group did not come together in time.
@@ -176,12 +209,21 @@ impl Desk {
         }
     }
 
-    async fn ask_all(self: Arc<Self>, group: Vec<Waiting>) {
-        let (indicators, answers): (Vec<_>, Vec<_>) =
-            group.into_iter().map(|waiting| (waiting.indicator, waiting.answer)).unzip();
-        for (asked, answer) in self.asker.ask(&indicators).await.into_iter().zip(answers) {
-            // Who asked may be gone: its invocation was cancelled, or moved to another process.
-            let _gone = answer.send(asked);
+    async fn ask_all(self: Arc<Self>, mut group: Vec<Waiting>) {
+        while !group.is_empty() {
+            let departure = Departure::of(group.iter().map(|waiting| Arc::clone(&waiting.call)).collect());
+            let indicators: Vec<Indicator> = group.iter().map(|waiting| waiting.indicator.clone()).collect();
+            if let Some(all) = departure.unless_unwanted(self.asker.ask(&indicators)).await {
+                for (asked, Waiting { answer, .. }) in all.into_iter().zip(group) {
+                    // Who asked may be gone: its invocation moved to another process.
+                    let _gone = answer.send(asked);
+                }
+                return;
+            }
+            group.retain(|waiting| !waiting.call.is_cancelled());
+            if !group.is_empty() {
+                departure.changed().await;
+            }
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Classification by models: the real service on the real cluster, and in place of the provider a stub that speaks HTTP.
 
+mod cancels;
 mod counts;
 mod limits;
+mod restarts;
 mod retries;
 mod secrets;
 mod stops;
@@ -11,6 +13,7 @@ use std::fs;
 use crate::provider::Provider;
 use crate::world::World;
 
+pub(crate) use cancels::what_is_cancelled_is_not_paid_for;
 pub(crate) use counts::{
     hybrid_asks_only_where_the_rules_are_not_sure, several_indicators_share_a_request,
     the_plan_is_what_the_provider_then_counts,
@@ -19,6 +22,7 @@ pub(crate) use limits::{
     a_killed_service_repeats_only_calls_in_flight, calls_at_once_are_used_in_full,
     faults_end_in_labels_or_a_class, two_services_share_one_limit,
 };
+pub(crate) use restarts::a_planned_restart_repeats_no_call;
 pub(crate) use retries::{
     a_failed_row_is_asked_until_it_has_an_answer_and_never_after,
     a_retry_takes_over_nothing_but_what_its_run_left,
