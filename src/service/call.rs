@@ -55,8 +55,9 @@ impl Call {
     }
 
     async fn until(&self, wanted: impl Fn(Wish) -> bool) {
-        // The sender is ours: it cannot be gone.
-        let _never = self.wish.subscribe().wait_for(|wish| wanted(*wish)).await;
+        let mut wish = self.wish.subscribe();
+        // The sender is ours and cannot be gone. What is lent must not live across the next wait.
+        drop(wish.wait_for(|wish| wanted(*wish)).await);
     }
 }
 

@@ -113,8 +113,9 @@ impl Limiter {
     pub(super) async fn close(&self) {
         self.shared.lock().close();
         self.shared.news.notify_one();
+        let mut gone = self.shared.gone.subscribe();
         // The sender is ours: it cannot be gone.
-        let _never = self.shared.gone.subscribe().wait_for(|gone| *gone).await;
+        drop(gone.wait_for(|gone| *gone).await);
     }
 }
 

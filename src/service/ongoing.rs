@@ -11,6 +11,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -94,19 +95,18 @@ impl Ongoing {
     where
         C: Future<Output = Outcome> + Send + 'static,
     {
-        let mut attempt = self.join(invocation, begin)?;
-        let known = {
-            let ended = attempt.outcome.wait_for(Option::is_some);
-            let mut ended = std::pin::pin!(ended);
-            let known = tokio::select! {
-                biased;
-                known = &mut ended => known,
-                () = cancelled.cancelled() => {
-                    attempt.state.wish(Wish::Cancelled);
-                    ended.await
-                }
-            };
-            known.ok().and_then(|outcome| outcome.clone())
+        let attempt = self.join(invocation, begin)?;
+        let mut outcome = attempt.outcome.clone();
+        let ended =
+            async { outcome.wait_for(Option::is_some).await.ok().and_then(|outcome| outcome.clone()) };
+        let mut ended = pin!(ended);
+        let known = tokio::select! {
+            biased;
+            known = &mut ended => known,
+            () = cancelled.cancelled() => {
+                attempt.state.wish(Wish::Cancelled);
+                ended.await
+            }
         };
         drop(attempt);
         known.ok_or_else(|| {

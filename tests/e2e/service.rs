@@ -64,7 +64,7 @@ pub(crate) fn says_when_no_node_can_keep_the_limits(world: &mut World) {
 
 pub(crate) fn takes_the_place_of_another_only_when_told_to(world: &mut World) {
     let ours = format!("http://127.0.0.1:{}", world.service_port());
-    let serves = |world: &World| {
+    let serves = |world: &mut World| {
         let table = world.table(5);
         world.classify(&["--mode", "max", "-o", "served.jsonl", &table]).expect_code(0);
     };
@@ -96,8 +96,8 @@ pub(crate) fn takes_the_place_of_another_only_when_told_to(world: &mut World) {
     world.end_service(Signal::SIGTERM);
     serves(world);
     drop(upgrade);
-    let gone =
-        world.classify(&["--mode", "max", "-o", "gone.jsonl", "--force", &world.table(5)]).expect_code(4);
+    let table = world.table(5);
+    let gone = world.classify(&["--mode", "max", "-o", "gone.jsonl", "--force", &table]).expect_code(4);
     assert!(gone.stderr.contains("classify cluster register URL"), "{}", gone.stderr);
     world.start_service();
     serves(world);

@@ -23,7 +23,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Kills what of `found` nobody is at, and tells the rest to end.
 pub(super) async fn kill(orders: &Orders<'_>, found: &[Invocation], tally: &mut Tally) -> Result<()> {
-    let of = |service: &str| found.iter().filter(move |one| one.service == service);
+    let of = |service: &'static str| found.iter().filter(move |one| one.service == service);
     let batches: Vec<&Invocation> = of(BATCH_WORKFLOW).collect();
     let calls: Vec<&Invocation> = of(CLASSIFIER).collect();
     let others = found.iter().filter(|one| ![BATCH_WORKFLOW, CLASSIFIER].contains(&one.service.as_str()));

@@ -31,7 +31,7 @@ pub(crate) fn what_is_cancelled_is_not_paid_for(world: &mut World) {
 }
 
 /// Calls are at the provider, others wait for their turn, and the run is cancelled.
-fn cancel(world: &World, provider: &Provider, model: &str, how: &[&str]) {
+fn cancel(world: &mut World, provider: &Provider, model: &str, how: &[&str]) {
     let table = world.table(ROWS);
     let results = format!("{model}.jsonl");
     let options = ["--batch-size", "5", "-o", &results, &table];
