@@ -98,7 +98,7 @@ pub(crate) fn takes_the_place_of_another_only_when_told_to(world: &mut World) {
     drop(upgrade);
     let table = world.table(5);
     let gone = world.classify(&["--mode", "max", "-o", "gone.jsonl", "--force", &table]).expect_code(4);
-    assert!(gone.stderr.contains("classify cluster register URL"), "{}", gone.stderr);
+    assert!(gone.stderr.contains("classify cluster register"), "{}", gone.stderr);
     world.start_service();
     serves(world);
 }
