@@ -20,6 +20,8 @@ pub(super) enum Wish {
     Aside,
     /// Nobody any more.
     Cancelled,
+    /// Nobody here: the process ends.
+    Elsewhere,
 }
 
 /// One call.
@@ -27,13 +29,26 @@ pub(super) enum Wish {
 pub(super) struct Call {
     wish: watch::Sender<Wish>,
     left: AtomicBool,
+    ends_here: AtomicBool,
 }
 
 impl Call {
-    /// Says who wants it. What was cancelled stays so.
+    /// No other process can make it: that this one has begun is in the journal.
+    pub(super) fn must_end_here(&self) {
+        self.ends_here.store(true, Ordering::Relaxed);
+    }
+
+    /// The process ends: what has to end here does so, without being asked.
+    pub(super) fn give_back(&self) {
+        if self.ends_here.load(Ordering::Relaxed) {
+            self.wish(Wish::Elsewhere);
+        }
+    }
+
+    /// Says who wants it. What is over stays so.
     pub(super) fn wish(&self, wish: Wish) {
         self.wish.send_if_modified(|now| {
-            let changes = *now != wish && *now != Wish::Cancelled;
+            let changes = *now != wish && !matches!(*now, Wish::Cancelled | Wish::Elsewhere);
             if changes {
                 *now = wish;
             }
@@ -43,6 +58,11 @@ impl Call {
 
     pub(super) fn is_cancelled(&self) -> bool {
         *self.wish.borrow() == Wish::Cancelled
+    }
+
+    /// Whether nobody will want it here any more.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(*self.wish.borrow(), Wish::Cancelled | Wish::Elsewhere)
     }
 
     fn is_wanted(&self) -> bool {
@@ -231,6 +251,17 @@ mod tests {
         assert!(departure.unless_unwanted(ask(true)).await.is_some());
         calls[0].wish(Wish::Cancelled);
         calls[0].wish(Wish::Wanted);
-        assert!(calls[0].is_cancelled());
+        assert!(calls[0].is_cancelled() && calls[0].is_over());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_no_other_process_can_make_is_given_back() {
+        let (calls, departure) = group(2);
+        calls[0].must_end_here();
+        calls.iter().for_each(|call| call.give_back());
+        assert_eq!([calls[0].is_over(), calls[1].is_over()], [true, false]);
+        calls[1].wish(Wish::Aside);
+        assert!(departure.unless_unwanted(ask(true)).await.is_none());
+        assert!(!calls[0].is_cancelled(), "nobody has cancelled it");
     }
 }

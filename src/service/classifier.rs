@@ -168,14 +168,26 @@ impl Classifier {
     ) -> HandlerResult<Bytes> {
         let classifying = self.shared.metrics.classifying();
         let mut cancelled = server::cancelled();
+        // Where money is limited, a process asks only for what no other has begun: that one may have paid.
+        let begun_by = match request.terms.method.allowance {
+            None => None,
+            Some(_) => {
+                if !self.shared.ongoing.knows(ctx.invocation_id()) {
+                    self.shared.drain.begin().await;
+                }
+                let process = self.shared.process.clone();
+                let begun_by = ctx.run(|| async move { Ok(process) }).name("begin").await;
+                begun_by.inspect_err(|_cancelled| cancelled.cancel()).ok()
+            }
+        };
         let body: Bytes = loop {
             // A model's answer is paid for: once it is in the journal, no replay asks again.
             let (shared, invocation) = (Arc::clone(&self.shared), ctx.invocation_id().to_owned());
-            let (request, cancel) = (request.clone(), cancelled);
+            let (request, begun_by, cancel) = (request.clone(), begun_by.clone(), cancelled);
             // As bytes: what is given back is what stands in the journal, whoever replays it.
             let asked = ctx
                 .run(|| async move {
-                    let outcome = shared.ask_once(invocation, request, &cancel).await?;
+                    let outcome = shared.ask_once(invocation, request, begun_by, &cancel).await?;
                     Ok(Bytes::from(payload::encode(&outcome)?))
                 })
                 .name("ask");
@@ -258,20 +270,31 @@ impl Shared {
         self: Arc<Self>,
         invocation: String,
         request: ClassifyRequest,
+        begun_by: Option<String>,
         cancelled: &CancellationToken,
     ) -> Result<Outcome, HandlerError> {
         if let Some(wrong) = self.mismatch(&request.terms) {
             return Ok(Outcome::Failed(wrong));
         }
+        let is_begun = begun_by.is_some();
+        if begun_by.is_some_and(|process| process != self.process) {
+            return Ok(Outcome::Failed(lost(request.terms)));
+        }
         if !self.ongoing.knows(&invocation) {
             if cancelled.is_cancelled() {
-                return Ok(cancelled_in_time(request.terms));
+                return Ok(Outcome::Failed(Failed::cancelled(request.terms.origin)));
+            }
+            if is_begun && self.drain.is_begun() {
+                return Ok(given_back(request.terms));
             }
             self.drain.begin().await;
         }
         let shared = Arc::clone(&self);
-        let ask = |call| {
+        let ask = |call: Arc<Call>| {
             shared.record(&request.terms, [&request.indicator])?;
+            if is_begun {
+                call.must_end_here();
+            }
             Ok(shared.ask(request, call))
         };
         self.ongoing.outcome(&invocation, cancelled, ask).await
@@ -280,9 +303,10 @@ impl Shared {
     /// Asks the model; what it or its provider said is an outcome.
     async fn ask(self: Arc<Self>, request: ClassifyRequest, call: Arc<Call>) -> Outcome {
         let ClassifyRequest { terms, indicator } = request;
-        let Priced { asked, usage } = match self.models.ask(&terms.method, indicator, call).await {
+        let run = terms.origin.rsplit_once('.').map_or("", |(run, _)| run);
+        let Priced { asked, usage } = match self.models.ask(&terms.method, run, indicator, call).await {
             Ok(priced) => priced,
-            Err(NotAsked::Cancelled) => return cancelled_in_time(terms),
+            Err(NotAsked::Cancelled) => return Outcome::Failed(Failed::cancelled(terms.origin)),
             Err(NotAsked::Impossible(message)) => {
                 return Outcome::Failed(Failed::new(FailureClass::Provider, message, 0, terms.origin));
             }
@@ -341,7 +365,18 @@ impl Shared {
     }
 }
 
-/// The end of a call that was cancelled before anything left for the provider.
-fn cancelled_in_time(terms: Terms) -> Outcome {
-    Outcome::Failed(Failed::cancelled(terms.origin))
+/// The failure of an indicator about which another process was asking when it ended: the answer may have been paid for, and there
+/// is no money to ask again.
+fn lost(terms: Terms) -> Failed {
+    let most = terms.method.allowance.map(|allowance| allowance.usd);
+    let message = "the service ended while it asked the model: the answer is lost and may have been charged, and \
+                   `--max-cost` holds no money to ask again";
+    let usage = Usage { cost_usd: Some(0.0), unsettled_usd: most, ..Usage::default() };
+    Failed { usage: Some(usage), ..Failed::new(FailureClass::Provider, message, 1, terms.origin) }
+}
+
+/// Nothing was asked, for the process ends. Its batch asks again, and then the next process.
+fn given_back(terms: Terms) -> Outcome {
+    let message = "the service ended before it asked the model";
+    Outcome::Failed(Failed::new(FailureClass::Provider, message, 0, terms.origin))
 }

@@ -28,6 +28,10 @@ impl Drain {
         self.begun.cancel();
     }
 
+    pub(super) fn is_begun(&self) -> bool {
+        self.begun.is_cancelled()
+    }
+
     /// Lets something begin. What comes too late waits until its connection breaks: then Restate asks the next process.
     pub(super) async fn begin(&self) {
         if self.begun.is_cancelled() {

@@ -22,10 +22,12 @@ mod payload;
 mod reports;
 mod server;
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -63,6 +65,8 @@ const LOOK: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct Shared {
     info: ServiceInfo,
+    /// Tells this process from every other.
+    process: String,
     rules: Rules,
     models: Models,
     ongoing: Ongoing,
@@ -87,7 +91,9 @@ impl Shared {
             providers,
         };
         let metrics = Arc::new(Metrics::new(&info));
-        Self { info, rules, models, ongoing: Ongoing::default(), drain: Drain::default(), audit, metrics }
+        let process = ulid::Ulid::generate().to_string();
+        let (ongoing, drain) = (Ongoing::default(), Drain::default());
+        Self { info, process, rules, models, ongoing, drain, audit, metrics }
     }
 
     /// Whether nothing has begun that has not come to its end, where nodes wait for so many attempts of calls.
@@ -120,11 +126,12 @@ impl std::fmt::Debug for Service {
 /// When a key is none.
 pub fn endpoint(shared: Shared, identity_keys: &[String]) -> Result<Service> {
     let shared = Arc::new(shared);
+    let own = shared.models.limits();
     let batches = batch::ClassifyBatch { metrics: shared.metrics() };
     let services = Endpoint::builder()
         .bind(batches)
         .bind(classifier::Classifier::new(Arc::clone(&shared)))
-        .bind(limits::ModelLimits)
+        .bind(limits::ModelLimits { own })
         .bind(detached::DetachedRun)
         .bind(pages::BatchPage)
         .bind(reports::BatchReports);
@@ -174,7 +181,16 @@ async fn drained(server: &Server, shared: &Shared, stop: &Shutdown) {
     };
     let ended = async {
         // The limiters first: from then on nothing leaves.
-        match select(pin!(shared.models.close()), pin!(rest)).await {
+        let closed = async {
+            let closed = shared.models.close();
+            let mut closed = pin!(closed);
+            let goodbye = poll_fn(|cx| Poll::Ready(closed.as_mut().poll(cx))).await;
+            shared.ongoing.give_back();
+            if goodbye.is_pending() {
+                closed.await;
+            }
+        };
+        match select(pin!(closed), pin!(rest)).await {
             Either::Left(((), rest)) => rest.await,
             Either::Right(((), goodbye)) => {
                 let _unheard = timeout(GOODBYE, goodbye).await;

@@ -60,6 +60,7 @@ fn asker_at(url: &str, provider: Provider, items_per_call: usize) -> Asker<NoThr
     let client = Client::new(access(provider, url, KEY), timeouts).unwrap();
     let options = ModelOptions {
         max_output_tokens: NonZeroU32::new(MAX_OUTPUT).unwrap(),
+        most_room: MAX_OUTPUT * 20,
         items_per_call: NonZeroUsize::new(items_per_call).unwrap(),
         effort: None,
         temperature: None,

@@ -165,6 +165,7 @@ pub(super) async fn resume(
     }
     let named = target::ingress(global, &spec.target.cluster, &spec.target.ingress)?;
     let nodes: Vec<Ingress> = named.iter().map(|(_, node)| node.clone()).collect();
+    let limits = super::limits(&spec, spec.limits, &args.changes)?;
     let changes = Changes {
         per_minute: args.changes.rpm.map(|rpm| rpm.get().into()),
         max_failures: args.changes.max_failures,
@@ -179,7 +180,6 @@ pub(super) async fn resume(
         None => {
             ready(&named, &spec, &stop, ui).await?;
             let pace = super::pace(&spec, &named, &args.changes);
-            let limits = super::limits(spec.limits, &args.changes);
             let job = job(folder, named, pace, limits, u64::MAX, &stop).await?;
             return handover::hand_over(job, &stop, ui).await.map(|()| ExitStatus::Success);
         }
@@ -210,10 +210,11 @@ async fn collect(
         max_failures: plan.max_failures.map(|most| beyond(most, &progress, paced.counts().invalid)),
         max_cost_usd: plan.max_cost_usd,
         expected_cost_usd: plan.expected_cost_usd,
+        price: paced.limits.price,
     };
     let submitted = plan.rows_before(progress.released);
     let id = folder.spec.run_id.clone();
-    let job = job(folder, nodes, pace, super::limits(limits, &changes), submitted, &stop).await?;
+    let job = job(folder, nodes, pace, super::limits(&paced, limits, &changes)?, submitted, &stop).await?;
     let (phase, pending) = (progress.phase, progress.pending());
     let status = job.collect(progress, stop, args.json, ui).await?;
     if phase == Phase::Cancelled {

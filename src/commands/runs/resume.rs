@@ -52,7 +52,10 @@ pub(super) async fn run(global: &Global, runs: &Runs, args: &ResumeArgs, ui: Ui)
         },
     };
     let pace = super::pace(&spec, &nodes, &args.changes);
-    let limits = super::limits(spec.limits, &args.changes);
+    let limits = super::limits(&spec, spec.limits, &args.changes)?;
+    if let Some(failure) = job::brakes(&limits).are_on(&stats) {
+        return Err(failure);
+    }
     let sink = job::sink(&spec)?;
     ready(&nodes, &spec, &stop, ui).await?;
     let job = Job { opened, stats, sink, rows, nodes, pace, limits };
@@ -153,7 +156,7 @@ async fn follow_up(
     };
     let sink = job::sink(&spec)?;
     let pace = super::pace(&spec, &nodes, wishes);
-    let limits = super::limits(spec.limits, wishes);
+    let limits = super::limits(&spec, spec.limits, wishes)?;
     ready(&nodes, &spec, &stop, ui).await?;
     let mut stats = counts(spec.indicators(), &nodes);
     let by = spec.run_id.clone();
