@@ -21,6 +21,7 @@ mod room;
 mod rotation;
 mod turns;
 mod watchdog;
+pub mod withdraw;
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -54,6 +55,7 @@ use pool::Pool;
 use purse::Purse;
 use record::{Book, Delivery};
 use room::Room;
+use withdraw::UnderWay;
 
 /// Batches read ahead: enough that the dispatcher never waits for a disk, few enough not to matter.
 const READ_AHEAD: usize = 4;
@@ -164,7 +166,15 @@ impl Engine {
         });
         let mut tasks = self.start(nodes, rows, record, Arc::clone(&purse), events, shutdown, clock);
 
-        let mut owner = Owner { stats, observer, clock, brakes: self.brakes, purse, failure: None };
+        let mut owner = Owner {
+            stats,
+            observer,
+            clock,
+            brakes: self.brakes,
+            purse,
+            failure: None,
+            brakes_at_work: false,
+        };
         let (book, written) = owner.follow(inbox, &mut tasks, &raise, stop, self.grace).await?;
         if let Err(error) = written {
             owner.failure = Some(cannot_write(&error));
@@ -188,6 +198,7 @@ impl Engine {
         let Record { sink, journal, past } = record;
         let past = Arc::new(past);
         let pool = Arc::new(Pool::new(nodes, &self.pace));
+        let under_way = Arc::new(UnderWay::new(Arc::clone(&pool)));
         let pulse = Arc::new(Pulse::default());
         let mut background = JoinSet::new();
         background.spawn(watchdog::watch(
@@ -222,11 +233,12 @@ impl Engine {
             shutdown,
             clock,
             past,
+            under_way: Arc::clone(&under_way),
             holds: AtomicBool::new(false),
             collects: self.collects.is_some().then(|| Arc::clone(&money)),
         });
         background.spawn(dispatch(to_dispatch, courier, Room::new(self.pace.max_in_flight.get()), money));
-        Tasks { feeder: Some(feeder), recorder, _background: background }
+        Tasks { feeder: Some(feeder), recorder, under_way, background }
     }
 }
 
@@ -234,7 +246,8 @@ impl Engine {
 struct Tasks {
     feeder: Option<JoinHandle<Result<()>>>,
     recorder: JoinHandle<(Book, std::io::Result<()>)>,
-    _background: JoinSet<()>,
+    under_way: Arc<UnderWay>,
+    background: JoinSet<()>,
 }
 
 /// Takes batches in order, waits for room, for money and for a node's turn, and sends a courier off with each.
@@ -287,6 +300,8 @@ struct Owner<'a> {
     brakes: Brakes,
     purse: Arc<Purse>,
     failure: Option<Failure>,
+    /// What is under way is not wanted any more.
+    brakes_at_work: bool,
 }
 
 impl Owner<'_> {
@@ -308,7 +323,13 @@ impl Owner<'_> {
         let ended = loop {
             let wanted = if asked == Level::Run { Level::Drain } else { Level::Stop };
             tokio::select! {
-                Some(event) = inbox.recv() => self.apply(&event, raise),
+                Some(event) = inbox.recv() => {
+                    self.apply(&event, raise);
+                    if self.brakes_at_work && !tasks.under_way.is_withdrawn() {
+                        let under_way = Arc::clone(&tasks.under_way);
+                        tasks.background.spawn(async move { under_way.withdraw().await });
+                    }
+                }
                 ended = &mut tasks.recorder => break ended,
                 fed = join(&mut tasks.feeder) => self.input_ended(fed, raise),
                 _ = tick.tick() => self.observer.tick(&self.stats, self.clock.elapsed()),
@@ -340,6 +361,9 @@ impl Owner<'_> {
         }
         // A recorder that failed leaves couriers behind that nobody waits for.
         raise.to(Level::Stop);
+        if asked == Level::Stop {
+            tasks.under_way.withdraw().await;
+        }
         ended
             .map_err(|error| Failure::unexpected(format!("the thread that writes the results died: {error}")))
     }
@@ -351,6 +375,7 @@ impl Owner<'_> {
             && let Some(reason) = self.brakes.check(event, &self.stats)
         {
             self.failure = Some(reason);
+            self.brakes_at_work = true;
             raise.to(Level::Drain);
         }
     }

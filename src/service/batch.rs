@@ -18,7 +18,7 @@ use crate::domain::fingerprint::{GENERATIONS, fingerprint, generation, joint_fin
 use crate::domain::method::{HYBRID, RULES};
 use crate::domain::outcome::{Failed, FailureClass, Outcome};
 use crate::domain::payload;
-use crate::domain::tally::Tally;
+use crate::domain::tally::{Tally, is_own};
 
 /// First and longest pause before it is looked again whether the right service is there.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -212,7 +212,10 @@ fn next_key(fingerprint: &str, asked: &mut u32, stale: bool, origin: &str) -> Op
 /// Whether this is a failure that was not this batch's own: Restate remembers how a call of an earlier run ended, and
 /// a failure then is no answer now. A call that was killed does not say whose it was.
 fn is_stale(outcome: &Outcome, origin: &str) -> bool {
-    matches!(outcome, Outcome::Failed(failed) if failed.origin != origin)
+    let Outcome::Failed(failed) = outcome else { return false };
+    // Of a batch that was taken back and is asked again, what has failed before has failed.
+    let is_own = is_own(origin, &failed.origin) && !failed.origin.is_empty();
+    failed.origin != origin && (failed.class == FailureClass::Cancelled || !is_own)
 }
 
 /// What a model was asked, or failed to be.

@@ -212,6 +212,16 @@ impl Classifier {
         Ok(ctx.run(|| async move { Ok(Json(fits)) }).name("fits").await?)
     }
 
+    /// Cancels invocations. `cancel` is a word of Restate's for something else.
+    #[handler(idempotency_retention = "0s")]
+    #[expect(clippy::unused_async, reason = "handlers are async, whether they wait or not")]
+    async fn withdraw(&self, ctx: Context<'_>, Json(invocations): Json<Vec<String>>) -> HandlerResult<()> {
+        for invocation in invocations {
+            ctx.invocation_handle(invocation).cancel();
+        }
+        Ok(())
+    }
+
     /// What this service is; also the call that proves a node's way to it. Nothing to keep once it is answered.
     #[handler(idempotency_retention = "0s")]
     #[expect(clippy::unused_async, reason = "handlers are async, whether they wait or not")]
