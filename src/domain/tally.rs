@@ -148,4 +148,17 @@ mod tests {
         tally.add(Tally::of(&outcomes[..1], "R.1"));
         assert_eq!((tally.rows(), tally.usage.requests), (4, 5));
     }
+
+    #[test]
+    fn an_answer_is_a_batchs_own_under_each_of_its_keys() {
+        for (origin, key, own) in [
+            ("R.3", "R.3", true),
+            ("R.3.1", "R.3", true),
+            ("R.31", "R.3", false),
+            ("R.3", "R.3.1", false),
+            ("", "R.3", false),
+        ] {
+            assert_eq!(is_own(origin, key), own, "{origin} of {key}");
+        }
+    }
 }

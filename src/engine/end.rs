@@ -84,7 +84,20 @@ mod tests {
     use crate::domain::batch::{BatchKey, BatchRequest, RunOptions};
     use crate::domain::indicator::Indicator;
     use crate::domain::method::Method;
+    use crate::domain::outcome::Outcome;
     use crate::output::{Format, Layout};
+
+    #[test]
+    fn a_batch_of_which_a_row_was_cancelled_is_one_to_ask_about_again() {
+        let output = |outcomes: Vec<Outcome>| {
+            End::Output(payload::encode(&BatchResponse { outcomes }).unwrap().into())
+        };
+        let failed = |class| Outcome::Failed(Failed::new(class, "no", 1, "R.0"));
+        assert!(output(vec![failed(FailureClass::Schema), failed(FailureClass::Cancelled)]).is_cancelled());
+        assert!(!output(vec![failed(FailureClass::Schema)]).is_cancelled());
+        assert!(End::Failed(Failed::cancelled("R.0")).is_cancelled());
+        assert!(!End::Output(Bytes::from_static(b"nonsense")).is_cancelled());
+    }
 
     #[test]
     fn an_answer_of_the_wrong_shape_fails_every_row_of_the_batch_and_no_more() {

@@ -274,6 +274,20 @@ mod tests {
     const KEYS: [&str; 2] = ["88c9aedd7cbef40cb5b990503f4cc2e5", "f75eb74079405834abdc122992661747"];
 
     #[test]
+    fn what_was_taken_back_is_asked_again_and_what_failed_is_not() {
+        let failed = |class, origin: &str| Outcome::Failed(Failed::new(class, "no", 1, origin));
+        for (class, origin, stale) in [
+            (FailureClass::Schema, "R.1", false),
+            (FailureClass::Cancelled, "R.1", true),
+            (FailureClass::Cancelled, "R.1.1", false),
+            (FailureClass::Schema, "R.11", true),
+            (FailureClass::Schema, "", true),
+        ] {
+            assert_eq!(is_stale(&failed(class, origin), "R.1.1"), stale, "{class:?} of `{origin}`");
+        }
+    }
+
+    #[test]
     fn failures_of_others_are_passed_over_one_by_one_and_not_for_ever() {
         let mut asked = 0;
         assert_eq!(next_key("f", &mut asked, false, "R.1"), None, "an answer, or a failure of this batch");
