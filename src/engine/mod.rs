@@ -164,17 +164,12 @@ impl Engine {
             Some(progress) => Purse::collecting(&self.brakes, progress, record.past.paid_again),
             None => Purse::new(&self.brakes, &stats),
         });
-        let mut tasks = self.start(nodes, rows, record, Arc::clone(&purse), events, shutdown, clock);
+        let under_way = UnderWay::of(&nodes);
+        let shared = (Arc::clone(&purse), Arc::clone(&under_way));
+        let mut tasks = self.start(nodes, rows, record, shared, events, shutdown, clock);
 
-        let mut owner = Owner {
-            stats,
-            observer,
-            clock,
-            brakes: self.brakes,
-            purse,
-            failure: None,
-            brakes_at_work: false,
-        };
+        let mut owner =
+            Owner { stats, observer, clock, brakes: self.brakes, purse, failure: None, under_way };
         let (book, written) = owner.follow(inbox, &mut tasks, &raise, stop, self.grace).await?;
         if let Err(error) = written {
             owner.failure = Some(cannot_write(&error));
@@ -190,7 +185,7 @@ impl Engine {
         nodes: Vec<(String, Ingress)>,
         rows: impl Iterator<Item = Result<Row>> + Send + 'static,
         record: Record,
-        money: Arc<Purse>,
+        (money, under_way): (Arc<Purse>, Arc<UnderWay>),
         events: mpsc::Sender<RunEvent>,
         shutdown: Shutdown,
         clock: Clock,
@@ -198,7 +193,6 @@ impl Engine {
         let Record { sink, journal, past } = record;
         let past = Arc::new(past);
         let pool = Arc::new(Pool::new(nodes, &self.pace));
-        let under_way = Arc::new(UnderWay::new(Arc::clone(&pool)));
         let pulse = Arc::new(Pulse::default());
         let mut background = JoinSet::new();
         background.spawn(watchdog::watch(
@@ -233,12 +227,12 @@ impl Engine {
             shutdown,
             clock,
             past,
-            under_way: Arc::clone(&under_way),
+            under_way,
             holds: AtomicBool::new(false),
             collects: self.collects.is_some().then(|| Arc::clone(&money)),
         });
         background.spawn(dispatch(to_dispatch, courier, Room::new(self.pace.max_in_flight.get()), money));
-        Tasks { feeder: Some(feeder), recorder, under_way, background }
+        Tasks { feeder: Some(feeder), recorder, _background: background }
     }
 }
 
@@ -246,8 +240,7 @@ impl Engine {
 struct Tasks {
     feeder: Option<JoinHandle<Result<()>>>,
     recorder: JoinHandle<(Book, std::io::Result<()>)>,
-    under_way: Arc<UnderWay>,
-    background: JoinSet<()>,
+    _background: JoinSet<()>,
 }
 
 /// Takes batches in order, waits for room, for money and for a node's turn, and sends a courier off with each.
@@ -300,8 +293,7 @@ struct Owner<'a> {
     brakes: Brakes,
     purse: Arc<Purse>,
     failure: Option<Failure>,
-    /// What is under way is not wanted any more.
-    brakes_at_work: bool,
+    under_way: Arc<UnderWay>,
 }
 
 impl Owner<'_> {
@@ -323,13 +315,7 @@ impl Owner<'_> {
         let ended = loop {
             let wanted = if asked == Level::Run { Level::Drain } else { Level::Stop };
             tokio::select! {
-                Some(event) = inbox.recv() => {
-                    self.apply(&event, raise);
-                    if self.brakes_at_work && !tasks.under_way.is_withdrawn() {
-                        let under_way = Arc::clone(&tasks.under_way);
-                        tasks.background.spawn(async move { under_way.withdraw().await });
-                    }
-                }
+                Some(event) = inbox.recv() => self.apply(&event, raise),
                 ended = &mut tasks.recorder => break ended,
                 fed = join(&mut tasks.feeder) => self.input_ended(fed, raise),
                 _ = tick.tick() => self.observer.tick(&self.stats, self.clock.elapsed()),
@@ -362,7 +348,7 @@ impl Owner<'_> {
         // A recorder that failed leaves couriers behind that nobody waits for.
         raise.to(Level::Stop);
         if asked == Level::Stop {
-            tasks.under_way.withdraw().await;
+            self.under_way.withdraw().await;
         }
         ended
             .map_err(|error| Failure::unexpected(format!("the thread that writes the results died: {error}")))
@@ -375,7 +361,7 @@ impl Owner<'_> {
             && let Some(reason) = self.brakes.check(event, &self.stats)
         {
             self.failure = Some(reason);
-            self.brakes_at_work = true;
+            self.under_way.take_back();
             raise.to(Level::Drain);
         }
     }

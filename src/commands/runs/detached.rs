@@ -9,7 +9,6 @@ use crate::domain::detached::{Changes, Phase, Progress};
 use crate::domain::max_failures::MaxFailures;
 use crate::engine::attach::{self, Order};
 use crate::engine::counts;
-use crate::engine::withdraw::withdraw;
 use crate::error::{ExitStatus, Failure, Result};
 use crate::input::Row;
 use crate::ledger::{self, Limits, RunFolder, Runs, Spec, Speed, Standing};
@@ -117,9 +116,6 @@ pub(super) async fn cancel(global: &Global, runs: &Runs, args: &CancelArgs, ui: 
         let progress = attach::order(&nodes, &id, Order::Cancel).await?;
         if progress.phase != Phase::Cancelled {
             return Err(Failure::usage(format!("the run {id} is over")));
-        }
-        if let Err(error) = withdraw(&nodes, &id, &progress).await {
-            ui.warn(&format!("what was submitted goes on: {error}; to end it, say the same again"));
         }
         say("cancelled", &id, &progress, ui);
     }
