@@ -12,13 +12,13 @@ use super::cache::Keys;
 use super::canary::Canary;
 use super::client::{CallError, Client, Exchange};
 use super::forms::Forms;
-use super::limit::Limit;
+use super::limit::{Limit, consumed};
 use super::most::most_input;
 use super::retry::Backoff;
 use super::throttle::{Feedback, Throttle, Verdict};
 use super::usage::{Unsettled, Usage};
 use super::validate::{Found, Read, check, cut_off};
-use super::wire::{Question, Reply, Stop, Tokens};
+use super::wire::{Question, Reply, Stop};
 use super::{Model, ModelOptions, Prompt};
 use crate::domain::indicator::Indicator;
 use crate::domain::money::Allowance;
@@ -375,26 +375,6 @@ impl<T: Throttle> Asker<T> {
 
 fn attempts(usage: &Usage) -> u32 {
     u32::try_from(usage.requests).unwrap_or(u32::MAX)
-}
-
-/// What an exchange took, of which no more than `most` is possible.
-pub(super) fn consumed(exchange: &Exchange, most: Unsettled) -> Usage {
-    let told = match &exchange.result {
-        Ok(reply) => reply.tokens,
-        Err(error) if error.unsettled => None,
-        // Nobody charges for a request that was refused.
-        Err(_) => Some(Tokens::default()),
-    };
-    let tokens = told.unwrap_or_default();
-    Usage {
-        requests: 1,
-        unsettled: if told.is_some() { Unsettled::default() } else { most },
-        input_tokens: tokens.input,
-        cached_tokens: tokens.cached,
-        written_tokens: tokens.written,
-        output_tokens: tokens.output,
-        ..Usage::default()
-    }
 }
 
 pub(super) fn feedback(exchange: &Exchange) -> Feedback {

@@ -5,8 +5,10 @@ use std::time::SystemTime;
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::ask::{consumed, feedback};
+use super::ask::feedback;
 use super::client::CallError;
+use super::limit::consumed;
+use super::usage::Unsettled;
 use super::validate::{Found, check};
 use super::wire::Question;
 use super::{

@@ -1,7 +1,8 @@
-//! What the requests for an indicator may cost together, in a run with `--max-cost`.
+//! What a request took, and what the requests for an indicator may cost together in a run with `--max-cost`.
 
+use super::client::Exchange;
 use super::usage::{Unsettled, Usage};
-use crate::domain::money::Allowance;
+use crate::domain::money::{Allowance, Tokens};
 
 /// What the indicators of a request may cost, where the run has a limit.
 #[derive(Debug, Clone, Copy)]
@@ -27,5 +28,25 @@ impl Limit<'_> {
             "not asked again: that could cost more than the {:.4} USD that `--max-cost` holds for a row",
             self.allowance.usd
         )
+    }
+}
+
+/// What an exchange took, of which no more than `most` is possible.
+pub(super) fn consumed(exchange: &Exchange, most: Unsettled) -> Usage {
+    let told = match &exchange.result {
+        Ok(reply) => reply.tokens,
+        Err(error) if error.unsettled => None,
+        // Nobody charges for a request that was refused.
+        Err(_) => Some(Tokens::default()),
+    };
+    let tokens = told.unwrap_or_default();
+    Usage {
+        requests: 1,
+        unsettled: if told.is_some() { Unsettled::default() } else { most },
+        input_tokens: tokens.input,
+        cached_tokens: tokens.cached,
+        written_tokens: tokens.written,
+        output_tokens: tokens.output,
+        ..Usage::default()
     }
 }
