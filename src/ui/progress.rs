@@ -135,6 +135,7 @@ impl Observer for Progress {
             RunEvent::Submitted { .. }
             | RunEvent::NodeFault { .. }
             | RunEvent::Held { .. }
+            | RunEvent::Spent(_)
             | RunEvent::Recorded(_)
             | RunEvent::Rejected => {}
         }
