@@ -1,5 +1,6 @@
 //! One module per command: wiring between the command line and the parts that do the work.
 
+mod claims;
 mod cluster;
 mod config;
 mod handover;

@@ -181,7 +181,7 @@ async fn unless<T>(stop: &Shutdown, level: Level, work: impl Future<Output = Res
 fn refused(error: &Error) -> Failure {
     Failure::unreachable("the cluster does not take the run over; it has not begun")
         .detail(error.to_string())
-        .hint("see what is wrong: `classify cluster status`; then say the same again")
+        .hint("see what is wrong: `classify cluster status`")
 }
 
 #[cfg(test)]

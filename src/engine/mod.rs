@@ -13,6 +13,7 @@ mod end;
 mod feed;
 mod forgotten;
 pub mod handover;
+pub mod orders;
 mod polling;
 mod pool;
 mod purse;
@@ -122,16 +123,17 @@ pub fn counts(indicators: u64, nodes: &[(String, Ingress)]) -> RunStats {
     RunStats::new(indicators, nodes.collect())
 }
 
-/// Why results could not be written, and what to do about it.
-fn cannot_write(error: &std::io::Error) -> Failure {
+/// Why results could not be written, and what to do about it; those of a run that the cluster has are collected again.
+fn cannot_write(error: &std::io::Error, collects: bool) -> Failure {
     let next = match error.kind() {
         ErrorKind::BrokenPipe => return reader_gone(),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => "make room",
         _ if is_spoiled(error) => "let no other program write that file",
         _ => "put that right",
     };
+    let go_on = if collects { "attach" } else { "resume" };
     Failure::unexpected(format!("cannot write the results: {error}"))
-        .hint(format!("{next}, then go on: `classify runs resume`"))
+        .hint(format!("{next}, then go on: `classify runs {go_on}`"))
 }
 
 /// Nobody reads what goes to stdout any more.
@@ -163,10 +165,11 @@ impl Engine {
         });
         let mut tasks = self.start(nodes, rows, record, Arc::clone(&purse), events, shutdown, clock);
 
+        let collects = self.collects.is_some();
         let mut owner = Owner { stats, observer, clock, brakes: self.brakes, purse, failure: None };
         let (book, written) = owner.follow(inbox, &mut tasks, &raise, stop, self.grace).await?;
         if let Err(error) = written {
-            owner.failure = Some(cannot_write(&error));
+            owner.failure = Some(cannot_write(&error, collects));
         }
         let failure = owner.failure.or_else(|| owner.purse.failure());
         let Book { sink, journal, .. } = book;

@@ -1,0 +1,341 @@
+//! What each command does to a run in each of its states. Pure; `docs/runs.md` has the same as a table, and a test compares them.
+
+use crate::domain::detached::{Phase, Progress};
+use crate::error::{ExitStatus, Failure};
+use crate::ledger::{Past, Standing};
+
+/// How a run stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum State {
+    /// A process of this machine is at it.
+    Running(u32),
+    /// Nobody is, and it is not complete.
+    Interrupted,
+    /// Complete; results and failures are in their places.
+    Finished,
+    /// Given up, and nothing of it is to be collected.
+    Cancelled,
+    /// Another run has its files.
+    TakenOver(String),
+    /// It was to be handed over to the cluster, which has not all of it: it has not begun.
+    NotHandedOver,
+    /// The cluster has it; how it stands there was not asked.
+    Detached,
+    /// The cluster submits it.
+    Going,
+    /// It waits in the cluster until somebody lets it go on.
+    Paused,
+    /// As that, for a reason.
+    Halted(String),
+    /// All of it is done in the cluster, and nothing is collected.
+    Over,
+    /// Given up, and what was classified is to be collected.
+    GivenUp,
+}
+
+/// What the cluster says of a run.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Told<'a> {
+    /// It was not asked.
+    Nothing,
+    /// It knows no such run.
+    Unknown,
+    /// Where it is.
+    At(&'a Progress),
+}
+
+/// What somebody wants of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Command {
+    Attach,
+    Pause,
+    Resume,
+    Cancel,
+    Retry,
+    Report,
+    Delete,
+}
+
+/// What comes of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// The command does that.
+    Does(&'static str),
+    /// It does nothing, and names what to do instead.
+    Refuses(Next),
+}
+
+/// What to do instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    Wait,
+    Attach,
+    Resume,
+    Cancel,
+    Report,
+    ShowOther,
+    RetryOther,
+    Again,
+}
+
+impl State {
+    /// How a run of the ledger stands: who is at it, what its journal says, whether it was meant for the cluster, and what that tells.
+    pub(super) fn of(holder: Option<u32>, past: &Past, detached: bool, told: Told<'_>) -> Self {
+        if let Some(pid) = holder {
+            return Self::Running(pid);
+        }
+        match &past.standing {
+            Standing::Finished => Self::Finished,
+            Standing::Superseded(by) => Self::TakenOver(by.clone()),
+            Standing::Cancelled { collected: false } if detached => Self::GivenUp,
+            Standing::Cancelled { .. } => Self::Cancelled,
+            Standing::Open | Standing::Sealed(_) if !detached => Self::Interrupted,
+            Standing::Open | Standing::Sealed(_) => match told {
+                Told::Nothing if past.handed_over == Some(false) => Self::NotHandedOver,
+                Told::Nothing => Self::Detached,
+                Told::Unknown => Self::NotHandedOver,
+                Told::At(progress) => Self::in_cluster(progress),
+            },
+        }
+    }
+
+    /// How a run stands that the cluster has.
+    pub(super) fn in_cluster(progress: &Progress) -> Self {
+        match (progress.phase, &progress.halted) {
+            (Phase::Cancelled, _) => Self::GivenUp,
+            _ if progress.is_over() => Self::Over,
+            (Phase::Running, _) => Self::Going,
+            (Phase::Paused, Some(reason)) => Self::Halted(reason.clone()),
+            (Phase::Paused, None) => Self::Paused,
+        }
+    }
+
+    /// Whether the cluster has to be asked to know more.
+    pub(super) fn is_of_cluster(&self) -> bool {
+        matches!(self, Self::Detached | Self::NotHandedOver)
+    }
+
+    /// What `command` does to a run that stands like this.
+    pub(super) fn answer(&self, command: Command) -> Answer {
+        use Answer::{Does, Refuses};
+        use Command::{Attach, Cancel, Delete, Pause, Report, Resume, Retry};
+        use State as S;
+        match (command, self) {
+            (Report, _) => Does("tells what is on disk"),
+            (_, S::Running(_)) => Refuses(Next::Wait),
+
+            (Attach | Pause | Retry, S::Interrupted) => Refuses(Next::Resume),
+            (Resume, S::Interrupted) => Does("goes on with it"),
+
+            (Attach | Resume, S::Finished) => Does("tells its report again"),
+            (Pause | Cancel, S::Finished) => Refuses(Next::Report),
+            (Retry, S::Finished) => Does("asks again about failed rows"),
+
+            (Attach, S::Cancelled) => Does("tells its report again"),
+            (Pause | Resume | Retry, S::Cancelled) => Refuses(Next::Again),
+
+            (Attach | Pause | Resume | Cancel, S::TakenOver(_)) => Refuses(Next::ShowOther),
+            (Retry, S::TakenOver(_)) => Refuses(Next::RetryOther),
+
+            (Attach | Pause | Retry, S::NotHandedOver) => Refuses(Next::Resume),
+            (Resume, S::NotHandedOver) => Does("hands it over"),
+
+            (Attach, S::Detached | S::Going | S::Paused) => Does("shows it, and collects at its end"),
+            (Attach, S::Halted(_)) => Refuses(Next::Resume),
+            (Attach, S::Over | S::GivenUp) => Does("collects what was classified"),
+
+            (Pause, S::Detached | S::Going) => Does("lets it wait"),
+            (Pause, S::Paused | S::Halted(_)) => Does("leaves it so"),
+            (Pause, S::Over | S::GivenUp) => Refuses(Next::Attach),
+
+            (Resume, S::Detached | S::Going) => Does("takes new limits"),
+            (Resume, S::Paused | S::Halted(_)) => Does("goes on with it"),
+            (Resume, S::Over) => Does("leaves it so"),
+            (Resume, S::GivenUp) => Refuses(Next::Attach),
+
+            (Cancel, S::Over) => Refuses(Next::Attach),
+            (Cancel, S::Cancelled | S::GivenUp) => Does("leaves it so"),
+            (Cancel, _) => Does("gives it up"),
+
+            (Retry, S::Detached | S::Going | S::Paused | S::Halted(_) | S::Over | S::GivenUp) => {
+                Refuses(Next::Attach)
+            }
+
+            (Delete, S::NotHandedOver | S::Detached | S::Going | S::Paused | S::Halted(_)) => {
+                Refuses(Next::Cancel)
+            }
+            (Delete, _) => Does("deletes it"),
+        }
+    }
+
+    /// Lets `command` pass where it does something to the run `id`.
+    pub(super) fn allow(&self, command: Command, id: &str) -> Result<(), Failure> {
+        match self.answer(command) {
+            Answer::Does(_) => Ok(()),
+            Answer::Refuses(next) => Err(self.refusal(next, id)),
+        }
+    }
+
+    /// Why nothing is done to the run `id`, and what to do instead.
+    fn refusal(&self, next: Next, id: &str) -> Failure {
+        let failure = match self {
+            Self::Halted(reason) => {
+                Failure::new(ExitStatus::SomeFailed, format!("the run {id} has halted: {reason}"))
+            }
+            Self::TakenOver(by) if next == Next::RetryOther => {
+                Failure::usage(format!("the run {id} was retried already, by {by}"))
+            }
+            _ => Failure::usage(self.said(id)),
+        };
+        let failure = failure.hint(self.hint(next, id));
+        match self {
+            Self::NotHandedOver if next == Next::Resume => {
+                failure.hint(format!("give it up: `classify runs cancel {id}`"))
+            }
+            Self::GivenUp => failure.hint(format!("for the rest: {AGAIN}")),
+            _ => failure,
+        }
+    }
+
+    fn said(&self, id: &str) -> String {
+        match self {
+            Self::Running(pid) => format!("another `classify` (pid {pid}) is at the run {id}"),
+            Self::Interrupted => format!("nobody is at the run {id}, and it is not finished"),
+            Self::Finished => format!("the run {id} is finished"),
+            Self::Cancelled | Self::GivenUp => format!("the run {id} was cancelled"),
+            Self::TakenOver(by) => format!("the files of the run {id} belong to the run {by} now"),
+            Self::NotHandedOver => format!("the run {id} was not handed over to its end: it has not begun"),
+            Self::Detached | Self::Going | Self::Paused => format!("the cluster is at the run {id}"),
+            Self::Halted(reason) => format!("the cluster is at the run {id}, which has halted: {reason}"),
+            Self::Over => format!("the run {id} is over"),
+        }
+    }
+
+    fn hint(&self, next: Next, id: &str) -> String {
+        let other = if let Self::TakenOver(by) = self { by } else { id };
+        match (next, self) {
+            (Next::Wait, _) => "wait for it, or end it with Ctrl-C; what it has done is kept".into(),
+            (Next::Attach, Self::GivenUp) => {
+                format!("collect what was classified: `classify runs attach {id}`")
+            }
+            (Next::Attach, Self::Over) => format!("collect its results: `classify runs attach {id}`"),
+            (Next::Attach, _) => format!("see it to its end first: `classify runs attach {id}`"),
+            (Next::Resume, Self::NotHandedOver) => format!("hand it over again: `classify runs resume {id}`"),
+            (Next::Resume, Self::Halted(_)) => {
+                format!("when that is put right: `classify runs resume {id}`")
+            }
+            (Next::Resume, _) => format!("go on with it: `classify runs resume {id}`"),
+            (Next::Cancel, _) => format!("give it up first: `classify runs cancel {id}`"),
+            (Next::Report, _) => format!("see what became of it: `classify runs report {id}`"),
+            (Next::ShowOther, _) => format!("see it: `classify runs show {other}`"),
+            (Next::RetryOther, _) => format!("retry that one: `classify runs retry {other}`"),
+            (Next::Again, _) => AGAIN.into(),
+        }
+    }
+}
+
+/// What is always possible.
+pub(super) const AGAIN: &str =
+    "run the command again: rows that are classified already are not paid for twice";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMANDS: [(&str, Command); 7] = [
+        ("attach", Command::Attach),
+        ("pause", Command::Pause),
+        ("resume", Command::Resume),
+        ("cancel", Command::Cancel),
+        ("retry", Command::Retry),
+        ("report", Command::Report),
+        ("delete", Command::Delete),
+    ];
+
+    fn states() -> [(&'static str, State); 11] {
+        [
+            ("running", State::Running(7)),
+            ("interrupted", State::Interrupted),
+            ("finished", State::Finished),
+            ("cancelled", State::Cancelled),
+            ("taken over", State::TakenOver("01B".into())),
+            ("not handed over", State::NotHandedOver),
+            ("detached, going", State::Going),
+            ("detached, paused", State::Paused),
+            ("detached, halted", State::Halted("the key".into())),
+            ("detached, over", State::Over),
+            ("detached, cancelled", State::GivenUp),
+        ]
+    }
+
+    fn cell(answer: &Answer) -> String {
+        match answer {
+            Answer::Does(what) => (*what).to_owned(),
+            Answer::Refuses(next) => {
+                let next = match next {
+                    Next::Wait => "wait",
+                    Next::Attach => "`attach`",
+                    Next::Resume => "`resume`",
+                    Next::Cancel => "`cancel`",
+                    Next::Report => "`report`",
+                    Next::ShowOther => "`show` of the other",
+                    Next::RetryOther => "`retry` of the other",
+                    Next::Again => "the command again",
+                };
+                format!("→ {next}")
+            }
+        }
+    }
+
+    #[test]
+    fn the_table_in_the_docs_is_what_the_commands_do() {
+        let docs = include_str!("../../../docs/runs.md");
+        let rows: Vec<Vec<&str>> = docs
+            .lines()
+            .filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"))
+            .map(|line| line.split(" | ").map(str::trim).collect())
+            .filter(|cells: &Vec<&str>| cells.len() == COMMANDS.len() + 1)
+            .collect();
+        let head: Vec<&str> = rows[0][1..].to_vec();
+        assert_eq!(head, COMMANDS.map(|(name, _)| format!("`{name}`")));
+        let expected = states().map(|(name, state)| {
+            let cells = COMMANDS.map(|(_, command)| cell(&state.answer(command)));
+            [&[name.to_owned()][..], &cells].concat()
+        });
+        assert_eq!(rows[1..], expected, "docs/runs.md");
+    }
+
+    /// What a refusal names does something to the run, or leads on: nobody is sent round and round.
+    #[test]
+    fn every_refusal_leads_to_something_that_is_done() {
+        for (name, state) in states() {
+            for (typed, command) in COMMANDS {
+                let mut next = command;
+                let mut steps = 0;
+                while let Answer::Refuses(way) = state.answer(next) {
+                    steps += 1;
+                    assert!(steps <= 2, "{name}: {typed} leads to nothing");
+                    next = match way {
+                        Next::Attach => Command::Attach,
+                        Next::Resume => Command::Resume,
+                        Next::Cancel => Command::Cancel,
+                        Next::Report => Command::Report,
+                        // Another run, another command, or later.
+                        Next::Wait | Next::Again | Next::ShowOther | Next::RetryOther => Command::Report,
+                    };
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_failure_names_the_next_command() {
+        let failure = State::Halted("the key".into()).allow(Command::Attach, "01A").unwrap_err();
+        assert_eq!(failure.message(), "the run 01A has halted: the key");
+        assert_eq!(failure.hints(), ["when that is put right: `classify runs resume 01A`"]);
+        let failure = State::TakenOver("01B".into()).allow(Command::Retry, "01A").unwrap_err();
+        assert_eq!(failure.hints(), ["retry that one: `classify runs retry 01B`"]);
+        let failure = State::NotHandedOver.allow(Command::Pause, "01A").unwrap_err();
+        assert!(failure.hints()[0].contains("runs resume 01A") && failure.hints()[1].contains("runs cancel"));
+    }
+}
