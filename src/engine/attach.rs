@@ -194,7 +194,7 @@ impl<'a> Watch<'a> {
 }
 
 /// Where the run is. Whoever asks while nobody answers asks the same: the cluster keeps one question.
-pub(super) async fn show(node: &Ingress, run_id: &str) -> Result<Progress, Error> {
+pub(super) async fn show(node: &Ingress, run_id: &str) -> std::result::Result<Progress, Error> {
     node.detached_run(run_id, Order::Show, "show", LOOK).await
 }
 
@@ -230,7 +230,7 @@ async fn look_after(
     run_id: &str,
     progress: &Progress,
     missing: &BTreeSet<u64>,
-) -> Result<BTreeSet<u64>, Error> {
+) -> std::result::Result<BTreeSet<u64>, Error> {
     let serves = on_any(nodes, 0, Duration::ZERO, async |node: &Ingress| node.service_info(TIMEOUT).await)
         .await
         .is_ok();

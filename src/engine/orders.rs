@@ -75,7 +75,7 @@ pub async fn give_up(nodes: &[Ingress], run_id: &str, plan: &Plan) -> Result<Pro
     }
 }
 
-async fn send(nodes: &[Ingress], run_id: &str, order: Order, key: &str) -> Result<Progress, Error> {
+async fn send(nodes: &[Ingress], run_id: &str, order: Order, key: &str) -> std::result::Result<Progress, Error> {
     let begun = Instant::now();
     let mut attempt = 0;
     loop {

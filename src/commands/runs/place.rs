@@ -1,14 +1,14 @@
 //! Which run is meant, where it is, and how it stands.
 
 use super::super::target;
-use super::states::{State, Told};
+use super::states::State;
 use crate::cli::Global;
 use crate::cli::runs::PlaceArgs;
 use crate::domain::detached::Progress;
 use crate::domain::stats::RunStats;
 use crate::engine::attach;
 use crate::error::Result;
-use crate::ledger::{self, Past, RunFolder, Runs, Spec};
+use crate::ledger::{self, Past, RunFolder, Runs, Spec, Target};
 use crate::restate::admin::Admin;
 use crate::restate::ingress::Ingress;
 
@@ -19,6 +19,8 @@ pub(super) struct Place {
     pub(super) nodes: Vec<(String, Ingress)>,
     /// Admin APIs of the nodes, where they are known.
     pub(super) admins: Vec<Admin>,
+    /// Where it is now.
+    pub(super) target: Target,
     /// In the ledger of this machine.
     pub(super) folder: Option<RunFolder>,
 }
@@ -44,7 +46,7 @@ pub(super) fn find(
     // Of nodes that are named one by one nobody knows where their admin API is.
     let admins = if ingress.is_empty() { target::admin(global, &cluster, &[])? } else { Vec::new() };
     let id = spec.map_or_else(|| id.to_owned(), |spec| spec.run_id.clone());
-    Ok(Place { id, nodes, admins, folder })
+    Ok(Place { id, nodes, admins, target: Target { cluster, ingress }, folder })
 }
 
 impl Place {
@@ -95,5 +97,5 @@ pub(super) fn listed(folder: &RunFolder) -> Result<State> {
 
 /// As [`listed`], of what was read already.
 pub(super) fn state(folder: &RunFolder, past: &Past) -> State {
-    State::of(folder.holder(), past, folder.spec.options.detached, Told::Nothing)
+    State::listed(folder.holder(), past, folder.spec.options.detached)
 }

@@ -21,7 +21,7 @@ use crate::ui::Ui;
 
 pub(super) async fn run(global: &Global, runs: &Runs, args: &RetryArgs, ui: Ui) -> Result<ExitStatus> {
     let stop = signals::listen()?;
-    let Place { nodes, folder, .. } = place::find(global, runs, &args.id, &args.place, false)?;
+    let Place { nodes, target, folder, .. } = place::find(global, runs, &args.id, &args.place, false)?;
     let folder = folder.ok_or_else(|| Failure::usage(format!("no run `{}`", args.id)))?;
     place::listed(&folder)?.allow(Command::Retry, &folder.spec.run_id)?;
     let mut before = RunStats::new(folder.spec.indicators(), Vec::new());
@@ -51,6 +51,7 @@ pub(super) async fn run(global: &Global, runs: &Runs, args: &RetryArgs, ui: Ui) 
             failed: kept.map(|(class, number)| (*class, *number)).collect(),
             input: parent.folder.spec.counts(),
         }),
+        target,
         // The client looks after them, whoever looked after the others.
         options: RunOptions { detached: false, ..parent.folder.spec.options.clone() },
         limits: Limits { max_failures: None, max_cost_usd: None, ..parent.folder.spec.limits },

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::super::{job, print};
 use super::list::state;
 use super::place;
-use super::states::State;
+use super::states::{Command, State};
 use crate::cli::runs::ShowArgs;
 use crate::domain::stats::RunStats;
 use crate::error::{ExitStatus, Failure, Result};
@@ -72,7 +72,8 @@ fn describe(folder: &RunFolder, state: &str, report: &RunReport) -> String {
 pub(super) fn report(runs: &Runs, args: &ShowArgs, ui: Ui) -> Result<ExitStatus> {
     let folder = runs.find(&args.id)?;
     let (report, state) = (report_of(&folder)?, place::listed(&folder)?);
-    for line in as_of_now(&folder.spec.run_id, &state) {
+    state.allow(Command::Report, &folder.spec.run_id)?;
+    if let Some(line) = as_of_now(&folder.spec.run_id, &state) {
         ui.note(&line);
     }
     let text = if args.json {

@@ -1,7 +1,7 @@
 //! What each command does to a run in each of its states. Pure; `docs/runs.md` has the same as a table, and a test compares them.
 
 use crate::domain::detached::{Phase, Progress};
-use crate::error::{ExitStatus, Failure};
+use crate::error::{ExitStatus, Failure, Result};
 use crate::ledger::{Past, Standing};
 
 /// How a run stands.
@@ -31,17 +31,6 @@ pub(super) enum State {
     Over,
     /// Given up, and what was classified is to be collected.
     GivenUp,
-}
-
-/// What the cluster says of a run.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Told<'a> {
-    /// It was not asked.
-    Nothing,
-    /// It knows no such run.
-    Unknown,
-    /// Where it is.
-    At(&'a Progress),
 }
 
 /// What somebody wants of a run.
@@ -79,8 +68,8 @@ pub(super) enum Next {
 }
 
 impl State {
-    /// How a run of the ledger stands: who is at it, what its journal says, whether it was meant for the cluster, and what that tells.
-    pub(super) fn of(holder: Option<u32>, past: &Past, detached: bool, told: Told<'_>) -> Self {
+    /// How a run of the ledger stands, as far as that can say: who is at it, what its journal says, and whether it was meant for the cluster.
+    pub(super) fn listed(holder: Option<u32>, past: &Past, detached: bool) -> Self {
         if let Some(pid) = holder {
             return Self::Running(pid);
         }
@@ -90,12 +79,8 @@ impl State {
             Standing::Cancelled { collected: false } if detached => Self::GivenUp,
             Standing::Cancelled { .. } => Self::Cancelled,
             Standing::Open | Standing::Sealed(_) if !detached => Self::Interrupted,
-            Standing::Open | Standing::Sealed(_) => match told {
-                Told::Nothing if past.handed_over == Some(false) => Self::NotHandedOver,
-                Told::Nothing => Self::Detached,
-                Told::Unknown => Self::NotHandedOver,
-                Told::At(progress) => Self::in_cluster(progress),
-            },
+            Standing::Open | Standing::Sealed(_) if past.handed_over == Some(false) => Self::NotHandedOver,
+            Standing::Open | Standing::Sealed(_) => Self::Detached,
         }
     }
 
@@ -169,7 +154,7 @@ impl State {
     }
 
     /// Lets `command` pass where it does something to the run `id`.
-    pub(super) fn allow(&self, command: Command, id: &str) -> Result<(), Failure> {
+    pub(super) fn allow(&self, command: Command, id: &str) -> Result<()> {
         match self.answer(command) {
             Answer::Does(_) => Ok(()),
             Answer::Refuses(next) => Err(self.refusal(next, id)),
