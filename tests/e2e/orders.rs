@@ -81,7 +81,7 @@ pub(crate) fn an_order_that_nobody_carries_out_is_withdrawn(world: &mut World) {
 }
 
 pub(crate) fn a_cluster_that_moved_is_reached_from_anywhere(world: &mut World) {
-    let run = Detached::begin(world, 200);
+    let run = Detached::begin(world, 100);
     let spec = world.path(&format!("state/runs/{}/run.json", run.id));
     let mut moved: Value = serde_json::from_slice(&fs::read(&spec).expect("a run")).expect("JSON");
     moved["target"]["ingress"] = json!(["http://127.0.0.1:9"]);
@@ -114,6 +114,7 @@ pub(crate) fn a_cluster_that_moved_is_reached_from_anywhere(world: &mut World) {
     assert_eq!(run.show().phase, Phase::Paused);
     let resumed = elsewhere("resume");
     assert!(resumed.stderr.contains("resumed"), "{}", resumed.stderr);
+    world.classify(&["runs", "resume", &run.id, "--ingress", &node, "--rpm", "60000"]).expect_code(0);
     world.classify(&["runs", "attach", &run.id, "--ingress", &node]).expect_code(0);
     world.expect_each_once(&run.table, RESULTS);
 }
@@ -141,14 +142,14 @@ pub(crate) fn what_is_in_the_way_of_a_detached_run_is_told(world: &mut World) {
     let others = world.spawn_service(port, "others.log", "others.audit", |service| {
         service.args(["--taxonomy", "others.toml"]);
     });
-    let others = Guarded(others);
+    // It stays: what began there goes on there.
+    let _others = Guarded(others);
     wait_for("the other service", Duration::from_secs(30), || {
         std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
     });
     world.classify(&["cluster", "register", &format!("http://127.0.0.1:{port}")]).expect_code(0);
     attach.wait_said("another service was registered, which classifies by economic@2", TOLD);
     world.register();
-    drop(others);
 
     let pids = world.node_pids();
     send(pids[1], Signal::SIGKILL);
