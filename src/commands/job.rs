@@ -349,10 +349,12 @@ fn finish(folder: &RunFolder, journal: &mut Journal, cancelled: bool) -> Result<
     Ok(())
 }
 
-/// Ends a run that was sealed when its process died; false where its files are gone.
+/// Ends a run that was sealed when its process died; nothing where its files are gone. `progress` is that of a run that the cluster went on
+/// with.
 pub(super) fn settle(
     opened: &mut Opened,
     stats: &RunStats,
+    progress: Option<&Progress>,
     json: bool,
     ui: Ui,
 ) -> Result<Option<ExitStatus>> {
@@ -361,7 +363,10 @@ pub(super) fn settle(
     if !output::settle(output.results.as_deref(), &output.failures, opened.past.mark).map_err(cannot_write)? {
         return Ok(None);
     }
-    let report = standing_report(&opened.folder, &opened.past, stats);
+    let mut report = standing_report(&opened.folder, &opened.past, stats);
+    if let Some(HandedOver { finished, took, .. }) = progress.map(HandedOver::new) {
+        report = report.of_detached(finished, took);
+    }
     opened.folder.save_report(&report)?;
     finish(&opened.folder, &mut opened.journal, opened.past.cancelled)?;
     tell(&report, json, ui)?;
@@ -387,7 +392,7 @@ pub(super) fn standing_report(folder: &RunFolder, past: &ledger::Past, stats: &R
         output: spec.output.results.as_deref().map(place),
         failures: (stats.failures() > 0).then(|| place(&spec.output.failures)),
         // Where somebody is at it, or the cluster, it goes on.
-        interrupted: !placed && folder.holder().is_none() && !(spec.options.detached && !past.cancelled),
+        interrupted: !placed && folder.holder().is_none() && (past.cancelled || !spec.options.detached),
         sessions: past.sessions,
     };
     RunReport::new(frame, stats, past.elapsed)

@@ -186,7 +186,7 @@ impl<'a> Watch<'a> {
             Err(error) => tracing::debug!(%error, "batches cannot be looked after"),
         }
         if progress.phase == Phase::Running && progress.released < progress.plan.batches() {
-            let wake = async |node: &Ingress| node.detached_run(self.run_id, Order::Wake, "wake", LOOK).await;
+            let wake = async |node: &Ingress| node.detached_run(self.run_id, Order::Wake, LOOK).await;
             // A service of an older version cannot be woken; then it stays as it is.
             let _refused = on_any(self.nodes, 0, Duration::ZERO, wake).await;
         }
@@ -195,7 +195,7 @@ impl<'a> Watch<'a> {
 
 /// Where the run is. Whoever asks while nobody answers asks the same: the cluster keeps one question.
 pub(super) async fn show(node: &Ingress, run_id: &str) -> std::result::Result<Progress, Error> {
-    node.detached_run(run_id, Order::Show, "show", LOOK).await
+    node.detached_run(run_id, Order::Show, LOOK).await
 }
 
 /// Why nobody answers.

@@ -71,17 +71,26 @@ pub async fn give_up(nodes: &[Ingress], run_id: &str, plan: &Plan) -> Result<Pro
     match super::turns::on_any(nodes, 0, Duration::ZERO, give_up).await {
         Ok(progress) => Ok(progress),
         Err(error) if verdict(&error) == Verdict::Hopeless => Err(explain(&error, run_id)),
-        Err(_) => Err(silence(nodes, run_id).await),
+        Err(_) => {
+            let said =
+                "the order to give it up may be carried out all the same; saying it again does no harm";
+            Err(silence(nodes, run_id).await.detail(said))
+        }
     }
 }
 
-async fn send(nodes: &[Ingress], run_id: &str, order: Order, key: &str) -> std::result::Result<Progress, Error> {
+async fn send(
+    nodes: &[Ingress],
+    run_id: &str,
+    order: Order,
+    key: &str,
+) -> std::result::Result<Progress, Error> {
     let begun = Instant::now();
     let mut attempt = 0;
     loop {
         let node = &nodes[attempt % nodes.len()];
         attempt += 1;
-        match node.detached_run(run_id, order, key, TIMEOUT).await {
+        match node.order_run(run_id, order, key, TIMEOUT).await {
             Err(error) if verdict(&error) == Verdict::OtherNode => {
                 if begun.elapsed() >= PATIENCE {
                     return Err(error);

@@ -162,7 +162,7 @@ impl Past {
                 let kept = Self { paid_again, elapsed, sessions, handed_over, cancelled, ..Self::default() };
                 let standing =
                     if cancelled { Standing::Cancelled { collected: false } } else { Standing::Open };
-                *self = Self { sent, standing, ..kept };
+                *self = Self { standing, sent, ..kept };
                 stats.forget();
             }
             Line::Sealed { mark } => {

@@ -40,7 +40,7 @@ impl Ingress {
     /// As [`Ingress::lease`]; [`Error::is_conflict`] where another run has this id.
     pub async fn begin_run(&self, run_id: &str, plan: &Plan, timeout: Duration) -> Result<Progress, Error> {
         let url = self.object_url(DETACHED_RUN, run_id, DETACHED_RUN_BEGIN);
-        self.call(&url, self.http.post(&url).json(plan), timeout).await
+        self.call(&url, self.http.post(&url).header(KEY, DETACHED_RUN_BEGIN).json(plan), timeout).await
     }
 
     /// Gives up a run that has not begun, and has the cluster forget its batches. Doing so again changes nothing.
@@ -53,12 +53,25 @@ impl Ingress {
         self.call(&url, request, timeout).await
     }
 
-    /// Asks or orders something of a detached run. What is sent under the same `key` while it is not answered, through whichever node, is
-    /// one invocation: without a service each would otherwise stay, and be carried out when there is one again.
+    /// Asks or orders something of a detached run; any of it may be said again. What nobody answers yet is one invocation, however often and
+    /// through whichever node it is said: without a service each would otherwise stay.
     ///
     /// # Errors
     /// As [`Ingress::lease`]; [`Error::is_unknown_run`], and [`Error::is_conflict`] where the run is not one for which that makes sense.
     pub async fn detached_run(
+        &self,
+        run_id: &str,
+        order: Order,
+        timeout: Duration,
+    ) -> Result<Progress, Error> {
+        self.order_run(run_id, order, order.handler(), timeout).await
+    }
+
+    /// As [`Self::detached_run`], by a name of its own: [`Self::order_id`] finds it by that.
+    ///
+    /// # Errors
+    /// As [`Self::detached_run`].
+    pub async fn order_run(
         &self,
         run_id: &str,
         order: Order,

@@ -75,7 +75,13 @@ impl Order {
         match self {
             Self::Show | Self::Wake => true,
             Self::Pause => progress.phase == Phase::Paused,
-            Self::Resume(_) => progress.phase == Phase::Running,
+            Self::Resume(Changes { per_minute, max_failures, max_cost_usd }) => {
+                let plan = &progress.plan;
+                progress.phase == Phase::Running
+                    && per_minute.is_none_or(|rate| plan.per_minute == Some(rate))
+                    && max_failures.is_none_or(|most| plan.max_failures == Some(most))
+                    && max_cost_usd.is_none_or(|most| plan.max_cost_usd == Some(most))
+            }
             Self::Cancel => progress.phase == Phase::Cancelled,
         }
     }

@@ -30,11 +30,11 @@ impl Attached {
     }
 
     /// Shows what there is to tell, of a run on so many nodes.
-    pub fn tell(&mut self, news: News<'_>, nodes: usize) {
+    pub fn tell(&mut self, news: &News<'_>, nodes: usize) {
         match news {
             News::At(progress) => self.show(progress),
             News::Trouble(Some(trouble)) => {
-                self.say(&format!("waiting    {}", explain(trouble, nodes, None)))
+                self.say(&format!("waiting    {}", explain(trouble, nodes, None)));
             }
             News::Trouble(None) => self.say("waiting    over: the cluster answers, the run goes on"),
         }

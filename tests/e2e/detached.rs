@@ -44,7 +44,7 @@ impl Detached {
 
     /// Where it is; every answer reconciles.
     pub(crate) fn show(&self) -> Progress {
-        let asked = self.node.detached_run(&self.id, Order::Show, "show", TIMEOUT);
+        let asked = self.node.detached_run(&self.id, Order::Show, TIMEOUT);
         let progress = self.runtime.block_on(asked).expect("an answer");
         assert_eq!(progress.plan.indicators, progress.tally.rows() + progress.pending());
         progress

@@ -41,7 +41,7 @@ pub(super) async fn attach(global: &Global, runs: &Runs, args: &AttachArgs, ui: 
     let nodes = place.ingress();
     let options = place.spec().map(|spec| &spec.options);
     let followed = tokio::select! {
-        followed = attach::follow(&nodes, id, options, |news| view.tell(news, nodes.len())) => Some(followed),
+        followed = attach::follow(&nodes, id, options, |news| view.tell(&news, nodes.len())) => Some(followed),
         () = stop.at_least(Level::Drain) => None,
     };
     view.finish();
@@ -87,14 +87,14 @@ fn cancelled(id: &str, pending: u64) -> Failure {
 /// Collects the results of what was submitted. The cluster has them; a batch that it has forgotten is classified again from answers that
 /// it remembers longer.
 async fn collect(
-    place: Place,
+    run: Place,
     progress: Progress,
     args: &AttachArgs,
     stop: Shutdown,
     ui: Ui,
 ) -> Result<ExitStatus> {
-    let Place { id, nodes, folder: Some(folder), .. } = place else {
-        return Err(attach::unknown(&place.id));
+    let Place { id, nodes, folder: Some(folder), .. } = run else {
+        return Err(attach::unknown(&run.id));
     };
     let spec = folder.spec.clone();
     // What `runs resume` has changed since is what the cluster goes by.
@@ -118,7 +118,7 @@ async fn collect(
         job.opened.past.learn(line, &mut job.stats).map_err(Failure::unexpected)?;
     }
     if let Standing::Sealed(_) = job.opened.past.standing
-        && let Some(status) = job::settle(&mut job.opened, &job.stats, args.json, ui)?
+        && let Some(status) = job::settle(&mut job.opened, &job.stats, Some(&progress), args.json, ui)?
     {
         return if job.opened.past.cancelled { Err(cancelled(&id, job.stats.pending())) } else { Ok(status) };
     }
@@ -185,7 +185,8 @@ async fn rows(spec: &Spec, folder: &RunFolder, submitted: u64, stop: &Shutdown) 
 
 /// What is known of a run of which nothing is on this machine.
 fn tell(id: &str, progress: &Progress, json: bool, ui: Ui) -> Result<ExitStatus> {
-    say("over", id, progress, ui);
+    let what = if progress.phase == Phase::Cancelled { "cancelled" } else { "over" };
+    say(what, id, progress, ui);
     ui.note("results    with the machine that handed it over: `classify runs attach` collects them there");
     if json {
         print(&handover::as_json(id, progress)?, ui)?;

@@ -122,24 +122,24 @@ fn youngest(runs: &Runs) -> Result<Option<String>> {
 }
 
 /// `runs resume` of a run that was handed over: it goes on, or is handed over if it never was.
-pub(super) async fn resume(place: Place, args: &ResumeArgs, ui: Ui) -> Result<ExitStatus> {
+pub(super) async fn resume(run: Place, args: &ResumeArgs, ui: Ui) -> Result<ExitStatus> {
     let stop = signals::listen()?;
     if args.accept_changes {
         return Err(Failure::usage(format!(
             "`--accept-changes` does nothing here: the rows of the run {} go to the cluster as they were",
-            place.id
+            run.id
         ))
         .hint(AGAIN));
     }
-    let (state, known) = place.stands().await?;
-    state.allow(Command::Resume, &place.id)?;
-    let (what, progress) = match (state, known, place.folder) {
+    let (state, known) = run.stands().await?;
+    state.allow(Command::Resume, &run.id)?;
+    let (what, progress) = match (state, known, run.folder) {
         (State::Over, Some(progress), _) => ("over", progress),
         (State::NotHandedOver, _, Some(folder)) => {
-            ready(&place.nodes, &folder.spec, &stop, ui).await?;
-            let pace = super::pace(&folder.spec, &place.nodes, &args.changes);
+            ready(&run.nodes, &folder.spec, &stop, ui).await?;
+            let pace = super::pace(&folder.spec, &run.nodes, &args.changes);
             let limits = super::limits(folder.spec.limits, &args.changes);
-            let job = job_of(folder, place.nodes, pace, limits, u64::MAX, &stop).await?;
+            let job = job_of(folder, run.nodes, pace, limits, u64::MAX, &stop).await?;
             return handover::hand_over(job, args.changes.json, &stop, ui)
                 .await
                 .map(|()| ExitStatus::Success);
@@ -150,15 +150,15 @@ pub(super) async fn resume(place: Place, args: &ResumeArgs, ui: Ui) -> Result<Ex
                 max_failures: args.changes.max_failures,
                 max_cost_usd: args.changes.max_cost,
             };
-            let nodes: Vec<_> = place.nodes.iter().map(|(_, node)| node.clone()).collect();
-            let progress = orders::order(&nodes, &place.admins, &place.id, Order::Resume(changes)).await?;
+            let nodes: Vec<_> = run.nodes.iter().map(|(_, node)| node.clone()).collect();
+            let progress = orders::order(&nodes, &run.admins, &run.id, Order::Resume(changes)).await?;
             ("resumed", progress)
         }
     };
-    say(what, &place.id, &progress, ui);
-    ui.note(&format!("next       classify runs attach {}", place.id));
+    say(what, &run.id, &progress, ui);
+    ui.note(&format!("next       classify runs attach {}", run.id));
     if args.changes.json {
-        print(&handover::as_json(&place.id, &progress)?, ui)?;
+        print(&handover::as_json(&run.id, &progress)?, ui)?;
     }
     Ok(ExitStatus::Success)
 }

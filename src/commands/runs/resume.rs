@@ -19,19 +19,19 @@ use crate::text::grouped;
 use crate::ui::Ui;
 
 pub(super) async fn run(global: &Global, runs: &Runs, args: &ResumeArgs, ui: Ui) -> Result<ExitStatus> {
-    let mut place = place::find(global, runs, &args.id, &args.place, true)?;
-    let attached = place.folder.take_if(|folder| !folder.spec.options.detached);
+    let mut run = place::find(global, runs, &args.id, &args.place, true)?;
+    let attached = run.folder.take_if(|folder| !folder.spec.options.detached);
     let Some(folder) = attached else {
-        return super::detached::resume(place, args, ui).await;
+        return super::detached::resume(run, args, ui).await;
     };
     let stop = signals::listen()?;
-    let (spec, nodes) = (folder.spec.clone(), place.nodes);
+    let (spec, nodes) = (folder.spec.clone(), run.nodes);
     let mut stats = counts(spec.indicators(), &nodes);
     let mut opened = folder.open(&mut stats)?;
     match &opened.past.standing {
         Standing::Open => {}
         Standing::Sealed(_) => {
-            if let Some(status) = job::settle(&mut opened, &stats, args.changes.json, ui)? {
+            if let Some(status) = job::settle(&mut opened, &stats, None, args.changes.json, ui)? {
                 return Ok(status);
             }
         }

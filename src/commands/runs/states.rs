@@ -46,7 +46,7 @@ pub(super) enum Command {
 }
 
 /// What comes of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
     /// The command does that.
     Does(&'static str),
@@ -102,54 +102,37 @@ impl State {
 
     /// What `command` does to a run that stands like this.
     pub(super) fn answer(&self, command: Command) -> Answer {
+        self.answers()[command as usize]
+    }
+
+    /// What each command does, in the order of [`Command`]: a row of the table.
+    fn answers(&self) -> [Answer; 7] {
         use Answer::{Does, Refuses};
-        use Command::{Attach, Cancel, Delete, Pause, Report, Resume, Retry};
-        use State as S;
-        match (command, self) {
-            (Report, _) => Does("tells what is on disk"),
-            (_, S::Running(_)) => Refuses(Next::Wait),
-
-            (Attach | Pause | Retry, S::Interrupted) => Refuses(Next::Resume),
-            (Resume, S::Interrupted) => Does("goes on with it"),
-
-            (Attach | Resume, S::Finished) => Does("tells its report again"),
-            (Pause | Cancel, S::Finished) => Refuses(Next::Report),
-            (Retry, S::Finished) => Does("asks again about failed rows"),
-
-            (Attach, S::Cancelled) => Does("tells its report again"),
-            (Pause | Resume | Retry, S::Cancelled) => Refuses(Next::Again),
-
-            (Attach | Pause | Resume | Cancel, S::TakenOver(_)) => Refuses(Next::ShowOther),
-            (Retry, S::TakenOver(_)) => Refuses(Next::RetryOther),
-
-            (Attach | Pause | Retry, S::NotHandedOver) => Refuses(Next::Resume),
-            (Resume, S::NotHandedOver) => Does("hands it over"),
-
-            (Attach, S::Detached | S::Going | S::Paused) => Does("shows it, and collects at its end"),
-            (Attach, S::Halted(_)) => Refuses(Next::Resume),
-            (Attach, S::Over | S::GivenUp) => Does("collects what was classified"),
-
-            (Pause, S::Detached | S::Going) => Does("lets it wait"),
-            (Pause, S::Paused | S::Halted(_)) => Does("leaves it so"),
-            (Pause, S::Over | S::GivenUp) => Refuses(Next::Attach),
-
-            (Resume, S::Detached | S::Going) => Does("takes new limits"),
-            (Resume, S::Paused | S::Halted(_)) => Does("goes on with it"),
-            (Resume, S::Over) => Does("leaves it so"),
-            (Resume, S::GivenUp) => Refuses(Next::Attach),
-
-            (Cancel, S::Over) => Refuses(Next::Attach),
-            (Cancel, S::Cancelled | S::GivenUp) => Does("leaves it so"),
-            (Cancel, _) => Does("gives it up"),
-
-            (Retry, S::Detached | S::Going | S::Paused | S::Halted(_) | S::Over | S::GivenUp) => {
-                Refuses(Next::Attach)
+        use Next::{Again, Attach, Cancel, Report, Resume, RetryOther, ShowOther, Wait};
+        let (report, deletes, gives_up) =
+            (Does("tells what is on disk"), Does("deletes it"), Does("gives it up"));
+        let (same, goes_on) = (Does("leaves it so"), Does("goes on with it"));
+        let (tells, shows) = (Does("tells its report again"), Does("shows it, and collects at its end"));
+        let collects = Does("collects what was classified");
+        let (wait, again) = (Refuses(Wait), Refuses(Again));
+        let (attach, resume, cancel) = (Refuses(Attach), Refuses(Resume), Refuses(Cancel));
+        let (finished, other, retry_other) = (Refuses(Report), Refuses(ShowOther), Refuses(RetryOther));
+        match self {
+            Self::Running(_) => [wait, wait, wait, wait, wait, report, wait],
+            Self::Interrupted => [resume, resume, goes_on, gives_up, resume, report, deletes],
+            Self::Finished => {
+                [tells, finished, tells, finished, Does("asks again about failed rows"), report, deletes]
             }
-
-            (Delete, S::NotHandedOver | S::Detached | S::Going | S::Paused | S::Halted(_)) => {
-                Refuses(Next::Cancel)
+            Self::Cancelled => [tells, again, again, same, again, report, deletes],
+            Self::TakenOver(_) => [other, other, other, other, retry_other, report, deletes],
+            Self::NotHandedOver => [resume, resume, Does("hands it over"), gives_up, resume, report, cancel],
+            Self::Detached | Self::Going => {
+                [shows, Does("lets it wait"), Does("takes new limits"), gives_up, attach, report, cancel]
             }
-            (Delete, _) => Does("deletes it"),
+            Self::Paused => [shows, same, goes_on, gives_up, attach, report, cancel],
+            Self::Halted(_) => [resume, same, goes_on, gives_up, attach, report, cancel],
+            Self::Over => [collects, attach, same, attach, attach, report, deletes],
+            Self::GivenUp => [collects, attach, attach, same, attach, report, deletes],
         }
     }
 
@@ -164,7 +147,7 @@ impl State {
     /// Why nothing is done to the run `id`, and what to do instead.
     fn refusal(&self, next: Next, id: &str) -> Failure {
         let failure = match self {
-            Self::Halted(reason) => {
+            Self::Halted(reason) if next == Next::Resume => {
                 Failure::new(ExitStatus::SomeFailed, format!("the run {id} has halted: {reason}"))
             }
             Self::TakenOver(by) if next == Next::RetryOther => {
@@ -304,9 +287,10 @@ mod tests {
                         Next::Attach => Command::Attach,
                         Next::Resume => Command::Resume,
                         Next::Cancel => Command::Cancel,
-                        Next::Report => Command::Report,
-                        // Another run, another command, or later.
-                        Next::Wait | Next::Again | Next::ShowOther | Next::RetryOther => Command::Report,
+                        // Or another run, another command, or later.
+                        Next::Report | Next::Wait | Next::Again | Next::ShowOther | Next::RetryOther => {
+                            Command::Report
+                        }
                     };
                 }
             }
