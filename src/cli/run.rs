@@ -204,6 +204,7 @@ impl RunArgs {
             threshold: (self.provider == HYBRID).then(|| self.threshold.unwrap_or(DEFAULT_THRESHOLD)),
             items_per_call: self.items_per_call,
             effort: self.reasoning_effort,
+            allowance: None,
         })
     }
 }

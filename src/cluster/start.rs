@@ -23,6 +23,8 @@ use crate::error::{Failure, Result};
 const POLL: Duration = Duration::from_millis(100);
 /// How long calls may still fail after the nodes came up: partitions change hands once more when all are there.
 const SERVICE_WAIT: Duration = Duration::from_secs(10);
+/// What to do when patience has ended with nodes that had data.
+pub(super) const RUNS_ON: &str = "what was started runs on and catches up; wait for it: say the same again";
 /// How long nodes of a failed start may take to end.
 const UNDO_WAIT: Duration = Duration::from_secs(10);
 
@@ -75,7 +77,7 @@ pub struct Started {
 ///
 /// # Errors
 /// When the options contradict the existing cluster, a port is taken, there is no server, a node dies, or the nodes
-/// do not serve in time. Nodes that this call started are stopped again.
+/// do not serve in time. Nodes that this call started are stopped again, unless they had data and only want more time.
 pub async fn start(folder: &Folder, options: &StartOptions, progress: Progress<'_>) -> Result<Started> {
     let begun = Instant::now();
     let _lock = lock::take(&folder.lock_file(), options.timeout, progress).await?;
@@ -144,6 +146,8 @@ async fn start_processes(
     };
     match up {
         Ok(version) => finish(folder, state, &clients, outcome, version, begun).await,
+        // Who had data before is on its way: stopped now, it would begin from the start next time.
+        Err(failure) if !new_data && Instant::now() >= deadline => Err(failure.hint(RUNS_ON)),
         Err(failure) => {
             launched.undo(&mut state, progress).await?;
             // Nobody ever saw this cluster serve. Half of a founding would only confuse the next start.

@@ -15,6 +15,7 @@ use super::node;
 use super::ports::{NodePorts, PortChoice};
 use super::process;
 use super::snapshots::Snapshots;
+use crate::disk;
 use crate::error::{Failure, Result};
 
 const FORMAT: u32 = 1;
@@ -227,7 +228,7 @@ pub(super) fn write_whole(dir: &Path, path: &Path, content: &[u8]) -> io::Result
     file.write_all(content)?;
     file.as_file().sync_all()?;
     file.persist(path)?;
-    Ok(())
+    disk::sync_name(path)
 }
 
 fn foreign(path: &Path, why: &str) -> Failure {

@@ -52,6 +52,7 @@ fn files(pid: u32) -> impl Iterator<Item = PathBuf> {
 /// Those who listen on the node's ports and may be the node: from this folder, or, where nothing of them can be seen, as the user whose
 /// data it is.
 fn listeners(folder: &Folder, node: &Node) -> Vec<String> {
+    // A node without data has no owner, and nobody can be told to hold it.
     let owner = std::fs::metadata(folder.data().join(&node.name)).map(|data| data.uid()).ok();
     let user = |port: u16| {
         if let Some(pid) = sockets::listening_process(port).filter(|pid| is_at_home(*pid, folder.path())) {

@@ -30,7 +30,7 @@ pub(super) async fn hand_over(job: Job, json: bool, stop: &Shutdown, ui: Ui) -> 
     let nodes: Vec<Ingress> = nodes.into_iter().map(|(_, node)| node).collect();
     let handover = Handover {
         run_id: run_id.clone(),
-        options: spec.options.clone(),
+        options: job::options(spec, &limits),
         pace,
         brakes: job::brakes(&limits),
     };

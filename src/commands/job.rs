@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::domain::batch::RunOptions;
 use crate::domain::detached::{Phase, Progress};
 use crate::domain::stats::RunStats;
 use crate::engine::{self, Brakes, Engine, Finished, Record};
@@ -81,7 +82,7 @@ impl Job {
         let record = Record { sink: self.sink, journal, past };
         let engine = Engine {
             run_id: folder.spec.run_id.clone(),
-            options: folder.spec.options.clone(),
+            options: options(&folder.spec, &self.limits),
             pace: self.pace,
             grace: GRACE,
             brakes: Brakes { collects: collects.is_some(), ..brakes(&self.limits) },
@@ -166,6 +167,13 @@ fn other_results(spec: &Spec, results: &Path) -> Failure {
          rows that are classified already cost nothing",
         spec.run_id
     ))
+}
+
+/// What every batch carries: the money is what it is limited to now.
+pub(super) fn options(spec: &Spec, limits: &Limits) -> RunOptions {
+    let mut options = spec.options.clone();
+    options.method.allowance = limits.allowance();
+    options
 }
 
 pub(super) fn brakes(limits: &Limits) -> Brakes {

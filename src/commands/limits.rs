@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use super::{print, target};
 use crate::cli::Global;
-use crate::cli::limits::{LimitsArgs, LimitsCommand, SetArgs, ShowArgs, Target};
+use crate::cli::limits::{LimitsArgs, LimitsCommand, Place, SetArgs, ShowArgs};
 use crate::error::{ExitStatus, Failure, Result};
-use crate::llm::Model;
 use crate::restate::Error;
 use crate::restate::ingress::Ingress;
+use crate::restate::models::models_with_limits;
 use crate::restate::names::ModelLimits;
-use crate::text::{duration, grouped};
+use crate::text::{duration, grouped, printable};
 use crate::throttle::budget::Limits;
 use crate::ui::{Ui, context};
 
@@ -25,14 +25,42 @@ pub(super) async fn run(global: &Global, args: LimitsArgs, ui: Ui) -> Result<Exi
 }
 
 async fn show(global: &Global, args: &ShowArgs, ui: Ui) -> Result<ExitStatus> {
-    let limits = look(global, &args.target).await?;
-    let text = if args.json {
-        serde_json::to_string(&limits).map_err(anyhow::Error::from)?
-    } else {
-        table(&args.target.model, &limits)
+    let model = args.model.as_ref().map(ToString::to_string);
+    let models = match &model {
+        Some(model) => std::slice::from_ref(model),
+        None => &known(global, args).await?[..],
     };
-    print(&text, ui)?;
+    if models.is_empty() {
+        ui.note("no model was asked yet; `classify limits show PROVIDER/NAME` shows what it may be asked");
+    }
+    let mut shown = Vec::with_capacity(models.len());
+    for name in models {
+        let limits = look(global, name, &args.place).await?;
+        shown.push(match (args.json, &model) {
+            (true, Some(_)) => serde_json::to_string(&limits).map_err(anyhow::Error::from)?,
+            (true, None) => {
+                let named = serde_json::json!({ "model": name, "limits": limits });
+                named.to_string()
+            }
+            (false, Some(_)) => table(name, &limits),
+            (false, None) => format!("{}\n{}\n", printable(name), table(name, &limits)),
+        });
+    }
+    print(shown.join("\n").trim_end(), ui)?;
     Ok(ExitStatus::Success)
+}
+
+/// Every model that the cluster keeps limits for.
+async fn known(global: &Global, args: &ShowArgs) -> Result<Vec<String>> {
+    context::set(&args.place.cluster, None);
+    let mut failure = unknown();
+    for admin in target::admin(global, &args.place.cluster, &args.admin)? {
+        match models_with_limits(&admin, TIMEOUT).await {
+            Ok(models) => return Ok(models),
+            Err(error) => failure = failure.detail(error.to_string()),
+        }
+    }
+    Err(failure)
 }
 
 async fn set(global: &Global, args: &SetArgs, ui: Ui) -> Result<ExitStatus> {
@@ -40,34 +68,36 @@ async fn set(global: &Global, args: &SetArgs, ui: Ui) -> Result<ExitStatus> {
         None
     } else {
         // What is not named stays as it is.
-        let now = look(global, &args.target).await?.limits;
         Some(Limits {
-            requests: args.rpm.map(Into::into).or(now.requests),
-            tokens: args.tpm.map(Into::into).or(now.tokens),
-            concurrency: args.concurrency.map(Into::into).or(now.concurrency),
+            requests: args.rpm.map(Into::into),
+            tokens: args.tpm.map(Into::into),
+            concurrency: args.concurrency.map(Into::into),
         })
     };
-    let model = args.target.model.to_string();
-    any(global, &args.target, async |node| node.set_model_limits(&model, limits, TIMEOUT).await).await?;
-    print(&table(&args.target.model, &look(global, &args.target).await?), ui)?;
+    let model = args.model.to_string();
+    any(global, &args.place, async |node| node.set_model_limits(&model, limits, TIMEOUT).await).await?;
+    print(&table(&model, &look(global, &model, &args.place).await?), ui)?;
     Ok(ExitStatus::Success)
 }
 
-async fn look(global: &Global, target: &Target) -> Result<ModelLimits> {
-    let model = target.model.to_string();
-    any(global, target, async |node| node.model_limits(&model, TIMEOUT).await).await
+async fn look(global: &Global, model: &str, place: &Place) -> Result<ModelLimits> {
+    any(global, place, async |node| node.model_limits(model, TIMEOUT).await).await
+}
+
+fn unknown() -> Failure {
+    Failure::unreachable("no node can tell the limits")
+        .hint("limits are kept by the service and its cluster: see `classify cluster status`")
 }
 
 /// Asks one node after the other until one answers.
 async fn any<T>(
     global: &Global,
-    target: &Target,
+    place: &Place,
     ask: impl AsyncFn(&Ingress) -> std::result::Result<T, Error>,
 ) -> Result<T> {
-    context::set(&target.cluster, None);
-    let mut failure = Failure::unreachable("no node can tell the limits")
-        .hint("limits are kept by the service and its cluster: see `classify cluster status`");
-    for (_, node) in target::ingress(global, &target.cluster, &target.ingress)? {
+    context::set(&place.cluster, None);
+    let mut failure = unknown();
+    for (_, node) in target::ingress(global, &place.cluster, &place.ingress)? {
         match ask(&node).await {
             Ok(answer) => return Ok(answer),
             Err(error) => failure = failure.detail(error.to_string()),
@@ -76,18 +106,19 @@ async fn any<T>(
     Err(failure)
 }
 
-fn table(model: &Model, limits: &ModelLimits) -> String {
-    let Limits { requests, tokens, concurrency } = limits.limits;
-    let used = limits.usage;
-    let line = |name: &str, limit: Option<u64>, used: Option<u64>| {
+/// The limits of a model, how much of each is used, and who set it.
+fn table(model: &str, shown: &ModelLimits) -> String {
+    let ModelLimits { limits, set, usage: used, .. } = shown;
+    let line = |name: &str, limit: Option<u64>, used: Option<u64>, set: Option<u64>| {
         let limit = limit.map_or_else(|| "no limit".to_owned(), grouped);
-        format!("{name:<12} {limit:>12} {:>12}", used.map(grouped).unwrap_or_default())
+        let by = if set.is_some() { "`limits set`" } else { "the service" };
+        format!("{name:<12} {limit:>12} {:>12}   {by}", used.map(grouped).unwrap_or_default())
     };
     let mut lines = vec![
-        format!("{:<12} {:>12} {:>12}", "", "limit", "in use"),
-        line("requests/min", requests, used.map(|used| used.granted.requests)),
-        line("tokens/min", tokens, used.map(|used| used.granted.tokens)),
-        line("at once", concurrency, used.map(|used| used.in_flight)),
+        format!("{:<12} {:>12} {:>12}   set by", "", "limit", "in use"),
+        line("requests/min", limits.requests, used.map(|used| used.granted.requests), set.requests),
+        line("tokens/min", limits.tokens, used.map(|used| used.granted.tokens), set.tokens),
+        line("at once", limits.concurrency, used.map(|used| used.in_flight), set.concurrency),
     ];
     if let Some(used) = used.filter(|used| used.pace < 1.0) {
         lines.push(format!(
@@ -98,12 +129,11 @@ fn table(model: &Model, limits: &ModelLimits) -> String {
     if let Some(used) = used.filter(|used| used.shut_for_ms > 0) {
         let left = Duration::from_secs(used.shut_for_ms.div_ceil(1_000));
         lines.push(format!(
-            "paused       {model} for {} more, as its provider asked; `classify limits set` ends it",
+            "paused       {} for {} more, as its provider asked; `classify limits set` ends it",
+            printable(model),
             duration(left)
         ));
     }
-    let by = if limits.set_by_hand { "`classify limits set`" } else { "the services' own settings" };
-    lines.push(format!("set by       {by}"));
     lines.join("\n")
 }
 
@@ -117,16 +147,16 @@ mod tests {
         let limits = Limits { requests: Some(5_000), tokens: None, concurrency: Some(64) };
         let granted = Amount { requests: 1_200, tokens: 2_400_000 };
         let usage = Usage { granted, pace: 0.7, processes: 2, in_flight: 12, shut_for_ms: 3_541_500 };
-        let model = "openai/gpt-5".parse().unwrap();
-        let shown = table(&model, &ModelLimits { limits, set_by_hand: true, usage: Some(usage) });
+        let set = Limits { requests: Some(5_000), ..Limits::default() };
+        let shown =
+            table("openai/gpt-5", &ModelLimits { limits, set_by_hand: true, set, usage: Some(usage) });
         let expected = "
-                    limit       in use
-requests/min        5,000        1,200
-tokens/min       no limit    2,400,000
-at once                64           12
+                    limit       in use   set by
+requests/min        5,000        1,200   `limits set`
+tokens/min       no limit    2,400,000   the service
+at once                64           12   the service
 pace         70 % of the limits: the provider refused requests
-paused       openai/gpt-5 for 59 min 2 s more, as its provider asked; `classify limits set` ends it
-set by       `classify limits set`";
+paused       openai/gpt-5 for 59 min 2 s more, as its provider asked; `classify limits set` ends it";
         assert_eq!(format!("\n{shown}"), expected);
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::money::Done;
 use super::outcome::{FailureClass, Hopeless, Usage};
 use super::remarks::Remarks;
 use super::tally::Tally;
@@ -45,6 +46,11 @@ pub enum RunEvent {
     },
     /// Nothing moves, and this is why; `None`: it moves again.
     Trouble(Option<Trouble>),
+    /// No batch leaves until it is known what those under way have cost (`--max-cost`); `None`: that is over.
+    Held {
+        /// What is spent, and the most that is under way can cost; in US dollars.
+        reserved_usd: Option<f64>,
+    },
     /// A finished batch is on disk.
     Recorded(Recorded),
     /// A row that is no indicator is in the failures file.
@@ -94,6 +100,13 @@ impl Recorded {
     pub fn new(node: usize, tally: Tally, took: Duration) -> Self {
         let Tally { succeeded, reused, failed, usage, spared, hopeless, remarks } = tally;
         Self { node, succeeded, reused, failed, usage, spared, hopeless, remarks: Box::new(remarks), took }
+    }
+
+    /// As the account of the run counts it.
+    pub fn done(&self) -> Done<'_> {
+        let rows = self.succeeded + self.failed.values().sum::<u64>();
+        let cancelled = self.failed.get(&FailureClass::Cancelled).copied().unwrap_or_default();
+        Done { rows, free: self.reused + self.spared, cancelled, usage: &self.usage }
     }
 }
 

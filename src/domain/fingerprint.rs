@@ -22,27 +22,36 @@ pub fn generation(fingerprint: &str, number: u32) -> String {
     if number == 0 { fingerprint.to_owned() } else { format!("{fingerprint}.{number}") }
 }
 
-/// Fingerprint of an indicator under these settings: everything that could change the answer is in it. Used as
-/// Restate's idempotency key of the call that asks a model about the indicator.
+/// Fingerprint of an indicator under these settings: everything that could change a model's answer is in it, and nothing else. Whether
+/// the model was asked at once or because the rules were not sure (`hybrid`) changes nothing. Used as Restate's idempotency key of the
+/// call that asks a model about the indicator.
 pub fn fingerprint(indicator: &Indicator, options: &RunOptions) -> String {
-    identity(&options.of(indicator), options)
+    let method = &options.method;
+    let provider =
+        method.model.as_deref().and_then(|model| model.split_once('/')).map(|(provider, _)| provider);
+    identity(&options.of(indicator), options, (provider.unwrap_or(&method.provider), None))
 }
 
 /// Fingerprint of several indicators in this order: Restate's idempotency key of the call that lets the rules answer for all of
 /// them.
 pub fn joint_fingerprint(indicators: &[Indicator], options: &RunOptions) -> String {
     let read: Vec<_> = indicators.iter().map(|indicator| options.of(indicator)).collect();
-    identity(&read, options)
+    let method = &options.method;
+    identity(&read, options, (&method.provider, method.threshold))
 }
 
-fn identity(what: &(impl Serialize + ?Sized), options: &RunOptions) -> String {
+fn identity(
+    what: &(impl Serialize + ?Sized),
+    options: &RunOptions,
+    (provider, threshold): (&str, Option<f64>),
+) -> String {
     let method = &options.method;
     let settings = (
         options.reads.as_ref().map_or(FIRST_PROMPT, |reads| reads.prompt),
         &options.taxonomy,
-        &method.provider,
+        provider,
         &method.model,
-        method.threshold,
+        threshold,
         method.effort,
         &options.nonce,
     );
@@ -147,5 +156,20 @@ mod tests {
             fingerprint(&indicator("GDP", None), &other),
             "how it is asked is no part of the question"
         );
+    }
+
+    #[test]
+    fn the_way_to_a_question_is_no_part_of_it() {
+        let asked = |provider: &str, threshold: Option<f64>| {
+            let model = Some("openai/m".to_owned());
+            let method = Method { provider: provider.into(), model, threshold, ..Method::rules() };
+            let options = RunOptions { method, ..options(None) };
+            let row = indicator("GDP", None);
+            (fingerprint(&row, &options), joint_fingerprint(&[row], &options))
+        };
+        let (plain, (low, rules_low), (high, rules_high)) =
+            (asked("openai", None).0, asked("hybrid", Some(0.7)), asked("hybrid", Some(0.8)));
+        assert_eq!([&low, &high], [&plain, &plain]);
+        assert_ne!(rules_low, rules_high, "the rules are asked whether they are sure enough");
     }
 }

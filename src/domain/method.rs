@@ -4,6 +4,8 @@ use std::num::NonZeroUsize;
 
 use serde::{Deserialize, Serialize};
 
+use super::money::Allowance;
+
 /// Name of the built-in provider.
 pub const RULES: &str = "rules";
 /// Name of the provider that asks a model only where the rules are not sure.
@@ -26,6 +28,9 @@ pub struct Method {
     /// How long the model shall think; as long as it likes where this is absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effort: Option<Effort>,
+    /// What one indicator may cost, where the run has a limit. No part of an answer's identity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowance: Option<Allowance>,
 }
 
 /// How long a model shall think before it answers, in the providers' common words. Not every model knows all of them.
@@ -64,6 +69,13 @@ impl Effort {
 impl Method {
     /// The built-in rules alone.
     pub fn rules() -> Self {
-        Self { provider: RULES.to_owned(), model: None, threshold: None, items_per_call: None, effort: None }
+        Self {
+            provider: RULES.to_owned(),
+            model: None,
+            threshold: None,
+            items_per_call: None,
+            effort: None,
+            allowance: None,
+        }
     }
 }

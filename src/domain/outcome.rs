@@ -66,6 +66,9 @@ pub struct Usage {
     /// Price in US dollars; absent where the model's price is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost_usd: Option<f64>,
+    /// The most that requests may have cost beyond that of which no answer came, or none that says; in US dollars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsettled_usd: Option<f64>,
 }
 
 /// Requests that repeated another, by what was wrong with the one before.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::event::{Reception, Recorded, RunEvent, Trouble};
+use super::money::Done;
 use super::outcome::{FailureClass, Usage};
 use super::remarks::Remarks;
 
@@ -29,6 +30,8 @@ pub struct RunStats {
     pub failed: BTreeMap<FailureClass, u64>,
     /// Taken over from the run whose failures this one retries.
     pub carried: u64,
+    /// Of these, rows that were cancelled.
+    carried_cancelled: u64,
     /// Accepted by a node.
     pub submitted: u64,
     /// Of these, in batches that the cluster knew from an earlier process of the run.
@@ -47,6 +50,8 @@ pub struct RunStats {
     pub nodes: Vec<NodeStats>,
     /// Why nothing moves, while nothing moves.
     pub trouble: Option<Trouble>,
+    /// What is spent and reserved while that holds batches back; in US dollars.
+    pub held_usd: Option<f64>,
     /// When the first and the last batch were submitted.
     pub submitting: Option<(Duration, Duration)>,
     /// Submissions of the recent past in the order of time.
@@ -105,6 +110,7 @@ impl RunStats {
             reused: 0,
             failed: BTreeMap::new(),
             carried: 0,
+            carried_cancelled: 0,
             submitted: 0,
             recovered: 0,
             forgotten: 0,
@@ -114,6 +120,7 @@ impl RunStats {
             max_60s_window: 0,
             nodes,
             trouble: None,
+            held_usd: None,
             submitting: None,
             recent: VecDeque::new(),
         }
@@ -129,6 +136,14 @@ impl RunStats {
         self.succeeded + self.failures()
     }
 
+    /// As the account of the run counts it: nobody pays for rows that are no indicators, or were classified before.
+    pub fn done(&self) -> Done<'_> {
+        let count = |class| self.failed.get(&class).copied().unwrap_or_default();
+        let free = self.carried + self.reused + self.spared + count(FailureClass::InvalidInput);
+        let cancelled = count(FailureClass::Cancelled).saturating_sub(self.carried_cancelled);
+        Done { rows: self.finished(), free, cancelled, usage: &self.usage }
+    }
+
     /// Indicators that are neither.
     pub fn pending(&self) -> u64 {
         self.indicators.saturating_sub(self.finished())
@@ -141,6 +156,7 @@ impl RunStats {
             *self.failed.entry(*class).or_default() += number;
         }
         self.carried += succeeded + failed.values().sum::<u64>();
+        self.carried_cancelled += failed.get(&FailureClass::Cancelled).copied().unwrap_or_default();
     }
 
     /// Back to the beginning: nothing that was counted is there any more.
@@ -167,6 +183,7 @@ impl RunStats {
             RunEvent::NodeFault { node, .. } => self.nodes[*node].errors += 1,
             RunEvent::NodeDown { node, .. } => self.nodes[*node].up = false,
             RunEvent::NodeUp { node } => self.nodes[*node].up = true,
+            RunEvent::Held { reserved_usd } => self.held_usd = *reserved_usd,
             RunEvent::Trouble(trouble) => self.trouble.clone_from(trouble),
             RunEvent::Recorded(recorded) => self.record(recorded),
             RunEvent::Rejected => self.reject(1),
@@ -239,6 +256,10 @@ impl Usage {
         self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
         self.retries = self.retries.zip(other.retries, u64::saturating_add);
         self.cost_usd = self.cost_usd.zip(other.cost_usd).map(|(ours, theirs)| ours + theirs);
+        self.unsettled_usd = match (self.unsettled_usd, other.unsettled_usd) {
+            (Some(ours), Some(theirs)) => Some(ours + theirs),
+            (ours, theirs) => ours.or(theirs),
+        };
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::money::Done;
 use super::outcome::{Classification, Failed, FailureClass, Hopeless, Outcome, Usage};
 use super::remarks::Remarks;
 
@@ -86,6 +87,12 @@ impl Tally {
         self.spared += other.spared;
         self.hopeless = self.hopeless.take().or(other.hopeless);
         self.remarks.add(&other.remarks);
+    }
+
+    /// As the account of a run counts it.
+    pub fn done(&self) -> Done<'_> {
+        let cancelled = self.failed.get(&FailureClass::Cancelled).copied().unwrap_or_default();
+        Done { rows: self.rows(), free: self.reused + self.spared, cancelled, usage: &self.usage }
     }
 
     /// Indicators without labels.

@@ -26,6 +26,8 @@ use crate::restate::names::Order;
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Patience with one node that is asked where the run is. With the 6 s that an examination may take, the user knows within 10 s.
 const LOOK: Duration = Duration::from_secs(3);
+/// How long a question keeps its name, in seconds.
+const QUESTION_S: i64 = 120;
 /// How often to look.
 const PERIOD: Duration = Duration::from_secs(1);
 /// No batch finishes for so long although some are under way: time to see whether they still are.
@@ -186,16 +188,23 @@ impl<'a> Watch<'a> {
             Err(error) => tracing::debug!(%error, "batches cannot be looked after"),
         }
         if progress.phase == Phase::Running && progress.released < progress.plan.batches() {
-            let wake = async |node: &Ingress| node.detached_run(self.run_id, Order::Wake, LOOK).await;
+            let key = question();
+            let wake = async |node: &Ingress| node.order_run(self.run_id, Order::Wake, &key, LOOK).await;
             // A service of an older version cannot be woken; then it stays as it is.
             let _refused = on_any(self.nodes, 0, Duration::ZERO, wake).await;
         }
     }
 }
 
-/// Where the run is. Whoever asks while nobody answers asks the same: the cluster keeps one question.
+/// Where the run is.
 pub(super) async fn show(node: &Ingress, run_id: &str) -> std::result::Result<Progress, Error> {
-    node.detached_run(run_id, Order::Show, LOOK).await
+    node.order_run(run_id, Order::Show, &question(), LOOK).await
+}
+
+/// The name of what is asked these minutes. Whoever asks while nobody answers asks the same: the cluster keeps one question, and not one for
+/// each second. It is another one later: a question that a service took with it when it went is never answered.
+fn question() -> String {
+    format!("asked-{}", jiff::Timestamp::now().as_second() / QUESTION_S)
 }
 
 /// Why nobody answers.

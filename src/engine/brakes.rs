@@ -39,6 +39,11 @@ impl Brakes {
         }
     }
 
+    /// Why the run must stop submitting before it begins to, if earlier processes made it so.
+    pub fn are_on(&self, stats: &RunStats) -> Option<Failure> {
+        self.too_many_failures(stats)
+    }
+
     fn too_many_failures(&self, stats: &RunStats) -> Option<Failure> {
         let said = self.max_failures?.excess(stats.failures(), stats.finished())?;
         let go_on = if self.collects { "attach" } else { "resume" };

@@ -3,7 +3,7 @@
 //! Restate makes this simple: `send` with the batch's key may be repeated to any node, and runs once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -45,6 +45,8 @@ pub(super) struct Courier {
     pub(super) shutdown: Shutdown,
     pub(super) clock: Clock,
     pub(super) past: Arc<Past>,
+    /// Money that is reserved holds batches back.
+    pub(super) holds: AtomicBool,
     /// Of a run that was handed over: what the cluster has forgotten of it is paid for from this.
     pub(super) collects: Option<Arc<Purse>>,
 }
@@ -76,6 +78,8 @@ impl Pulse {
 pub(super) struct Parcel {
     pub(super) batch: Prepared,
     pub(super) places: Places,
+    /// What it may cost; of a run that was handed over, the courier finds out.
+    pub(super) charge: Option<Charge>,
 }
 
 /// What a batch takes up: of the rows that the cluster may have to work at, until it is done with them, and of the memory, until they are
@@ -101,17 +105,19 @@ impl Courier {
     }
 
     async fn deliver(&self, parcel: Parcel, node: usize) {
-        let Parcel { batch, places: Places { rows, kib } } = parcel;
+        let Parcel { batch, places: Places { rows, kib }, charge } = parcel;
         let sent = Instant::now();
         let mut node = node;
-        let charge = match &self.collects {
-            None => None,
+        let (charge, paid_again) = match &self.collects {
+            None => (charge, 0),
             Some(purse) => match self.admit(&batch, &mut node, purse).await {
-                Ok(charge) => charge,
+                Ok(charge) => {
+                    let rows = charge.as_ref().map_or(0, Charge::rows);
+                    (charge, rows)
+                }
                 Err(NotPaid) => return,
             },
         };
-        let paid_again = charge.as_ref().map_or(0, Charge::rows);
         let Some((node, end)) = self.end(&batch, node, paid_again).await else { return };
         drop(rows);
         self.pulse.beat(self.clock.elapsed());
@@ -236,7 +242,7 @@ impl Courier {
         self.tell(RunEvent::NodeFault { node, error }).await;
     }
 
-    async fn tell(&self, event: RunEvent) {
+    pub(super) async fn tell(&self, event: RunEvent) {
         // The owner of the counts outlives every courier, unless it is unwinding.
         let _unwinding = self.events.send(event).await;
     }

@@ -11,9 +11,9 @@ mod courier;
 pub mod diagnosis;
 mod end;
 mod feed;
-mod forgotten;
 pub mod handover;
 pub mod orders;
+mod payment;
 mod polling;
 mod pool;
 mod purse;
@@ -25,6 +25,7 @@ mod watchdog;
 
 use std::io::ErrorKind;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -224,6 +225,7 @@ impl Engine {
             shutdown,
             clock,
             past,
+            holds: AtomicBool::new(false),
             collects: self.collects.is_some().then(|| Arc::clone(&money)),
         });
         background.spawn(dispatch(to_dispatch, courier, Room::new(self.pace.max_in_flight.get()), money));
@@ -252,16 +254,14 @@ async fn dispatch(mut work: mpsc::Receiver<Work>, courier: Arc<Courier>, room: R
                 }
             };
             let Some(places) = room.places(&batch).await else { return };
-            let node = if courier.collects.is_some() {
-                courier.pool.place_of(batch.key.index).await
+            let (node, charge) = if courier.collects.is_some() {
+                (courier.pool.place_of(batch.key.index).await, None)
             } else {
-                if !purse.take(batch.len().get()).await {
-                    return;
-                }
-                courier.pool.turn_of(batch.key.index, batch.len()).await
+                let Ok(charge) = courier.pay(&batch, &purse).await else { return };
+                (courier.pool.turn_of(batch.key.index, batch.len()).await, Some(charge))
             };
             let courier = Arc::clone(&courier);
-            couriers.spawn(async move { courier.carry(Parcel { batch, places }, node).await });
+            couriers.spawn(async move { courier.carry(Parcel { batch, places, charge }, node).await });
         }
     };
     tokio::select! {
@@ -349,9 +349,6 @@ impl Owner<'_> {
 
     fn apply(&mut self, event: &RunEvent, raise: &Raise) {
         self.stats.apply(event);
-        if let RunEvent::Recorded(recorded) = event {
-            self.purse.recorded(recorded);
-        }
         self.observer.observe(event, &self.stats, self.clock.elapsed());
         if self.failure.is_none()
             && let Some(reason) = self.brakes.check(event, &self.stats)

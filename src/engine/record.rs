@@ -110,7 +110,7 @@ impl Book {
                     let tally = end.fill(&mut self.entries, &batch, &name);
                     self.sink.write(&self.entries)?;
                     if let Some(charge) = charge {
-                        charge.settle(&tally.usage);
+                        charge.settle(&tally);
                     }
                     let recorded = Recorded::new(node, tally, took);
                     lines.push(Line::Done {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::batch::RunOptions;
 use crate::domain::max_failures::MaxFailures;
+use crate::domain::money::{Allowance, PerMillion};
 use crate::input::{self, Keys};
 use crate::output::{self, Extent};
 use crate::text;
@@ -14,6 +15,8 @@ use crate::throttle::Rate;
 
 /// Version of the folder's format. A reader refuses what is newer than itself.
 pub const VERSION: u32 = 1;
+/// Batches for which the money of `--max-cost` shall be enough.
+const BATCHES_PAID: f64 = 30.0;
 /// Most rows of a run: those of an input can be counted in 32 bits.
 const MOST_ROWS: u64 = u32::MAX as u64;
 
@@ -152,9 +155,28 @@ pub struct Limits {
     /// Most US dollars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_cost_usd: Option<f64>,
-    /// What an indicator is expected to cost.
+    /// The most that an indicator can cost, in US dollars; 0 where no price is known.
     #[serde(default)]
     pub expected_cost_usd: f64,
+    /// What the model's tokens cost, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub price: Option<PerMillion>,
+}
+
+impl Limits {
+    /// What an indicator may cost, where money is limited.
+    pub fn allowance(&self) -> Option<Allowance> {
+        self.max_cost_usd?;
+        Some(Allowance { usd: self.expected_cost_usd, price: self.price? })
+    }
+
+    /// Indicators per batch, at most `size`, such that the money is enough for many batches, whatever their rows turn out to cost.
+    pub fn affordable(&self, size: NonZeroU32) -> NonZeroU32 {
+        let Some(most) = self.max_cost_usd.filter(|_| self.expected_cost_usd > 0.0) else { return size };
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a number of rows")]
+        let rows = (most / BATCHES_PAID / self.expected_cost_usd) as u32;
+        NonZeroU32::new(rows).unwrap_or(NonZeroU32::MIN).min(size)
+    }
 }
 
 /// Where a run submits.

@@ -38,9 +38,10 @@ impl Secret {
         self.header.clone()
     }
 
-    /// `text` without the key, for what a server may echo.
+    /// `text` without the key, for what a server may echo. A key that is too short for a secret, such as `none` for a local server,
+    /// stays: it is a part of words.
     pub(super) fn removed_from(&self, text: &str) -> String {
-        text.replace(&self.key, "[redacted]")
+        if self.key.len() < SHORTEST_SECRET { text.to_owned() } else { text.replace(&self.key, "[redacted]") }
     }
 }
 
@@ -49,6 +50,9 @@ impl fmt::Debug for Secret {
         f.write_str("Secret(…)")
     }
 }
+
+/// Characters that a key has at least if it is one.
+const SHORTEST_SECRET: usize = 8;
 
 /// How to reach a provider.
 #[derive(Debug, Clone)]

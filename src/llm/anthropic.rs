@@ -42,7 +42,8 @@ pub(super) fn reply(body: &Value) -> Option<Reply> {
     let texts = blocks.iter().filter(|block| text(block, "/type") == Some("text"));
     let content: String = texts.filter_map(|block| text(block, "/text")).collect();
     let stop = match text(body, "/stop_reason") {
-        Some("max_tokens" | "model_context_window_exceeded") => Stop::Truncated,
+        Some("max_tokens") => Stop::Truncated,
+        Some("model_context_window_exceeded") => Stop::Full,
         Some("refusal") => Stop::Refused("the model declined to answer".into()),
         _ => Stop::Finished,
     };

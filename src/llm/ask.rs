@@ -5,19 +5,23 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::cache::Keys;
 use super::canary::Canary;
 use super::client::{CallError, Client, Exchange};
 use super::forms::Forms;
+use super::limit::{Limit, consumed};
+use super::most::most_input;
 use super::retry::Backoff;
 use super::throttle::{Feedback, Throttle, Verdict};
-use super::usage::Usage;
+use super::usage::{Unsettled, Usage};
 use super::validate::{Found, Read, check, cut_off};
 use super::wire::{Question, Reply, Stop};
 use super::{Model, ModelOptions, Prompt};
 use crate::domain::indicator::Indicator;
+use crate::domain::money::Allowance;
 use crate::domain::outcome::{FailureClass, Obstacle};
 use crate::taxonomy::{Answer, Field, Taxonomy};
 
@@ -78,6 +82,8 @@ pub(super) struct GivenUp {
     pub(super) why: Unanswered,
     /// Whether it may be for one of several indicators only.
     alone: bool,
+    /// The request could cost too much, and did not leave.
+    unaffordable: bool,
 }
 
 /// What the answer before was worth.
@@ -137,22 +143,29 @@ impl<T: Throttle> Asker<T> {
 
     /// Asks about `indicators`, as many at once as the options say. One result each, in their order.
     pub async fn ask(&self, indicators: &[Indicator]) -> Vec<Asked> {
+        self.ask_within(indicators, None).await
+    }
+
+    /// The same, while each costs no more than `allowance` says.
+    pub async fn ask_within(&self, indicators: &[Indicator], allowance: Option<&Allowance>) -> Vec<Asked> {
         let mut asked = Vec::with_capacity(indicators.len());
         for group in indicators.chunks(self.options.items_per_call.get()) {
             match group {
                 [indicator] => {
                     let asking = Asking { indicator, usage: Usage::default(), attempts: 0 };
-                    asked.push(self.one(asking, Before::default()).await);
+                    asked.push(self.one(asking, Before::default(), allowance).await);
                 }
-                _ => asked.extend(self.several(group).await),
+                _ => asked.extend(self.several(group, allowance).await),
             }
         }
         asked
     }
 
-    /// One request about all of `group`; what it leaves open is asked singly.
-    async fn several(&self, group: &[Indicator]) -> Vec<Asked> {
-        let round = self.request(group, &Before::default()).await;
+    /// One request about all of `group`; what it leaves open is asked singly, all at once.
+    async fn several(&self, group: &[Indicator], allowance: Option<&Allowance>) -> Vec<Asked> {
+        let limit =
+            allowance.map(|allowance| Limit { allowance, items: group.len(), before: Usage::default() });
+        let round = self.request(group, &Before::default(), limit).await;
         let attempts = attempts(&round.usage);
         let mut why = FailureClass::Schema;
         let found = match round.result {
@@ -172,28 +185,26 @@ impl<T: Throttle> Asker<T> {
                 return group.iter().zip(shares).map(asked).collect();
             }
         };
-        let mut asked = Vec::with_capacity(group.len());
-        for ((indicator, found), usage) in group.iter().zip(found).zip(round.usage.shared(group.len())) {
+        let shares = round.usage.shared(group.len());
+        let asked = group.iter().zip(found).zip(shares).map(async |((indicator, found), usage)| {
             let mut asking = Asking { indicator, usage, attempts };
             let complaint = match found {
-                Found::Valid(read) => {
-                    asked.push(self.ended(&asking, Ok(read), round.model.clone()));
-                    continue;
-                }
+                Found::Valid(read) => return self.ended(&asking, Ok(read), round.model.clone()),
                 Found::Invalid(complaint) | Found::CutOff(complaint) => Some(complaint),
                 Found::Missing => None,
             };
             asking.usage.retries.count(why);
-            asked.push(self.one(asking, Before { complaint, room: None }).await);
-        }
-        asked
+            self.one(asking, Before { complaint, room: None }, allowance).await
+        });
+        join_all(asked).await
     }
 
     /// Asks about one indicator; once more with the complaint where the answer is not valid, and with more room where
     /// it was cut off, unless this is already what `before` is for.
-    async fn one(&self, mut asking: Asking<'_>, mut before: Before) -> Asked {
+    async fn one(&self, mut asking: Asking<'_>, mut before: Before, allowance: Option<&Allowance>) -> Asked {
         loop {
-            let round = self.request(std::slice::from_ref(asking.indicator), &before).await;
+            let limit = allowance.map(|allowance| Limit { allowance, items: 1, before: asking.usage });
+            let round = self.request(std::slice::from_ref(asking.indicator), &before, limit).await;
             asking.usage += round.usage;
             asking.attempts += attempts(&round.usage);
             let (wrong, room) = match round.result.map(|mut found| found.pop().unwrap_or(Found::Missing)) {
@@ -201,6 +212,11 @@ impl<T: Throttle> Asker<T> {
                 Ok(Found::Invalid(wrong)) => (wrong, None),
                 Ok(Found::CutOff(wrong)) => (wrong, Some(self.options.room(1))),
                 Ok(Found::Missing) => ("the item was not answered".to_owned(), None),
+                Err(GivenUp { why, unaffordable: true, .. }) if before.complaint.is_some() => {
+                    let wrong = before.complaint.unwrap_or_default();
+                    let error = self.not_valid(&wrong, &format!("; {}", why.message));
+                    return self.ended(&asking, Err(error), round.model);
+                }
                 Err(GivenUp { why, .. }) => return self.ended(&asking, Err(why), round.model),
             };
             if before.complaint.is_some() {
@@ -209,17 +225,17 @@ impl<T: Throttle> Asker<T> {
                 } else {
                     ""
                 };
-                let error = Unanswered {
-                    class: FailureClass::Schema,
-                    message: format!("{}: {}{advice}", self.model.provider, self.client.shown(&wrong)),
-                    attempts: asking.attempts,
-                    obstacle: None,
-                };
-                return self.ended(&asking, Err(error), round.model);
+                return self.ended(&asking, Err(self.not_valid(&wrong, advice)), round.model);
             }
             before = Before { complaint: Some(wrong), room };
             asking.usage.retries.count(FailureClass::Schema);
         }
+    }
+
+    /// The failure of an indicator whose answers were not what was asked for.
+    fn not_valid(&self, wrong: &str, advice: &str) -> Unanswered {
+        let message = format!("{}: {}{advice}", self.model.provider, self.client.shown(wrong));
+        Unanswered { class: FailureClass::Schema, message, attempts: 0, obstacle: None }
     }
 
     fn ended(&self, asking: &Asking<'_>, read: Result<Read, Unanswered>, model: Option<String>) -> Asked {
@@ -233,9 +249,10 @@ impl<T: Throttle> Asker<T> {
     }
 
     /// One question, put until there is a reply, an error that stays, or no patience left.
-    async fn request(&self, items: &[Indicator], before: &Before) -> Round {
+    async fn request(&self, items: &[Indicator], before: &Before, limit: Option<Limit<'_>>) -> Round {
         let user = self.prompt.user(items, before.complaint.as_deref());
-        let room = before.room.map_or_else(|| self.options.room(items.len()), ModelOptions::more_room);
+        let room =
+            before.room.map_or_else(|| self.options.room(items.len()), |room| self.options.more_room(room));
         let cache_key = self.cache.next(Instant::now());
         let mut question = Question {
             model: &self.model,
@@ -249,16 +266,24 @@ impl<T: Throttle> Asker<T> {
         };
         let reserve = if before.room.is_some() { room } else { self.options.reserve(items.len()) };
         let tokens = self.prompt.tokens(&user).saturating_add(reserve);
+        let most =
+            Unsettled { input: most_input(self.model.provider, self.prompt.tokens(&user)), output: room };
         let mut body = self.client.body(&question);
         let mut usage = Usage::default();
+        let mut failed: Option<CallError> = None;
         // Time spent on calls and waits of our own. A queue for permits is no fault of the provider's.
         let mut spent = Duration::ZERO;
         loop {
+            if let Some(limit) = limit
+                && !limit.holds(usage, most)
+            {
+                return Round { result: Err(self.unaffordable(failed, &limit.words())), usage, model: None };
+            }
             let permit = self.throttle.admit(tokens).await;
             let departure = Instant::now();
             let exchange = self.client.call(body.clone()).await;
             spent += departure.elapsed();
-            usage += consumed(&exchange);
+            usage += consumed(&exchange, most);
             self.throttle.settle(permit, feedback(&exchange));
             let error = match exchange.result {
                 Ok(reply) => {
@@ -284,6 +309,7 @@ impl<T: Throttle> Asker<T> {
                 return Round { result: Err(self.given_up(error)), usage, model: None };
             };
             usage.retries.count(error.class);
+            failed = Some(error);
             tokio::time::sleep(wait).await;
             spent += wait;
         }
@@ -299,7 +325,24 @@ impl<T: Throttle> Asker<T> {
         let silent = rejected.is_some_and(|status| self.canary.dies(status));
         let obstacle = if form || silent { obstacle.or(Some(Obstacle::Request)) } else { obstacle };
         let why = Unanswered { class, message, attempts: 1, obstacle };
-        GivenUp { why, alone: refused || (rejected.is_some() && obstacle.is_none()) }
+        let alone = refused || (rejected.is_some() && obstacle.is_none());
+        GivenUp { why, alone, unaffordable: false }
+    }
+
+    /// As [`Self::given_up`], of a request that would have been repeated had it not been for the money.
+    fn unaffordable(&self, failed: Option<CallError>, words: &str) -> GivenUp {
+        let why = match failed {
+            Some(CallError { class, message, .. }) => {
+                Unanswered { class, message: format!("{message}; {words}"), attempts: 1, obstacle: None }
+            }
+            None => Unanswered {
+                class: FailureClass::Provider,
+                message: words.to_owned(),
+                attempts: 1,
+                obstacle: None,
+            },
+        };
+        GivenUp { why, alone: false, unaffordable: true }
     }
 
     pub(super) fn judge(&self, reply: &Reply, question: &Question<'_>) -> Result<Vec<Found>, GivenUp> {
@@ -315,10 +358,16 @@ impl<T: Throttle> Asker<T> {
                 let said = || Found::CutOff(format!("the answer was cut off at {limit} tokens"));
                 Ok(vec![read.map_or_else(said, Found::Valid)])
             }
+            Stop::Full => {
+                let message =
+                    format!("{}: request and answer fill the model's context window", self.model.provider);
+                let why = Unanswered { class: FailureClass::Provider, message, attempts: 1, obstacle: None };
+                Err(GivenUp { why, alone: true, unaffordable: false })
+            }
             Stop::Refused(said) => {
                 let message = format!("{}: {}", self.model.provider, self.client.shown(said));
                 let why = Unanswered { class: FailureClass::Refused, message, attempts: 1, obstacle: None };
-                Err(GivenUp { why, alone: true })
+                Err(GivenUp { why, alone: true, unaffordable: false })
             }
         }
     }
@@ -326,18 +375,6 @@ impl<T: Throttle> Asker<T> {
 
 fn attempts(usage: &Usage) -> u32 {
     u32::try_from(usage.requests).unwrap_or(u32::MAX)
-}
-
-pub(super) fn consumed(exchange: &Exchange) -> Usage {
-    let tokens = exchange.result.as_ref().ok().and_then(|reply| reply.tokens).unwrap_or_default();
-    Usage {
-        requests: 1,
-        input_tokens: tokens.input,
-        cached_tokens: tokens.cached,
-        written_tokens: tokens.written,
-        output_tokens: tokens.output,
-        ..Usage::default()
-    }
 }
 
 pub(super) fn feedback(exchange: &Exchange) -> Feedback {

@@ -78,6 +78,8 @@ pub(super) struct CallError {
     pub(super) obstacle: Option<Obstacle>,
     /// The status of a request that was refused as it is; `None` of one that failed in another way.
     pub(super) rejected: Option<u16>,
+    /// Whether it may have been charged all the same: it left, and nobody knows what became of it.
+    pub(super) unsettled: bool,
     /// Whether it is the form of the answer that was refused.
     pub(super) form: bool,
     /// What it means for the limit.
@@ -182,7 +184,8 @@ impl Client {
                 Some(said) => format!("an error in place of a reply: {said}"),
                 None => "the reply is not what the API promises".to_owned(),
             };
-            self.error(FailureClass::Provider, &message, Verdict::Served).again(None)
+            let error = self.error(FailureClass::Provider, &message, Verdict::Served).again(None);
+            CallError { unsettled: true, ..error }
         })
     }
 
@@ -229,7 +232,8 @@ impl Client {
         } else {
             (FailureClass::Provider, format!("the connection broke: {}", cause(error)))
         };
-        self.error(class, &message, Verdict::Overloaded { retry_after: None }).again(None)
+        let failed = self.error(class, &message, Verdict::Overloaded { retry_after: None }).again(None);
+        CallError { unsettled: !error.is_connect(), ..failed }
     }
 
     fn error_message<'a>(&self, body: &'a Value) -> Option<&'a str> {
@@ -246,8 +250,17 @@ impl Client {
 
     fn error(&self, class: FailureClass, message: &str, verdict: Verdict) -> CallError {
         let message = format!("{}: {}", self.provider(), self.shown(message));
-        let (retryable, retry_after, obstacle, rejected, form) = (false, None, None, None, false);
-        CallError { class, message, retryable, retry_after, obstacle, rejected, form, verdict }
+        CallError {
+            class,
+            message,
+            retryable: false,
+            retry_after: None,
+            obstacle: None,
+            rejected: None,
+            unsettled: false,
+            form: false,
+            verdict,
+        }
     }
 }
 

@@ -16,8 +16,6 @@ use crate::taxonomy::Taxonomy;
 const PER_FIELD: u64 = 7;
 /// Tokens of confidence, one sentence of reasoning, and the braces.
 const PER_ANSWER: u64 = 40;
-/// Times that a row is asked about at most while providers answer: a bad answer is asked for once more.
-const ASKED: u64 = 2;
 
 /// Counts requests and tokens, indicator by indicator.
 #[derive(Debug)]
@@ -28,8 +26,6 @@ pub struct Estimator {
     thinking: u64,
     answer: u64,
     usage: Usage,
-    /// Most tokens of a request.
-    largest: u64,
     remarks: Remarks,
 }
 
@@ -43,8 +39,6 @@ pub struct Estimated {
     /// Indicators of which the model would read a part only.
     pub remarks: Remarks,
     prefix: u64,
-    largest: u64,
-    options: ModelOptions,
 }
 
 impl Estimator {
@@ -55,15 +49,14 @@ impl Estimator {
         items_per_call: NonZeroUsize,
         effort: Option<Effort>,
     ) -> Self {
-        let prompt = Prompt::new(taxonomy, items_per_call);
+        let options = ModelOptions::new(provider, items_per_call, effort);
         Self {
-            prompt,
-            options: ModelOptions::new(provider, items_per_call, effort),
+            prompt: Prompt::new(taxonomy, options.items_per_call),
+            options,
             gathered: Vec::new(),
             thinking: thought(effort.or_else(|| provider.default_effort())),
             answer: PER_FIELD * taxonomy.fields().len() as u64 + PER_ANSWER,
             usage: Usage::default(),
-            largest: 0,
             remarks: Remarks::default(),
         }
     }
@@ -87,18 +80,17 @@ impl Estimator {
         self.flush();
         let (usage, remarks) = (self.usage, self.remarks);
         let thinking = self.thinking * usage.requests;
-        let (prefix, largest, options) = (self.prompt.tokens(""), self.largest, self.options);
-        Estimated { usage, thinking, remarks, prefix, largest, options }
+        Estimated { usage, thinking, remarks, prefix: self.prompt.tokens("") }
     }
 
-    fn flush(&mut self) {
+    /// What comes next belongs to another batch: no request holds indicators of two.
+    pub fn flush(&mut self) {
         if self.gathered.is_empty() {
             return;
         }
         let items = self.gathered.len() as u64;
         let user = self.prompt.user(&std::mem::take(&mut self.gathered), None);
         let input_tokens = self.prompt.tokens(&user);
-        self.largest = self.largest.max(input_tokens);
         self.usage += Usage {
             requests: 1,
             input_tokens,
@@ -134,25 +126,6 @@ impl Estimated {
         let shared = self.prefix.saturating_mul(self.usage.requests);
         let first = self.prefix.saturating_mul(self.keys(per_minute));
         price.cost(&Usage { written_tokens, cached_tokens: shared.saturating_sub(first), ..self.usage })
-    }
-
-    /// The most that an indicator can cost, in US dollars: every request as large as the largest, written to the cache, with
-    /// as much output as it may have, and once more with the room an answer gets that was cut off.
-    pub fn most_each(&self, price: &Price) -> f64 {
-        let items = self.options.items_per_call.get();
-        let room = self.options.room(items);
-        // What a group leaves open is asked singly, and that once more.
-        let single = self.options.room(1);
-        let again = single.saturating_add(ModelOptions::more_room(single));
-        let alone = if items == 1 { ModelOptions::more_room(single) } else { again };
-        let requests = if items == 1 { ASKED } else { 1 + ASKED };
-        let group = Usage {
-            input_tokens: self.largest.saturating_mul(requests),
-            written_tokens: if price.written.is_some() { self.largest.saturating_mul(requests) } else { 0 },
-            output_tokens: room.saturating_add(alone),
-            ..Usage::default()
-        };
-        price.cost(&group)
     }
 
     fn written(&self, price: &Price, per_minute: Option<f64>) -> u64 {
@@ -213,23 +186,6 @@ mod tests {
         assert!(none.cost_cached(&price, None) < plain * 0.75);
         let unwritten = Price { written: None, ..price };
         assert!((none.cost(&unwritten, None) - plain).abs() < 1e-9);
-    }
-
-    #[test]
-    fn no_row_costs_more_than_the_most() {
-        let price = price();
-        for items in [1, 5] {
-            let estimated = estimated(items, 20, None);
-            let room = u64::from(estimated.options.max_output_tokens.get());
-            // Cut off, and cut off again.
-            let worst = Usage {
-                input_tokens: estimated.largest * 2,
-                written_tokens: estimated.largest * 2,
-                output_tokens: room * 5,
-                ..Usage::default()
-            };
-            assert!(estimated.most_each(&price) >= price.cost(&worst), "{items}");
-        }
     }
 
     #[test]

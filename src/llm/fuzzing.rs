@@ -5,8 +5,10 @@ use std::time::SystemTime;
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::ask::{consumed, feedback};
+use super::ask::feedback;
 use super::client::CallError;
+use super::limit::consumed;
+use super::usage::Unsettled;
 use super::validate::{Found, check};
 use super::wire::Question;
 use super::{
@@ -117,7 +119,7 @@ impl Model {
         };
         let headers: HeaderMap = headers.iter().filter_map(pair).collect();
         let exchange = self.0.client().exchange(status, &headers, body, now);
-        let (usage, feedback) = (consumed(&exchange), feedback(&exchange));
+        let (usage, feedback) = (consumed(&exchange, Unsettled::default()), feedback(&exchange));
         let model = exchange.result.as_ref().ok().and_then(|reply| reply.model.as_deref());
         let model = model.map(|name| self.0.client().shown(name));
         let question = Question {

@@ -16,6 +16,8 @@ mod form;
 mod forms;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod limit;
+mod most;
 mod openai;
 mod prices;
 mod prompt;
@@ -43,6 +45,7 @@ pub use ask::{Asked, Asker, Unanswered};
 pub use client::{Client, Timeouts};
 pub use estimate::{Estimated, Estimator};
 pub use form::Form;
+pub use most::most_each;
 pub use prices::{Price, Prices};
 pub use prompt::{PROMPT_VERSION, Prompt, prompt_version};
 pub use rates::RateHeaders;
@@ -54,8 +57,10 @@ pub use usage::Usage;
 
 /// Most tokens a model may spend on one answer if it hardly thinks first: labels and a sentence take some 200.
 const LEAST_ROOM: NonZeroU32 = NonZeroU32::MIN.saturating_add(2_047);
-/// Most tokens of output that are ever asked for: some models refuse more.
-const MOST_ROOM: u64 = 64_000;
+/// Most tokens of output that are ever asked for: models of OpenAI and Anthropic that allow fewer are not sold any more.
+const MOST_ROOM: u32 = 64_000;
+/// The same of other servers: gateways and local models often allow no more.
+const MOST_ROOM_ELSEWHERE: u32 = 8_192;
 /// How much more room an answer gets that was cut off.
 const MORE_ROOM: u64 = 4;
 
@@ -162,7 +167,9 @@ pub struct ModelOptions {
     /// Most tokens of output per indicator, the ones the model thinks with included. An answer that is cut off is asked
     /// for again with more.
     pub max_output_tokens: NonZeroU32,
-    /// Most indicators in one request.
+    /// Most tokens of output that a request asks for, whatever was cut off before.
+    pub most_room: u32,
+    /// Most indicators in one request; fewer than was asked for where their answers would need more room than models have.
     pub items_per_call: NonZeroUsize,
     /// How long it shall think; left out of the request where this is absent.
     pub effort: Option<Effort>,
@@ -180,12 +187,18 @@ impl ModelOptions {
             Some(Effort::Xhigh | Effort::Max) => 8,
         };
         let max_output_tokens = LEAST_ROOM.saturating_mul(NonZeroU32::MIN.saturating_add(more - 1));
-        Self { temperature: None, max_output_tokens, items_per_call, effort, form: None }
+        let most_room = match provider {
+            Provider::OpenAi | Provider::Anthropic => MOST_ROOM,
+            Provider::Compatible => MOST_ROOM_ELSEWHERE,
+        };
+        let fit = NonZeroUsize::new((most_room / max_output_tokens) as usize).unwrap_or(NonZeroUsize::MIN);
+        let items_per_call = items_per_call.min(fit);
+        Self { temperature: None, max_output_tokens, most_room, items_per_call, effort, form: None }
     }
 
     /// Most tokens of the answer to a request with so many indicators.
     fn room(&self, items: usize) -> u64 {
-        u64::from(self.max_output_tokens.get()).saturating_mul(items as u64).min(MOST_ROOM)
+        u64::from(self.max_output_tokens.get()).saturating_mul(items as u64)
     }
 
     /// Tokens of output that a request counts as under the model's limits until its answer is there. Where nobody said how long
@@ -199,8 +212,8 @@ impl ModelOptions {
     }
 
     /// Most tokens of the answer that is asked for when one was cut off at `room`.
-    fn more_room(room: u64) -> u64 {
-        room.saturating_mul(MORE_ROOM).min(MOST_ROOM).max(room)
+    fn more_room(&self, room: u64) -> u64 {
+        room.saturating_mul(MORE_ROOM).min(self.most_room.into()).max(room)
     }
 }
 

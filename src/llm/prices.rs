@@ -1,6 +1,7 @@
 //! What tokens cost. Prices are data with a date and a source; a model that is not listed has no price, and none is
 //! made up for it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -8,12 +9,12 @@ use serde::Deserialize;
 
 use super::usage::Usage;
 use super::{Model, Provider};
+use crate::domain::money::PerMillion;
 use crate::error::Failure;
 use crate::text::line_at;
 
 /// Form of the file this program reads.
 const VERSION: u32 = 1;
-const PER_MILLION: f64 = 1e-6;
 
 /// A price list.
 #[derive(Debug, Clone)]
@@ -84,17 +85,15 @@ impl Prices {
 }
 
 impl Price {
+    /// The numbers.
+    pub fn per_million(&self) -> PerMillion {
+        let Self { input, cached, written, output, .. } = *self;
+        PerMillion { input, cached, written, output }
+    }
+
     /// What `usage` costs, in US dollars.
-    #[expect(clippy::cast_precision_loss, reason = "tokens of one run are far below 2^53")]
     pub fn cost(&self, usage: &Usage) -> f64 {
-        let special = usage.cached_tokens.saturating_add(usage.written_tokens);
-        let plain = usage.input_tokens.saturating_sub(special);
-        let written = self.written.unwrap_or(self.input);
-        PER_MILLION
-            * (plain as f64 * self.input
-                + usage.cached_tokens as f64 * self.cached
-                + usage.written_tokens as f64 * written
-                + usage.output_tokens as f64 * self.output)
+        self.per_million().cost(usage.tokens())
     }
 
     fn is_sound(&self) -> Result<(), String> {
@@ -117,6 +116,12 @@ fn parse(text: &str) -> Result<Vec<Price>, String> {
         return Err(format!("version {} is not {VERSION}", list.version));
     }
     list.prices.iter().try_for_each(Price::is_sound)?;
+    let mut seen = BTreeSet::new();
+    for price in &list.prices {
+        if let Some(model) = price.models.iter().find(|model| !seen.insert((&price.provider, *model))) {
+            return Err(format!("{}/{model} has two prices", price.provider));
+        }
+    }
     Ok(list.prices)
 }
 

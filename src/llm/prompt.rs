@@ -17,6 +17,10 @@ use crate::taxonomy::{Field, Kind, Taxonomy};
 
 /// Most tokens of one indicator.
 const ITEM_BUDGET: u64 = 230;
+/// Most tokens of what is said about the answer before.
+pub(super) const LONGEST_COMPLAINT: u64 = 300;
+/// Tokens around an indicator: its number in a list, line breaks, and the marks around the data.
+const AROUND: u64 = 24;
 /// Around the data. Data cannot contain it: see [`escaped`].
 const OPEN: &str = "<data>";
 const CLOSE: &str = "</data>";
@@ -75,7 +79,7 @@ impl Prompt {
         }
         text.push_str(CLOSE);
         if let Some(complaint) = complaint {
-            let complaint = complaint.replace('<', "‹");
+            let complaint = tokens::shorten(&complaint.replace('<', "‹"), LONGEST_COMPLAINT - AROUND);
             // Writing to a String cannot fail.
             let _ = write!(text, "\nYour previous answer was rejected: {complaint}. Answer again, in full.");
         }
@@ -90,6 +94,11 @@ impl Prompt {
         }
         object.append(&mut fit::columns(indicator, &self.extra_columns, ITEM_BUDGET).columns);
         escaped(&Value::Object(object))
+    }
+
+    /// The most input tokens of a request about one indicator, without a complaint.
+    pub(super) fn most_tokens(&self) -> u64 {
+        self.overhead + ITEM_BUDGET + AROUND
     }
 
     /// Input tokens of a request with this user text.

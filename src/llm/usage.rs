@@ -2,7 +2,7 @@
 
 use std::ops::AddAssign;
 
-use super::prices::Price;
+use crate::domain::money::{PerMillion, Tokens};
 use crate::domain::outcome;
 
 /// Requests and tokens.
@@ -20,18 +20,52 @@ pub struct Usage {
     pub output_tokens: u64,
     /// Of the requests, those that repeated another.
     pub retries: outcome::Retries,
+    /// Of the requests, what those may have taken of which no answer came, or none that says.
+    pub unsettled: Unsettled,
+}
+
+/// The most tokens that requests can have taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unsettled {
+    /// Sent.
+    pub input: u64,
+    /// Received.
+    pub output: u64,
+}
+
+impl Unsettled {
+    /// The most that they cost.
+    pub(super) fn most(&self, price: &PerMillion) -> f64 {
+        price.most(self.input, self.output)
+    }
 }
 
 impl Usage {
+    /// Tokens by price.
+    pub fn tokens(&self) -> Tokens {
+        Tokens {
+            input: self.input_tokens,
+            cached: self.cached_tokens,
+            written: self.written_tokens,
+            output: self.output_tokens,
+        }
+    }
+
+    /// The most that all of it has cost.
+    pub(super) fn most(&self, price: &PerMillion) -> f64 {
+        price.cost(self.tokens()) + self.unsettled.most(price)
+    }
+
     /// As it stands in an outcome, with what it cost where the price is known.
-    pub fn priced(&self, price: Option<&Price>) -> outcome::Usage {
+    pub fn priced(&self, price: Option<&PerMillion>) -> outcome::Usage {
         outcome::Usage {
             requests: self.requests,
             input_tokens: self.input_tokens,
             cached_tokens: self.cached_tokens,
             output_tokens: self.output_tokens,
             retries: self.retries,
-            cost_usd: price.map(|price| price.cost(self)),
+            cost_usd: price.map(|price| price.cost(self.tokens())),
+            unsettled_usd: price.map(|price| self.unsettled.most(price)).filter(|most| *most > 0.0),
         }
     }
 
@@ -47,6 +81,10 @@ impl Usage {
             written_tokens: share(self.written_tokens, index),
             output_tokens: share(self.output_tokens, index),
             retries: self.retries.zip(self.retries, |whole, _| share(whole, index)),
+            unsettled: Unsettled {
+                input: share(self.unsettled.input, index),
+                output: share(self.unsettled.output, index),
+            },
         };
         (0..parts).map(of).collect()
     }
@@ -61,6 +99,8 @@ impl AddAssign for Usage {
         self.written_tokens = self.written_tokens.saturating_add(other.written_tokens);
         self.output_tokens = self.output_tokens.saturating_add(other.output_tokens);
         self.retries = self.retries.zip(other.retries, u64::saturating_add);
+        self.unsettled.input = self.unsettled.input.saturating_add(other.unsettled.input);
+        self.unsettled.output = self.unsettled.output.saturating_add(other.unsettled.output);
     }
 }
 
@@ -77,6 +117,7 @@ mod tests {
             written_tokens: 0,
             output_tokens: 5,
             retries: outcome::Retries { timeout: 4, ..outcome::Retries::default() },
+            unsettled: Unsettled { input: 1_700, output: 2_048 },
         };
         let shares = whole.shared(3);
         assert_eq!(shares.iter().map(|share| share.input_tokens).collect::<Vec<_>>(), [567, 567, 566]);

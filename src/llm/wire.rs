@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::form::Form;
 use super::{Model, ModelOptions, Prompt};
+pub(super) use crate::domain::money::Tokens;
 
 /// One request, before it has a wire format.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +30,8 @@ pub(super) enum Stop {
     Finished,
     /// The limit on output tokens cut it off.
     Truncated,
+    /// The model's context window cut it off: more room for the answer is no help.
+    Full,
     /// The model, or a filter in front of it, declined.
     Refused(String),
     /// It ended without a word.
@@ -46,19 +49,6 @@ pub(super) struct Reply {
     pub(super) model: Option<String>,
     /// Tokens the provider counted; `None` where it did not.
     pub(super) tokens: Option<Tokens>,
-}
-
-/// Tokens of one reply as the provider counted them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Tokens {
-    /// Sent, cached and written ones included.
-    pub(super) input: u64,
-    /// Of these, read from the cache.
-    pub(super) cached: u64,
-    /// Of these, written to the cache.
-    pub(super) written: u64,
-    /// Received.
-    pub(super) output: u64,
 }
 
 /// A text at `pointer`, where there is one.
@@ -101,6 +91,7 @@ pub(super) mod tests {
         let options = ModelOptions {
             temperature: (items > 1).then_some(0.0),
             max_output_tokens: NonZeroU32::new(600).unwrap(),
+            most_room: 64_000,
             items_per_call: NonZeroUsize::new(items).unwrap(),
             effort: None,
             form: None,

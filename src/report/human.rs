@@ -80,8 +80,10 @@ fn classes(counts: &BTreeMap<FailureClass, u64>) -> String {
 
 fn llm(llm: &super::Llm) -> String {
     let why = if llm.retries > 0 { format!(": {}", classes(&llm.retries_by_class)) } else { String::new() };
+    let unsettled =
+        llm.unsettled_usd.map(|most| format!(", and up to {most:.4} for requests without an answer"));
     let cost = match llm.cost_usd {
-        Some(cost) => format!("{cost:.4} USD"),
+        Some(cost) => format!("{cost:.4} USD{}", unsettled.unwrap_or_default()),
         None => "price not known".to_owned(),
     };
     format!(

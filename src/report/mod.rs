@@ -149,6 +149,9 @@ pub struct Llm {
     pub output_tokens: u64,
     /// US dollars; null where a price is not known or nothing was bought.
     pub cost_usd: Option<f64>,
+    /// The most that requests may have cost beyond that of which no answer came, or none that says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsettled_usd: Option<f64>,
     /// Indicators for which no model had to be asked (`hybrid`).
     pub spared: u64,
     /// Indicators of which the model read a part only.
@@ -233,6 +236,7 @@ impl RunReport {
                 cached_tokens: stats.usage.cached_tokens,
                 output_tokens: stats.usage.output_tokens,
                 cost_usd: stats.usage.cost_usd,
+                unsettled_usd: stats.usage.unsettled_usd,
                 spared: stats.spared,
                 cut: stats.remarks.cut,
                 cut_columns: stats.remarks.cut_columns.clone(),

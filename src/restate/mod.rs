@@ -10,6 +10,7 @@ mod http;
 pub mod id;
 pub mod ingress;
 pub mod metrics;
+pub mod models;
 pub mod names;
 pub mod queue;
 pub mod snapshots;

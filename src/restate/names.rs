@@ -101,8 +101,11 @@ pub struct LeaseRequest {
 pub struct ModelLimits {
     /// The limits in force.
     pub limits: Limits,
-    /// A person set them; otherwise they are those of the process that asked last.
+    /// A person set some of them; the others are those of the process that asked last.
     pub set_by_hand: bool,
+    /// Those that a person set.
+    #[serde(default)]
+    pub set: Limits,
     /// How much is used; absent where nobody ever asked.
     pub usage: Option<Usage>,
 }

@@ -257,7 +257,7 @@ mod tests {
     const CLASSIFY: &str = r#"{"terms":{"method":{"provider":"hybrid","model":"openai/gpt-5","threshold":0.85},"taxonomy":"d1","at":"2026-11-27T20:00:00.000Z","origin":"R.7"},"indicator":{"id":"A","name":"GDP","units":"USD","extra":{"n":1.50,"note":"<&>"}}}"#;
     const RULES_LETTER: &str = r#"{"method":{"provider":"hybrid","model":"openai/gpt-5","threshold":0.85},"taxonomy":"d1","at":"2026-11-27T20:00:00.000Z","origin":"R.7"}"#;
     const REPORT: &str = r#"{"batch":7,"tally":{"succeeded":4,"reused":0,"failed":{"schema":1},"usage":{"requests":0,"input_tokens":0,"cached_tokens":0,"output_tokens":0},"spared":0}}"#;
-    const KEYS: [&str; 2] = ["98fb118dae0f7757ee2b148823b8e616", "f75eb74079405834abdc122992661747"];
+    const KEYS: [&str; 2] = ["88c9aedd7cbef40cb5b990503f4cc2e5", "f75eb74079405834abdc122992661747"];
 
     #[test]
     fn failures_of_others_are_passed_over_one_by_one_and_not_for_ever() {

@@ -163,12 +163,21 @@ impl Classifier {
         Plain(request): Plain<ClassifyRequest>,
     ) -> HandlerResult<Bytes> {
         let classifying = self.shared.metrics.classifying();
-        // A model's answer is paid for: once it is in the journal, no replay asks again.
         let (shared, invocation) = (Arc::clone(&self.shared), ctx.invocation_id().to_owned());
+        // Where money is limited, a process asks only for what no other has begun: that one may have paid.
+        let begun_by = match request.terms.method.allowance {
+            None => None,
+            Some(_) => {
+                let process = shared.process.clone();
+                Some(ctx.run(|| async move { Ok(process) }).name("begin").await?)
+            }
+        };
+        // A model's answer is paid for: once it is in the journal, no replay asks again.
         // As bytes: what is given back is what stands in the journal, whoever replays it.
-        let body: Bytes =
-            ctx.run(|| async move {
-                Ok(Bytes::from(payload::encode(&shared.ask_once(invocation, request).await?)?))
+        let body: Bytes = ctx
+            .run(|| async move {
+                let outcome = shared.ask_once(invocation, request, begun_by).await?;
+                Ok(Bytes::from(payload::encode(&outcome)?))
             })
             .name("ask")
             .await?;
@@ -244,9 +253,13 @@ impl Shared {
         self: Arc<Self>,
         invocation: String,
         request: ClassifyRequest,
+        begun_by: Option<String>,
     ) -> Result<Outcome, HandlerError> {
         if let Some(wrong) = self.mismatch(&request.terms) {
             return Ok(Outcome::Failed(wrong));
+        }
+        if begun_by.is_some_and(|process| process != self.process) {
+            return Ok(Outcome::Failed(lost(request.terms)));
         }
         let shared = Arc::clone(&self);
         let ask = || {
@@ -259,7 +272,8 @@ impl Shared {
     /// Asks the model; what it or its provider said is an outcome.
     async fn ask(self: Arc<Self>, request: ClassifyRequest) -> Outcome {
         let ClassifyRequest { terms, indicator } = request;
-        let Priced { asked, usage } = match self.models.ask(&terms.method, indicator).await {
+        let run = terms.origin.rsplit_once('.').map_or("", |(run, _)| run);
+        let Priced { asked, usage } = match self.models.ask(&terms.method, run, indicator).await {
             Ok(priced) => priced,
             Err(message) => {
                 return Outcome::Failed(Failed::new(FailureClass::Provider, message, 0, terms.origin));
@@ -317,4 +331,14 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+/// The failure of an indicator about which another process was asking when it ended: the answer may have been paid for, and there
+/// is no money to ask again.
+fn lost(terms: Terms) -> Failed {
+    let most = terms.method.allowance.map(|allowance| allowance.usd);
+    let message = "the service ended while it asked the model: the answer is lost and may have been charged, and \
+                   `--max-cost` holds no money to ask again";
+    let usage = Usage { cost_usd: Some(0.0), unsettled_usd: most, ..Usage::default() };
+    Failed { usage: Some(usage), ..Failed::new(FailureClass::Provider, message, 1, terms.origin) }
 }

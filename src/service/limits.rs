@@ -16,7 +16,10 @@ const SET: &str = "set";
 /// State: limits the process that asked last was started with.
 const GIVEN: &str = "given";
 
-pub(super) struct ModelLimits;
+pub(super) struct ModelLimits {
+    /// Limits this process was started with, the same for every model.
+    pub(super) own: Limits,
+}
 
 // A lease is worthless a second after it was asked for: nothing of it is kept, and it is not tried for long.
 #[restate_sdk::object(
@@ -47,7 +50,7 @@ impl ModelLimits {
             ctx.set(GIVEN, Json(request.limits));
         }
         let mut budget = read(ctx.get(BUDGET).await?).unwrap_or_else(|| Budget::new(now));
-        let lease = budget.lease(&set.unwrap_or(request.limits), &request.ask, now);
+        let lease = budget.lease(&in_force(set, request.limits), &request.ask, now);
         ctx.set(BUDGET, Json(budget));
         Ok(Json(lease))
     }
@@ -60,18 +63,23 @@ impl ModelLimits {
         let given: Option<Limits> = read(ctx.get(GIVEN).await?);
         let budget: Option<Budget> = read(ctx.get(BUDGET).await?);
         Ok(Json(Shown {
-            limits: set.or(given).unwrap_or_default(),
+            // Before anybody has asked: what the first one will ask with.
+            limits: in_force(set, given.unwrap_or(self.own)),
             set_by_hand: set.is_some(),
+            set: set.unwrap_or_default(),
             usage: budget.map(|budget| budget.usage(now)),
         }))
     }
 
-    /// Overrules the limits that processes were started with, from the next lease on; with `null`, no more. A pause that the provider
-    /// asked for is over: whoever sets limits wants to go on.
+    /// Overrules those of the limits that are named, from the next lease on, and leaves the others as they are; with `null`, overrules
+    /// none any more. A pause that the provider asked for is over: whoever sets limits wants to go on.
     #[handler]
     async fn set(&self, ctx: ObjectContext<'_>, Json(limits): Json<Option<Limits>>) -> HandlerResult<()> {
         match limits {
-            Some(limits) => ctx.set(SET, Json(limits)),
+            Some(limits) => {
+                let before: Option<Limits> = read(ctx.get(SET).await?);
+                ctx.set(SET, Json(in_force(Some(limits), before.unwrap_or_default())));
+            }
             None => ctx.clear(SET),
         }
         if let Some(mut budget) = read::<Budget>(ctx.get(BUDGET).await?) {
@@ -79,6 +87,16 @@ impl ModelLimits {
             ctx.set(BUDGET, Json(budget));
         }
         Ok(())
+    }
+}
+
+/// Each limit that was set by hand, and the others as they were given.
+fn in_force(set: Option<Limits>, given: Limits) -> Limits {
+    let set = set.unwrap_or_default();
+    Limits {
+        requests: set.requests.or(given.requests),
+        tokens: set.tokens.or(given.tokens),
+        concurrency: set.concurrency.or(given.concurrency),
     }
 }
 

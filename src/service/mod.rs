@@ -49,6 +49,8 @@ const BACKLOG: u32 = 1024;
 #[derive(Debug)]
 pub struct Shared {
     info: ServiceInfo,
+    /// Tells this process from every other.
+    process: String,
     rules: Rules,
     models: Models,
     ongoing: Ongoing,
@@ -72,7 +74,8 @@ impl Shared {
             providers,
         };
         let metrics = Arc::new(Metrics::new(&info));
-        Self { info, rules, models, ongoing: Ongoing::default(), audit, metrics }
+        let process = ulid::Ulid::generate().to_string();
+        Self { info, process, rules, models, ongoing: Ongoing::default(), audit, metrics }
     }
 
     /// What the service counts, for [`export`].
@@ -87,11 +90,12 @@ impl Shared {
 /// # Errors
 /// When a key is none.
 pub fn endpoint(shared: Shared, identity_keys: &[String]) -> Result<Endpoint> {
+    let own = shared.models.limits();
     let batches = batch::ClassifyBatch { metrics: shared.metrics() };
     let services = Endpoint::builder()
         .bind(batches)
         .bind(classifier::Classifier::new(Arc::new(shared)))
-        .bind(limits::ModelLimits)
+        .bind(limits::ModelLimits { own })
         .bind(detached::DetachedRun)
         .bind(pages::BatchPage)
         .bind(reports::BatchReports);

@@ -14,14 +14,16 @@ use tokio::time::sleep;
 use super::limiter::Limiter;
 use crate::domain::indicator::Indicator;
 use crate::domain::method::{Effort, Method};
+use crate::domain::money::{Allowance, PerMillion};
 use crate::domain::outcome::Usage;
 use crate::llm::{Access, Asked, Asker, Backoff, Client, Form, Model, ModelOptions, Price, Prices, Timeouts};
 use crate::restate::ingress::Ingress;
 use crate::taxonomy::Taxonomy;
 use crate::throttle::budget::Limits;
 
-/// How long the first of several indicators for one request waits for the others. Calls of one batch arrive together.
-const GATHER: Duration = Duration::from_millis(30);
+/// How long the first of several indicators for one request waits for the others. Calls of one batch arrive by way of three nodes,
+/// within some tens of milliseconds; a model takes seconds.
+const GATHER: Duration = Duration::from_millis(150);
 
 /// What a process is told about models when it starts.
 #[derive(Debug)]
@@ -58,24 +60,19 @@ type Way = (Model, NonZeroUsize, Option<Effort>);
 #[derive(Debug)]
 struct Desk {
     asker: Asker<Limiter>,
-    price: Option<Price>,
+    price: Option<PerMillion>,
     group: usize,
-    gathering: Mutex<Gathering>,
+    /// By run: what one of another run is asked, or may cost, is not this one's business.
+    gathering: Mutex<HashMap<String, Gathering>>,
 }
 
-/// The request that is coming together.
-#[derive(Debug, Default)]
+/// The request of a run that is coming together.
+#[derive(Debug)]
 struct Gathering {
-    /// Counts requests, so that a wait that is over ends its own and not the next one.
-    request: u64,
+    /// Tells requests apart, so that a wait that is over ends its own and not the next one.
+    number: u64,
+    allowance: Option<Allowance>,
     waiting: Vec<Waiting>,
-}
-
-impl Gathering {
-    fn take(&mut self) -> Vec<Waiting> {
-        self.request += 1;
-        std::mem::take(&mut self.waiting)
-    }
 }
 
 #[derive(Debug)]
@@ -96,18 +93,31 @@ impl Models {
         Self { settings, taxonomy, limiters: Mutex::default(), desks: Mutex::default() }
     }
 
+    /// Limits of each model, until a person sets others.
+    pub(super) fn limits(&self) -> Limits {
+        self.settings.limits
+    }
+
     /// Names of the providers there are keys for.
     pub(super) fn providers(&self) -> impl Iterator<Item = String> {
         self.settings.access.iter().map(|access| access.provider().to_string())
     }
 
-    /// Asks the method's model about `indicator`; why it cannot be asked at all otherwise.
-    pub(super) async fn ask(&self, method: &Method, indicator: Indicator) -> Result<Priced, String> {
+    /// Asks the method's model about `indicator`, together with others of the `run` where that is wanted; why it cannot be asked
+    /// at all otherwise.
+    pub(super) async fn ask(
+        &self,
+        method: &Method,
+        run: &str,
+        indicator: Indicator,
+    ) -> Result<Priced, String> {
         let model = method.model.as_deref().ok_or("the run names no model")?;
         let model: Model = model.parse().map_err(|error| format!("`{model}`: {error}"))?;
         let desk = self.desk(&model, method.items_per_call.unwrap_or(NonZeroUsize::MIN), method.effort)?;
-        let asked = desk.ask(indicator).await?;
-        let usage = asked.usage.priced(desk.price.as_ref());
+        let allowance = method.allowance;
+        let asked = desk.ask(run, allowance, indicator).await?;
+        let price = allowance.map(|allowance| allowance.price).or(desk.price);
+        let usage = asked.usage.priced(price.as_ref());
         Ok(Priced { asked, usage })
     }
 
@@ -127,8 +137,9 @@ impl Models {
             ModelOptions { form: self.settings.form, ..ModelOptions::new(model.provider, group, effort) };
         let limiter = self.limiter(model);
         let asker = Asker::new(client, &model.name, options, &self.taxonomy, *backoff, limiter);
-        let price = prices.of(model).cloned();
-        let desk = Arc::new(Desk { asker, price, group: group.get(), gathering: Mutex::default() });
+        let price = prices.of(model).map(Price::per_million);
+        let group_size = options.items_per_call.get();
+        let desk = Arc::new(Desk { asker, price, group: group_size, gathering: Mutex::default() });
         desks.insert((model.clone(), group, effort), Arc::clone(&desk));
         Ok(desk)
     }
@@ -141,45 +152,53 @@ impl Models {
 }
 
 impl Desk {
-    /// Asks about one indicator, alone or together with others that arrive about now.
-    async fn ask(self: &Arc<Self>, indicator: Indicator) -> Result<Asked, String> {
+    /// Asks about one indicator, alone or together with others of its run that arrive about now.
+    async fn ask(
+        self: &Arc<Self>,
+        run: &str,
+        allowance: Option<Allowance>,
+        indicator: Indicator,
+    ) -> Result<Asked, String> {
         let (answer, answered) = oneshot::channel();
         let full = {
             let mut gathering = self.gathering.lock().unwrap_or_else(PoisonError::into_inner);
-            gathering.waiting.push(Waiting { indicator, answer });
-            match gathering.waiting.len() {
-                size if size >= self.group => Some(gathering.take()),
-                1 => {
-                    tokio::spawn(Arc::clone(self).ask_the_rest(gathering.request));
-                    None
+            let request = gathering.entry(run.to_owned()).or_insert_with(|| {
+                let number = fastrand::u64(..);
+                if self.group > 1 {
+                    tokio::spawn(Arc::clone(self).ask_the_rest(run.to_owned(), number));
                 }
-                _ => None,
-            }
+                Gathering { number, allowance, waiting: Vec::new() }
+            });
+            request.waiting.push(Waiting { indicator, answer });
+            if request.waiting.len() >= self.group { gathering.remove(run) } else { None }
         };
         // A task of its own: a call that was cancelled must not take the others' answer with it.
-        if let Some(group) = full {
-            tokio::spawn(Arc::clone(self).ask_all(group));
+        if let Some(request) = full {
+            tokio::spawn(Arc::clone(self).ask_all(request));
         }
         answered.await.map_err(|_| "the service is stopping".to_owned())
     }
 
     /// Asks about those for whom a full group did not come together in time.
-    async fn ask_the_rest(self: Arc<Self>, request: u64) {
+    async fn ask_the_rest(self: Arc<Self>, run: String, number: u64) {
         sleep(GATHER).await;
-        let group = {
+        let request = {
             let mut gathering = self.gathering.lock().unwrap_or_else(PoisonError::into_inner);
             // It may have become full meanwhile.
-            if gathering.request == request { gathering.take() } else { Vec::new() }
+            let is_it = gathering.get(&run).is_some_and(|request| request.number == number);
+            if is_it { gathering.remove(&run) } else { None }
         };
-        if !group.is_empty() {
-            self.ask_all(group).await;
+        if let Some(request) = request {
+            self.ask_all(request).await;
         }
     }
 
-    async fn ask_all(self: Arc<Self>, group: Vec<Waiting>) {
+    async fn ask_all(self: Arc<Self>, request: Gathering) {
+        let Gathering { allowance, waiting, .. } = request;
         let (indicators, answers): (Vec<_>, Vec<_>) =
-            group.into_iter().map(|waiting| (waiting.indicator, waiting.answer)).unzip();
-        for (asked, answer) in self.asker.ask(&indicators).await.into_iter().zip(answers) {
+            waiting.into_iter().map(|waiting| (waiting.indicator, waiting.answer)).unzip();
+        let asked = self.asker.ask_within(&indicators, allowance.as_ref()).await;
+        for (asked, answer) in asked.into_iter().zip(answers) {
             // Who asked may be gone: its invocation was cancelled, or moved to another process.
             let _gone = answer.send(asked);
         }

@@ -75,7 +75,7 @@ impl Progress {
                 failed => format!("   {} failed", grouped(failed)),
             },
             bought(stats, elapsed)
-        );
+        ) + &held(stats);
         if let Some(bars) = &self.bars {
             bars.total.set_position(stats.finished());
             bars.total.set_message(line);
@@ -137,6 +137,7 @@ impl Observer for Progress {
             RunEvent::Trouble(None) => self.say("waiting    over: the cluster answers, the run goes on"),
             RunEvent::Submitted { .. }
             | RunEvent::NodeFault { .. }
+            | RunEvent::Held { .. }
             | RunEvent::Recorded(_)
             | RunEvent::Rejected => {}
         }
@@ -215,6 +216,13 @@ fn bought(stats: &RunStats, elapsed: Duration) -> String {
     let tokens = grouped(tokens as u64);
     let cached = crate::report::cached_share(usage.cached_tokens, usage.input_tokens);
     format!("{}   {tokens} tokens/min   {cached} % cached", cost.unwrap_or_default())
+}
+
+/// Why it is slow, where the money for what is under way has to be known first.
+fn held(stats: &RunStats) -> String {
+    let held = stats.held_usd.filter(|_| stats.pending() > 0);
+    held.map(|usd| format!("   held back by --max-cost: up to {usd:.2} USD are under way"))
+        .unwrap_or_default()
 }
 
 /// Time until `pending` are finished: at the present rate, but never sooner than the pace allows.

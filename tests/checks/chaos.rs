@@ -27,6 +27,7 @@ fn sound() -> Found {
         calls: calls.collect(),
         risks: Vec::new(),
         left: Vec::new(),
+        stopped: false,
     }
 }
 

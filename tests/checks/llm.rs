@@ -60,6 +60,7 @@ fn asker_at(url: &str, provider: Provider, items_per_call: usize) -> Asker<NoThr
     let client = Client::new(access(provider, url, KEY), timeouts).unwrap();
     let options = ModelOptions {
         max_output_tokens: NonZeroU32::new(MAX_OUTPUT).unwrap(),
+        most_room: MAX_OUTPUT * 20,
         items_per_call: NonZeroUsize::new(items_per_call).unwrap(),
         effort: None,
         temperature: None,
@@ -472,6 +473,10 @@ async fn nobody_there_and_endless_bodies() {
     assert_eq!(error.message, "openai: the reply is not what the API promises");
     endless.abort();
     assert!(endless.await.unwrap_err().is_cancelled(), "nobody listens there any more");
+    // A port that is taken and on which nobody listens: a free one might be another test's by now.
+    let taken = tokio::net::TcpSocket::new_v4().unwrap();
+    taken.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}", taken.local_addr().unwrap());
     let error = asker_at(&url, Provider::OpenAi, 1).ask(&rows(1)).await.remove(0).answer.unwrap_err();
     assert_eq!((error.class, error.attempts), (FailureClass::Provider, 4));
     assert!(error.message.starts_with("openai: no connection: Connection refused"), "{error:?}");

@@ -15,7 +15,7 @@ use crate::cluster::folder::Folder;
 use crate::cluster::leaders;
 use crate::cluster::ports;
 use crate::cluster::ready::{self, Clients, NotReady};
-use crate::cluster::start::{Outcome, Started, finish, port_taken};
+use crate::cluster::start::{Outcome, RUNS_ON, Started, finish, port_taken};
 use crate::cluster::state::State;
 use crate::cluster::step::{Progress, Step};
 use crate::error::{Failure, Result};
@@ -82,6 +82,8 @@ pub(in crate::cluster) async fn start(
     attempt.deadline = Instant::now() + timeout;
     match attempt.bring_up(as_they_are, provision).await {
         Ok(version) => finish(folder, state, &attempt.clients, outcome, version, begun).await,
+        // Who had data before is on its way: stopped now, it would begin from the start next time.
+        Err(failure) if !attempt.is_new && Instant::now() >= attempt.deadline => Err(failure.hint(RUNS_ON)),
         Err(failure) => {
             attempt.undo(&dead).await?;
             Err(failure)

@@ -14,7 +14,7 @@ use crate::domain::indicator::Indicator;
 use crate::domain::method::{HYBRID, Method, RULES};
 use crate::error::{Failure, Result};
 use crate::input::{Checked, Row};
-use crate::llm::{Estimator, Model, Price, Prices, Provider};
+use crate::llm::{Estimator, Model, Price, Prices, Provider, most_each};
 use crate::restate::ingress::Ingress;
 use crate::restate::names::{CLASSIFIER_CLASSIFY, CLASSIFIER_RULES};
 use crate::taxonomy::{Rules, Taxonomy};
@@ -85,7 +85,8 @@ pub(super) async fn estimate(
         Some(rules) => rules.classify(indicator).confidence < method.threshold.unwrap_or_default(),
         None => method.provider != RULES,
     };
-    let mut known = known(checked, options, pace, nodes).await?;
+    // With `--force` nothing that is known counts.
+    let mut known = if args.force { Some(Vec::new()) } else { known(checked, options, pace, nodes).await? };
     let asked_of_cluster = known.is_some();
     let mut total = Estimate {
         indicators: checked.summary().distinct_rows(),
@@ -110,8 +111,13 @@ pub(super) async fn estimate(
     let mut estimator = Estimator::new(taxonomy, provider, items, method.effort);
     let mut answered = known.take().unwrap_or_default().into_iter();
     let mut columns = Columns::default();
+    let mut rows = 0;
     for row in checked.rows() {
         let Row::Valid(indicator) = row? else { continue };
+        if rows % pace.batch_size == 0 {
+            estimator.flush();
+        }
+        rows += 1;
         columns.add(&indicator, taxonomy.extra_columns());
         if asked_of_cluster && answered.next().unwrap_or(false) {
             continue;
@@ -138,14 +144,14 @@ pub(super) async fn estimate(
     if let Some(price) = price(args, method)? {
         total.cost_usd = Some(estimated.cost(&price, pace.total));
         total.cost_cached_usd = Some(estimated.cost_cached(&price, pace.total));
-        total.most_each_usd = Some(estimated.most_each(&price));
+        total.most_each_usd = Some(most_each(taxonomy, provider, items, method.effort, &price.per_million()));
     }
     total.seconds = times(total.indicators, pace);
     Ok(total)
 }
 
 /// Who runs the method's model; with the rules nobody does, and nothing is asked.
-fn provider(method: &Method) -> Result<Provider> {
+pub(super) fn provider(method: &Method) -> Result<Provider> {
     let Some(model) = &method.model else { return Ok(Provider::Compatible) };
     let model: Model =
         model.parse().map_err(|error| Failure::usage(format!("`--model {model}`: {error}")))?;
@@ -304,13 +310,4 @@ fn columns(names: &[String]) -> String {
         return "no column".to_owned();
     }
     printable(&names.join(", "))
-}
-
-/// The most that one indicator can cost, for a limit on the cost of all.
-pub(super) fn expected_cost(estimate: &Estimate, method: &Method) -> Result<f64> {
-    estimate.most_each_usd.ok_or_else(|| {
-        let model = method.model.as_deref().unwrap_or(RULES);
-        Failure::usage(format!("`--max-cost` needs a price, and that of `{model}` is not known"))
-            .hint("give one with `--prices FILE`")
-    })
 }

@@ -4,7 +4,7 @@ mod describe;
 mod estimate;
 mod places;
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
 use tokio::task::spawn_blocking;
@@ -24,7 +24,7 @@ use crate::engine::{LARGEST_BODY, counts, rehearse};
 use crate::error::{ExitStatus, Failure, Result};
 use crate::input::{self, Checked, Keys, Source};
 use crate::ledger::{self, Labels, Limits, Output, Runs, Spec, Speed, Tables, Target};
-use crate::llm::prompt_version;
+use crate::llm::{most_each, prompt_version};
 use crate::output::{Destination, Sink};
 use crate::restate::ingress::Ingress;
 use crate::shutdown::{Level, Shutdown};
@@ -85,11 +85,8 @@ fn plan(global: &Global, args: &RunArgs, taxonomy: &Taxonomy, ui: Ui) -> Result<
     let run_id = runs.new_id();
     let nonce = args.force.then(|| run_id.clone());
     let options = options(method, taxonomy, nonce, args.detach);
-    let pace = pace(global, args)?;
-    let expected_cost_usd = match args.max_cost {
-        Some(_) => expected_cost(args, &options, taxonomy, &checked, &pace)?,
-        None => 0.0,
-    };
+    let limits = limits(args, &options.method, taxonomy)?;
+    let pace = pace(global, args, &limits)?;
     check_sizes(&checked, &pace, &options)?;
     let spec = Spec {
         version: ledger::VERSION,
@@ -103,7 +100,7 @@ fn plan(global: &Global, args: &RunArgs, taxonomy: &Taxonomy, ui: Ui) -> Result<
             fields: taxonomy.fields().iter().map(|field| field.name.clone()).collect(),
         },
         pace: Speed { rate: args.rate(), batch_size: pace.batch_size, max_in_flight: pace.max_in_flight },
-        limits: Limits { max_failures: args.max_failures, max_cost_usd: args.max_cost, expected_cost_usd },
+        limits,
         target: Target { cluster: args.cluster.clone(), ingress: args.ingress.clone() },
         output: Output {
             results: match places.results {
@@ -190,9 +187,9 @@ async fn show_plan(global: &Global, args: &RunArgs, taxonomy: &Taxonomy, ui: Ui)
     let options = options(method, taxonomy, None, false);
     let nodes = target::ingress(global, &args.cluster, &args.ingress).unwrap_or_default();
     let nodes: Vec<Ingress> = nodes.into_iter().map(|(_, node)| node).collect();
-    let known = if args.force { &[][..] } else { &nodes[..] };
-    let estimate =
-        estimate::estimate(args, &options, taxonomy, &checked, &pace(global, args)?, known).await?;
+    let limits = limits(args, &options.method, taxonomy)?;
+    let pace = pace(global, args, &limits)?;
+    let estimate = estimate::estimate(args, &options, taxonomy, &checked, &pace, &nodes).await?;
     let text = if args.json {
         serde_json::to_string_pretty(&estimate).map_err(anyhow::Error::from)?
     } else {
@@ -203,7 +200,7 @@ async fn show_plan(global: &Global, args: &RunArgs, taxonomy: &Taxonomy, ui: Ui)
 }
 
 /// How fast, over the nodes there are or, with `--up`, will be.
-fn pace(global: &Global, args: &RunArgs) -> Result<Pace> {
+fn pace(global: &Global, args: &RunArgs, limits: &Limits) -> Result<Pace> {
     let nodes = if args.up && !target::is_known(global, &args.cluster)? {
         usize::from(DEFAULT_NODES)
     } else {
@@ -220,19 +217,43 @@ fn pace(global: &Global, args: &RunArgs) -> Result<Pace> {
         ))
         .hint(format!("use smaller batches: `--batch-size {most}`")));
     }
-    Ok(Pace::new(args.rate(), nodes, Answerer::of(&args.provider), args.batch_size, args.max_in_flight))
+    let answerer = Answerer::of(&args.provider);
+    let pace = Pace::new(args.rate(), nodes, answerer, args.batch_size, args.max_in_flight);
+    if args.batch_size.is_some() || answerer == Answerer::Rules {
+        return Ok(pace);
+    }
+    let size = batch_size(args, limits, pace.batch_size).min(pace.max_in_flight);
+    Ok(Pace::new(args.rate(), nodes, answerer, Some(size), args.max_in_flight))
 }
 
-/// What an indicator is expected to cost, in US dollars.
-fn expected_cost(
-    args: &RunArgs,
-    options: &RunOptions,
-    taxonomy: &Taxonomy,
-    checked: &Checked,
-    pace: &Pace,
-) -> Result<f64> {
-    let estimate = block_on(estimate::estimate(args, options, taxonomy, checked, pace, &[]))?;
-    estimate::expected_cost(&estimate, &options.method)
+/// What ends the run early, and what an indicator can cost: also without `--max-cost`, for a run can get that later.
+fn limits(args: &RunArgs, method: &Method, taxonomy: &Taxonomy) -> Result<Limits> {
+    let price = estimate::price(args, method)?.map(|price| price.per_million());
+    if args.max_cost.is_some() && price.is_none() {
+        let model = method.model.as_deref().unwrap_or(RULES);
+        return Err(Failure::usage(format!(
+            "`--max-cost` needs a price, and that of `{model}` is not known"
+        ))
+        .hint("give one with `--prices FILE`"));
+    }
+    let most_each = |price| {
+        let items = method.items_per_call.unwrap_or(NonZeroUsize::MIN);
+        Ok::<_, Failure>(most_each(taxonomy, estimate::provider(method)?, items, method.effort, &price))
+    };
+    Ok(Limits {
+        max_failures: args.max_failures,
+        max_cost_usd: args.max_cost,
+        expected_cost_usd: price.map(most_each).transpose()?.unwrap_or_default(),
+        price,
+    })
+}
+
+/// Indicators per batch where nobody typed a number: such that a batch fills requests of several indicators, and that the money of
+/// `--max-cost` is enough for many.
+fn batch_size(args: &RunArgs, limits: &Limits, default: NonZeroU32) -> NonZeroU32 {
+    let items = args.items_per_call.and_then(|items| u32::try_from(items.get()).ok()).unwrap_or(1);
+    let size = default.get().div_ceil(items).saturating_mul(items);
+    limits.affordable(NonZeroU32::new(size).unwrap_or(default))
 }
 
 /// Makes the run while the nodes are asked whether they serve it: disk and network take their time at once. What the nodes say decides

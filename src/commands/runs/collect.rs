@@ -108,9 +108,11 @@ async fn collect(
         max_failures: plan.max_failures.map(|most| beyond(most, &progress, paced.counts().invalid)),
         max_cost_usd: plan.max_cost_usd,
         expected_cost_usd: plan.expected_cost_usd,
+        price: paced.limits.price,
     };
+    let limits = super::limits(&paced, limits, &changes)?;
     let submitted = plan.rows_before(progress.released);
-    let mut job = job_of(folder, nodes, pace, super::limits(limits, &changes), submitted, &stop).await?;
+    let mut job = job_of(folder, nodes, pace, limits, submitted, &stop).await?;
     if progress.phase == Phase::Cancelled && !job.opened.past.cancelled {
         // By another machine, or by an order that was thought lost.
         let line = Line::Cancelled { at: ledger::now(), collected: false };

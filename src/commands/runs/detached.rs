@@ -133,12 +133,13 @@ pub(super) async fn resume(run: Place, args: &ResumeArgs, ui: Ui) -> Result<Exit
     }
     let (state, known) = run.stands().await?;
     state.allow(Command::Resume, &run.id)?;
+    let limits = run.spec().map(|spec| super::limits(spec, spec.limits, &args.changes)).transpose()?;
     let (what, progress) = match (state, known, run.folder) {
         (State::Over, Some(progress), _) => ("over", progress),
         (State::NotHandedOver, _, Some(folder)) => {
             ready(&run.nodes, &folder.spec, &stop, ui).await?;
             let pace = super::pace(&folder.spec, &run.nodes, &args.changes);
-            let limits = super::limits(folder.spec.limits, &args.changes);
+            let limits = limits.unwrap_or(folder.spec.limits);
             let job = job_of(folder, run.nodes, pace, limits, u64::MAX, &stop).await?;
             return handover::hand_over(job, args.changes.json, &stop, ui)
                 .await

@@ -15,7 +15,8 @@ use std::path::Path;
 use super::{block_on, home};
 use crate::cli::Global;
 use crate::cli::runs::{ChangeArgs, RunsCommand};
-use crate::error::{ExitStatus, Result};
+use crate::domain::method::RULES;
+use crate::error::{ExitStatus, Failure, Result};
 use crate::ledger::{Limits, Runs, Spec};
 use crate::restate::ingress::Ingress;
 use crate::taxonomy::Taxonomy;
@@ -54,10 +55,23 @@ fn pace(spec: &Spec, nodes: &[(String, Ingress)], changes: &ChangeArgs) -> Pace 
 }
 
 /// Its limits, as far as they were not changed.
-fn limits(was: Limits, changes: &ChangeArgs) -> Limits {
-    Limits {
+///
+/// # Errors
+/// For a limit on the cost where nobody knows what an indicator can cost.
+fn limits(spec: &Spec, was: Limits, changes: &ChangeArgs) -> Result<Limits> {
+    if changes.max_cost.is_some() && was.price.is_none() {
+        let model = spec.options.method.model.as_deref().unwrap_or(RULES);
+        return Err(Failure::usage(format!(
+            "`--max-cost` needs a price, and the run {} knows none of `{model}`",
+            spec.run_id
+        ))
+        .hint(
+            "run the command again with `--max-cost` and `--prices FILE`: rows that are classified already cost nothing",
+        ));
+    }
+    Ok(Limits {
         max_failures: changes.max_failures.or(was.max_failures),
         max_cost_usd: changes.max_cost.or(was.max_cost_usd),
         ..was
-    }
+    })
 }

@@ -22,7 +22,7 @@ pub(super) async fn run(global: &Global, runs: &Runs, args: &ResumeArgs, ui: Ui)
     let mut run = place::find(global, runs, &args.id, &args.place, true)?;
     let attached = run.folder.take_if(|folder| !folder.spec.options.detached);
     let Some(folder) = attached else {
-        return super::detached::resume(run, args, ui).await;
+        return Box::pin(super::detached::resume(run, args, ui)).await;
     };
     let stop = signals::listen()?;
     let (spec, nodes) = (folder.spec.clone(), run.nodes);
@@ -52,7 +52,10 @@ pub(super) async fn run(global: &Global, runs: &Runs, args: &ResumeArgs, ui: Ui)
         },
     };
     let pace = super::pace(&spec, &nodes, &args.changes);
-    let limits = super::limits(spec.limits, &args.changes);
+    let limits = super::limits(&spec, spec.limits, &args.changes)?;
+    if let Some(failure) = job::brakes(&limits).are_on(&stats) {
+        return Err(failure);
+    }
     let sink = job::sink(&spec)?;
     ready(&nodes, &spec, &stop, ui).await?;
     let job = Job { opened, stats, sink, rows, nodes, pace, limits };
@@ -153,7 +156,7 @@ async fn follow_up(
     };
     let sink = job::sink(&spec)?;
     let pace = super::pace(&spec, &nodes, wishes);
-    let limits = super::limits(spec.limits, wishes);
+    let limits = super::limits(&spec, spec.limits, wishes)?;
     ready(&nodes, &spec, &stop, ui).await?;
     let mut stats = counts(spec.indicators(), &nodes);
     let by = spec.run_id.clone();

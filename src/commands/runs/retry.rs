@@ -14,7 +14,7 @@ use crate::domain::outcome::FailureClass;
 use crate::domain::stats::RunStats;
 use crate::engine::counts;
 use crate::error::{ExitStatus, Failure, Result};
-use crate::ledger::{self, Limits, Opened, Retried, Runs, Spec, Standing};
+use crate::ledger::{self, Limits, Opened, Retried, Runs, Spec, Speed, Standing};
 use crate::output::Extent;
 use crate::text::count;
 use crate::ui::Ui;
@@ -40,6 +40,9 @@ pub(super) async fn run(global: &Global, runs: &Runs, args: &RetryArgs, ui: Ui) 
         return Ok(ExitStatus::Success);
     }
     let kept = before.failed.iter().filter(|(class, _)| !classes.contains(class));
+    let was = &parent.folder.spec;
+    let before_limits = Limits { max_failures: None, max_cost_usd: None, ..was.limits };
+    let limits = super::limits(was, before_limits, &args.changes)?;
     let spec = Spec {
         run_id: runs.new_id(),
         created_at: ledger::now(),
@@ -54,12 +57,12 @@ pub(super) async fn run(global: &Global, runs: &Runs, args: &RetryArgs, ui: Ui) 
         target,
         // The client looks after them, whoever looked after the others.
         options: RunOptions { detached: false, ..parent.folder.spec.options.clone() },
-        limits: Limits { max_failures: None, max_cost_usd: None, ..parent.folder.spec.limits },
+        limits,
+        pace: Speed { batch_size: limits.affordable(was.pace.batch_size), ..was.pace },
         ..parent.folder.spec.clone()
     };
     ui.note(&format!("retry      {} of {}", count(retried, "failed row"), results.display()));
-    let (pace, limits) =
-        (super::pace(&spec, &nodes, &args.changes), super::limits(spec.limits, &args.changes));
+    let pace = super::pace(&spec, &nodes, &args.changes);
     let sink = job::sink(&spec)?;
     super::resume::ready(&nodes, &spec, &stop, ui).await?;
     let mut stats = counts(spec.indicators(), &nodes);

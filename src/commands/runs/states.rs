@@ -190,7 +190,9 @@ impl State {
             (Next::Attach, _) => format!("see it to its end first: `classify runs attach {id}`"),
             (Next::Resume, Self::NotHandedOver) => format!("hand it over again: `classify runs resume {id}`"),
             (Next::Resume, Self::Halted(_)) => {
-                format!("when that is put right: `classify runs resume {id}`")
+                format!(
+                    "when that is put right: `classify runs resume {id}`; `--max-cost` and `--max-failures` may be given anew"
+                )
             }
             (Next::Resume, _) => format!("go on with it: `classify runs resume {id}`"),
             (Next::Cancel, _) => format!("give it up first: `classify runs cancel {id}`"),
@@ -301,7 +303,7 @@ mod tests {
     fn the_failure_names_the_next_command() {
         let failure = State::Halted("the key".into()).allow(Command::Attach, "01A").unwrap_err();
         assert_eq!(failure.message(), "the run 01A has halted: the key");
-        assert_eq!(failure.hints(), ["when that is put right: `classify runs resume 01A`"]);
+        assert!(failure.hints()[0].starts_with("when that is put right: `classify runs resume 01A`;"));
         let failure = State::TakenOver("01B".into()).allow(Command::Retry, "01A").unwrap_err();
         assert_eq!(failure.hints(), ["retry that one: `classify runs retry 01B`"]);
         let failure = State::NotHandedOver.allow(Command::Pause, "01A").unwrap_err();

@@ -90,7 +90,7 @@ impl Run {
             if !self.account.take(rows) {
                 step.again = Some(SOON);
                 if self.account.is_idle() {
-                    self.halt(self.account.excess().unwrap_or_default());
+                    self.halt(self.account.excess(rows).unwrap_or_default());
                     step.again = None;
                 }
                 return step;
@@ -117,7 +117,7 @@ impl Run {
         if !self.progress.under_way.remove(&batch) {
             return;
         }
-        self.account.settle(tally.rows(), tally.reused + tally.spared, &tally.usage);
+        self.account.settle(tally.rows(), &tally.done());
         let hopeless = tally.hopeless.clone();
         self.progress.tally.add(tally);
         let Progress { tally, plan, .. } = &self.progress;
@@ -165,18 +165,30 @@ impl Run {
     /// gets another.
     ///
     /// # Errors
-    /// When it was cancelled: what was not submitted may be gone.
-    pub(super) fn resume(&mut self, changes: Changes) -> Result<(), &'static str> {
-        if self.progress.phase == Phase::Cancelled {
-            return Err("the run was cancelled");
+    /// When it was cancelled, for what was not submitted may be gone; and when a limit is passed already.
+    pub(super) fn resume(&mut self, changes: Changes) -> Result<(), String> {
+        let Progress { plan, tally, phase, released, .. } = &mut self.progress;
+        if *phase == Phase::Cancelled {
+            return Err("the run was cancelled".to_owned());
         }
-        let plan = &mut self.progress.plan;
+        let (max_failures, mut account) = (changes.max_failures.or(plan.max_failures), self.account);
+        let max_cost_usd = changes.max_cost_usd.or(plan.max_cost_usd);
+        if let Some(most) = max_cost_usd {
+            account.allow(most);
+        }
+        if *released < plan.batches() {
+            let too_many = max_failures.and_then(|most| most.excess(tally.failures(), tally.rows()));
+            let too_dear = || {
+                let rows = plan.rows(*released);
+                (account.is_idle() && !{ account }.take(rows)).then(|| account.excess(rows))
+            };
+            if let Some(reason) = too_many.or_else(|| too_dear().flatten()) {
+                return Err(reason);
+            }
+        }
+        self.account = account;
+        (plan.max_failures, plan.max_cost_usd) = (max_failures, max_cost_usd);
         plan.per_minute = changes.per_minute.or(plan.per_minute);
-        plan.max_failures = changes.max_failures.or(plan.max_failures);
-        if let Some(most) = changes.max_cost_usd {
-            plan.max_cost_usd = Some(most);
-            self.account.allow(most);
-        }
         self.progress.phase = Phase::Running;
         self.progress.halted = None;
         self.epoch += 1;

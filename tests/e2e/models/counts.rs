@@ -60,6 +60,19 @@ pub(crate) fn hybrid_asks_only_where_the_rules_are_not_sure(world: &mut World) {
     assert_eq!(report["llm"]["spared"], sure);
     assert!(ran.stderr.contains("needed no model"), "{}", ran.stderr);
     provider.expect_same_counts("stub-hybrid", &report);
+    // Another threshold is another way to the same questions; so is none.
+    let asked = provider.seen("stub-hybrid").len();
+    let higher =
+        run.iter().map(|option| if *option == "0.85" { "0.95" } else { *option }).collect::<Vec<_>>();
+    let wider = world.classify(&higher).expect_code(0).json();
+    assert_eq!(wider["totals"]["reused"], asked, "{wider:#}");
+    let unsure = provider.seen("stub-hybrid").len();
+    assert!(unsure > asked, "the higher threshold adds questions");
+    world.classify(&run).expect_code(0);
+    let plain = with_model("stub-hybrid", &["-o", "plain.jsonl", "hybrid.csv"]);
+    let plain = world.classify(&plain).expect_code(0).json();
+    assert_eq!((&plain["totals"]["reused"], provider.seen("stub-hybrid").len()), (&unsure.into(), rows));
+    world.classify(&run).expect_code(0);
     let by = |name| world.rows("hybrid.jsonl").iter().filter(|row| row["provider"] == name).count();
     assert_eq!((by("rules"), by("openai")), (sure, rows - sure), "a row says who answered");
 }
@@ -78,4 +91,24 @@ pub(crate) fn several_indicators_share_a_request(world: &mut World) {
     assert!((40..=44).contains(&seen.len()), "{} requests", seen.len());
     provider.expect_same_counts("stub-shared", &report);
     assert_eq!(report["llm"]["retries"], 0, "{report:#}");
+
+    // Batches fill the requests, whatever the rate, and the plan counts what is sent. Groups are as large as models have room for.
+    let table = world.table(150);
+    let options = [
+        "--provider",
+        "openai",
+        "--model",
+        "stub-groups",
+        "--rpm",
+        "9000",
+        "--items-per-call",
+        "12",
+        "--json",
+    ];
+    let plan = world.classify(&[&options[..], &["--plan", &table]].concat()).expect_code(0).json();
+    world.classify(&[&options[..], &["-o", "groups.jsonl", &table]].concat()).expect_code(0);
+    let sent = provider.seen("stub-groups");
+    note(&format!("--items-per-call 12: {} planned, {} sent", plan["requests"], sent.len()));
+    assert_eq!(plan["requests"], 13);
+    assert!((13..=15).contains(&sent.len()), "{} requests", sent.len());
 }

@@ -1,5 +1,6 @@
 //! Classification by models: the real service on the real cluster, and in place of the provider a stub that speaks HTTP.
 
+mod caps;
 mod counts;
 mod limits;
 mod retries;
@@ -11,6 +12,9 @@ use std::fs;
 use crate::provider::Provider;
 use crate::world::World;
 
+pub(crate) use caps::{
+    a_cap_holds_by_the_providers_record, a_group_is_of_one_run, a_limit_that_is_passed_sends_nothing,
+};
 pub(crate) use counts::{
     hybrid_asks_only_where_the_rules_are_not_sure, several_indicators_share_a_request,
     the_plan_is_what_the_provider_then_counts,

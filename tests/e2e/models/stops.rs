@@ -101,14 +101,20 @@ source = "a test"
             ["--prices", &prices, "--max-cost", most, "--batch-size", "5", "-o", "dear.jsonl", &table];
         world.classify(&with_model("stub-dear", &options))
     };
-    // An indicator takes some 1,700 tokens, and so 1.7 USD; a batch of five less than 9.
+    // An indicator takes some 1,700 tokens, and so 1.7 USD; the most it can cost is a little more than twice that.
+    let plan = ["--prices", &prices, "--plan", &table];
+    let plan = world.classify(&with_model("stub-dear", &plan)).expect_code(0).json();
+    let batch = 5.0 * plan["most_each_usd"].as_f64().expect("a price");
     let first = run("200").expect_code(3);
     assert!(first.stderr.contains("--max-cost"), "{}", first.stderr);
     let report = first.json();
     provider.expect_same_counts("stub-dear", &report);
     let spent = report["llm"]["cost_usd"].as_f64().expect("a cost");
     note(&format!("--max-cost 200: {spent} USD"));
-    assert!((191.0..=200.0).contains(&spent), "{spent} USD");
+    assert!(
+        (200.0 - batch..=200.0).contains(&spent) && batch < 30.0,
+        "{spent} USD, a batch can cost {batch}"
+    );
     let asked = provider.seen("stub-dear").len();
 
     let second = run("2000").expect_code(0);
@@ -138,7 +144,7 @@ source = "a test"
     provider.serve(world, &["--prices", &prices]);
     let table = world.table(30);
     // An indicator takes some 1,500 tokens, and so 1.5 USD: all of them 45.
-    let limits = ["--prices", &prices, "--max-cost", "60", "--rpm", "600", "--batch-size", "5"];
+    let limits = ["--prices", &prices, "--max-cost", "75", "--rpm", "600", "--batch-size", "5"];
     let options =
         [&["--detach", "--provider", "openai", "--model", MODEL], &limits[..], &["-o", "kept.jsonl"]];
     let ran = world.classify(&[&options.concat()[..], &[&table]].concat()).expect_code(0);
@@ -157,8 +163,12 @@ source = "a test"
     assert!(stopped.stderr.contains("--max-cost"), "{}", stopped.stderr);
     assert!(stopped.stderr.contains("classify runs attach"), "{}", stopped.stderr);
     let paid_again = provider.seen(MODEL).len() - 30;
-    note(&format!("--max-cost 60: {paid_again} rows were paid for again"));
-    assert!((5..=10).contains(&paid_again), "45 of 60 USD were spent, a batch costs 7.5: {}", stopped.stderr);
+    note(&format!("--max-cost 75: {paid_again} rows were paid for again"));
+    assert!(
+        (5..=10).contains(&paid_again),
+        "45 of 75 USD were spent, a batch can cost 23: {}",
+        stopped.stderr
+    );
     assert_eq!(stopped.json()["resumed"]["forgotten"], paid_again, "{:#}", stopped.json());
 
     let done = world.classify(&["runs", "attach", &id, "--max-cost", "1000", "--json"]).expect_code(0);

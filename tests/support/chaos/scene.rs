@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use nix::sys::signal::Signal;
 
 use super::Measured;
 use super::arena::{Arena, LATENCY};
@@ -37,6 +38,8 @@ pub(super) struct Scene<'a> {
     pub(super) told: Option<Duration>,
     /// When what had been taken away was there again.
     pub(super) returned: Option<Instant>,
+    /// A client was stopped before it had all it had bought.
+    stopped: bool,
     /// Held until everything on it has been read.
     pub(super) disk: Option<SmallDisk>,
 }
@@ -65,6 +68,7 @@ impl<'a> Scene<'a> {
             violations,
             told: None,
             returned: None,
+            stopped: false,
             disk: None,
         }
     }
@@ -75,12 +79,24 @@ impl<'a> Scene<'a> {
         self.begin_with(&table, &results);
     }
 
+    /// Starts a client on the table, with more options.
+    pub(super) fn begin_with_more(&mut self, more: &[&str]) {
+        let (table, results) = (self.table.clone(), format!("{}.jsonl", self.model));
+        self.begin_job(&table, &results, more);
+    }
+
     /// Starts a client on `table`, with the results at `results`.
     pub(super) fn begin_with(&mut self, table: &str, results: &str) {
+        self.begin_job(table, results, &[]);
+    }
+
+    fn begin_job(&mut self, table: &str, results: &str, more: &[&str]) {
         let model = self.model.clone();
         let args = [
             &["--provider", "openai", "--model", &model, "--mode", "max", "--batch-size", "10"][..],
-            &["--max-in-flight", "200", "--json", "-o", results, table],
+            &["--max-in-flight", "200", "--json", "-o", results],
+            more,
+            &[table],
         ]
         .concat();
         let watch = Watch::begin(self.arena.world.path(results));
@@ -96,6 +112,59 @@ impl<'a> Scene<'a> {
     /// The first client and the world, to start it again.
     pub(super) fn resume(&mut self) {
         self.jobs[0].client.resume(&self.arena.world);
+    }
+
+    /// Waits until the first client has stopped, and asks the same again: in its place, and with `more` options.
+    pub(super) fn again(&mut self, more: &[&str]) {
+        self.wait_stopped();
+        let job = self.jobs.remove(0);
+        let _marks = job.watch.end();
+        // What it was given before, and not told, nobody counts as bought.
+        self.stopped = true;
+        let world = &self.arena.world;
+        if let Some(id) = job.client.run_id(world) {
+            // A run that is given up leaves its rows where they are; nobody else takes them away.
+            world.classify(&["runs", "cancel", &id]);
+            world.classify(&["runs", "delete", &id, "--yes"]).expect_code(0);
+        }
+        for name in [&job.results, &job.results.replace(".jsonl", ".failures.jsonl")] {
+            let path = world.path(name);
+            for path in [classify::output::partial_path(&path), path] {
+                let _not_there = fs::remove_file(path);
+            }
+        }
+        self.begin_with_more(more);
+    }
+
+    /// Waits for the end of the first client, however that is.
+    pub(super) fn wait_stopped(&mut self) {
+        let client = &mut self.jobs[0].client;
+        wait_for("the client to stop", PATIENCE, || client.has_ended());
+    }
+
+    /// The first client's run, if it got as far as having one.
+    pub(super) fn run_id(&self) -> Option<String> {
+        self.jobs[0].client.run_id(&self.arena.world)
+    }
+
+    /// Rows of the table.
+    pub(super) fn rows(&self) -> f64 {
+        f64::from(u32::try_from(self.asked.len()).expect("a small table"))
+    }
+
+    /// What the provider has charged, in US dollars: a tenth of a cent for a token it has read.
+    pub(super) fn charged(&self) -> f64 {
+        let [_, input, _] = self.arena.provider.totals(&self.model);
+        f64::from(u32::try_from(input).expect("a small sum")) / 1_000.0
+    }
+
+    /// Kills the service and starts another a little later.
+    pub(super) fn kill_service(&mut self) {
+        self.arena.world.end_service(Signal::SIGKILL);
+        self.service_died(Instant::now());
+        self.hold(0..3_000);
+        self.returned = Some(Instant::now());
+        self.arena.start_service();
     }
 
     /// Where the first client's results are until they are complete.
@@ -163,7 +232,8 @@ impl<'a> Scene<'a> {
         let mut left = self.arena.unfinished();
         left.extend(self.arena.strangers());
         left.extend(leftovers(&self.arena.world.path("")));
-        let found = Found { asked: self.asked, answers, calls, risks: self.risks, left };
+        let stopped = self.stopped;
+        let found = Found { asked: self.asked, answers, calls, risks: self.risks, left, stopped };
         let mut verdict = checks::judge(&found);
         verdict.violations.append(&mut self.violations);
 

@@ -110,6 +110,16 @@ pub(crate) struct Plan {
     limit: Option<Limit>,
     latency: Duration,
     takes: Takes,
+    about: Option<About>,
+    thinks: u64,
+}
+
+/// Rows about which requests go wrong: those whose ids begin so, the first `times` that each of them is asked about.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct About {
+    pub(super) ids: &'static str,
+    pub(super) fault: Fault,
+    pub(super) times: usize,
 }
 
 /// A limit that is enforced with 429.
@@ -153,6 +163,24 @@ impl Plan {
     /// As a compatible server, takes answers' forms in this way.
     pub(crate) fn taking(self, takes: Takes) -> Self {
         Self { takes, ..self }
+    }
+
+    /// A request goes wrong in this way where it is about a row whose id begins with `ids`, the first `times` it is asked about.
+    pub(crate) fn about(self, ids: &'static str, fault: Fault, times: usize) -> Self {
+        Self { about: Some(About { ids, fault, times }), ..self }
+    }
+
+    /// Thinks with so many tokens about each row, as far as there is room.
+    pub(crate) fn thinking(self, tokens: u64) -> Self {
+        Self { thinks: tokens, ..self }
+    }
+
+    pub(super) fn rows(&self) -> Option<About> {
+        self.about
+    }
+
+    pub(super) fn thinks(&self) -> u64 {
+        self.thinks
     }
 
     pub(super) fn takes(&self) -> Takes {

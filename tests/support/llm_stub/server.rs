@@ -155,6 +155,9 @@ fn enter(
     (seen.room, seen.form, seen.shared_tokens) = (asked.room, asked.form, prefix);
     seen.ids = items.iter().map(id).collect();
     let fault = fault(shared, &log, &mut seen);
+    if fault.is_none() {
+        seen.output_tokens = shared.plan.thinks() * items.len() as u64;
+    }
     let todo = todo(&mut log, dialect, &asked, &items, prefix, fault, &mut seen);
     log.seen.push(seen);
     todo
@@ -167,6 +170,17 @@ fn fault(shared: &Shared, log: &Log, seen: &mut Seen) -> Option<Fault> {
         if recent.filter(|earlier| earlier.what != "limited").count() >= limit.requests {
             seen.what = "limited";
             return Some(Fault::RateLimited(RetryAfter::Seconds(limit.window.as_secs_f64())));
+        }
+    }
+    if let Some(about) = shared.plan.rows() {
+        let is_asked = |seen: &Seen, id: &String| seen.ids.contains(id);
+        let goes_wrong = |id: &&String| {
+            id.starts_with(about.ids)
+                && log.seen.iter().filter(|seen| is_asked(seen, id)).count() < about.times
+        };
+        if seen.ids.iter().any(|id| goes_wrong(&id)) {
+            seen.what = about.fault.name();
+            return Some(about.fault);
         }
     }
     let fault = shared.plan.fault(log.seen.len())?;
@@ -203,7 +217,8 @@ fn todo(
     let text = answer::text(&asked.schema, items, fault);
     let (cached, written) = log.cache.look(dialect, asked, prefix, seen.input_tokens, seen.at);
     (seen.cached_tokens, seen.written_tokens) = (cached, written);
-    let count = Count { input: seen.input_tokens, cached, written, output: tokens(&text) };
+    let output = tokens(&text).saturating_add(seen.output_tokens).min(asked.room);
+    let count = Count { input: seen.input_tokens, cached, written, output };
     let body = dialect.reply(asked, &text, count, fault).to_string();
     seen.output_tokens = count.output;
     seen.billed = fault != Some(Fault::Disconnect);

@@ -4,6 +4,7 @@ mod client;
 mod disk;
 mod duplicates;
 mod files;
+mod money;
 mod network;
 mod nodes;
 mod service;
@@ -21,6 +22,12 @@ pub(crate) enum Fault {
     Client,
     /// The service is killed and started again.
     Service,
+    /// The service is ended in an orderly way and started again.
+    Restart,
+    /// The run is cancelled, and the same is asked again.
+    Cancel,
+    /// A run with a limit on its cost meets it, and a service that is killed.
+    Cap,
     /// A node is killed and started again.
     Node,
     /// Two of three nodes are killed and started again.
@@ -44,9 +51,12 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Client,
         Self::Service,
+        Self::Restart,
+        Self::Cancel,
+        Self::Cap,
         Self::Node,
         Self::Quorum,
         Self::Pause,
@@ -64,6 +74,9 @@ impl Fault {
         match self {
             Self::Client => "client",
             Self::Service => "service",
+            Self::Restart => "restart",
+            Self::Cancel => "cancel",
+            Self::Cap => "cap",
             Self::Node => "node",
             Self::Quorum => "quorum",
             Self::Pause => "pause",
@@ -82,6 +95,9 @@ impl Fault {
         match self {
             Self::Client => "client killed, up to three times, and resumed",
             Self::Service => "service killed, started again after up to 3 s",
+            Self::Restart => "service ended by SIGTERM, started again after up to 3 s, up to three times",
+            Self::Cancel => "run cancelled, and the same asked again",
+            Self::Cap => "limit on the cost, service killed meanwhile, and the same asked again without",
             Self::Node => "one node killed, started again after 1 to 5 s",
             Self::Quorum => "two nodes killed: quorum lost, then back",
             Self::Pause => "one node stopped for 1 to 8 s",
@@ -107,7 +123,10 @@ impl Fault {
     pub(super) fn strike(self, scene: &mut Scene<'_>) {
         match self {
             Self::Client => client::strike(scene),
-            Self::Service => service::strike(scene),
+            Self::Service => service::kill(scene),
+            Self::Restart => service::restart(scene),
+            Self::Cancel => money::cancel(scene),
+            Self::Cap => money::cap(scene),
             Self::Node => nodes::one(scene),
             Self::Quorum => nodes::two(scene),
             Self::Pause => nodes::pause(scene),
