@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::domain::batch::RunOptions;
-use crate::domain::detached::{Phase, Progress};
+use crate::domain::detached::Progress;
 use crate::domain::stats::RunStats;
 use crate::engine::{self, Brakes, Engine, Finished, Record};
 use crate::error::{ExitStatus, Failure, Result};
@@ -20,6 +20,7 @@ use crate::throttle::{Pace, Rate};
 use crate::ui::Ui;
 use crate::ui::progress::Progress as Bars;
 
+use super::collected::HandedOver;
 use super::print;
 
 /// How long the first Ctrl-C waits for what is in flight.
@@ -198,30 +199,6 @@ struct End<'a> {
     interrupted: bool,
     /// Where its results were collected from the cluster.
     handed_over: Option<HandedOver>,
-}
-
-/// How a run went in the cluster, of which this process only collects what came of it.
-struct HandedOver {
-    cancelled: bool,
-    /// Rows that will stay pending: it was cancelled before they were submitted.
-    never_submitted: u64,
-    finished: u64,
-    took: Duration,
-    per_minute: Option<f64>,
-}
-
-impl HandedOver {
-    fn new(progress: &Progress) -> Self {
-        let Progress { plan, tally, begun_at_ms, ended_at_ms, .. } = progress;
-        let ended = ended_at_ms.unwrap_or(*begun_at_ms);
-        Self {
-            cancelled: progress.phase == Phase::Cancelled,
-            never_submitted: plan.indicators.saturating_sub(plan.rows_before(progress.released)),
-            finished: tally.rows(),
-            took: Duration::from_millis(ended.saturating_sub(*begun_at_ms)),
-            per_minute: plan.per_minute,
-        }
-    }
 }
 
 impl End<'_> {

@@ -2,6 +2,7 @@
 
 mod claims;
 mod cluster;
+mod collected;
 mod config;
 mod handover;
 mod home;
