@@ -63,9 +63,9 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub failures: Option<PathBuf>,
     /// Hand the whole run over to the cluster, which goes on with it by itself; `runs attach` shows it and collects its results
-    #[arg(long, help_heading = "Output", conflicts_with_all = ["json", "plan"])]
+    #[arg(long, help_heading = "Output", conflicts_with = "plan")]
     pub detach: bool,
-    /// Print the report as one JSON object on stdout
+    /// Print the report as one JSON object on stdout; with `--detach` the run's id and how it stands
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 

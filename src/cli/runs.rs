@@ -71,6 +71,9 @@ pub struct ResumeArgs {
     /// What may be other than it was.
     #[command(flatten)]
     pub changes: ChangeArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would become the command's help")]
+    pub place: PlaceArgs,
 }
 
 /// Arguments of `runs attach`.
@@ -82,23 +85,50 @@ pub struct AttachArgs {
     /// What the run may cost, if the cluster has forgotten answers and they are paid for again [default: the run's own limit]
     #[arg(long, value_name = "USD", value_parser = dollars, allow_negative_numbers = true)]
     pub max_cost: Option<f64>,
+    /// How many of those may fail [default: as many as failed, or the run's own limit if that is more]
+    #[arg(long, value_name = "N|N%")]
+    pub max_failures: Option<MaxFailures>,
     /// Print the report, or what is known of a run of another machine, as one JSON object on stdout
     #[arg(long)]
     pub json: bool,
 }
 
-/// Which run is meant. Where it is has to be said of runs of another machine only.
+/// Which run is meant, and where it is.
 #[derive(Debug, Args)]
 pub struct ActArgs {
     /// The run
     #[arg(value_name = "ID", default_value = "latest")]
     pub id: String,
-    /// Cluster of a run that another machine handed over
-    #[arg(long, value_name = "NAME", default_value = DEFAULT_NAME, env = "CLASSIFY_CLUSTER")]
-    pub cluster: String,
-    /// Ingress URLs of the nodes, instead of those of a cluster started here
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would become the command's help")]
+    pub place: PlaceArgs,
+}
+
+/// Where a run is. What is given here wins over what the ledger has: a cluster may have moved.
+#[derive(Debug, Default, Args)]
+pub struct PlaceArgs {
+    /// Name of the cluster, of a run that another machine began or whose cluster has another name now [default: the run's own; else
+    /// `CLASSIFY_CLUSTER`]
+    #[arg(long, value_name = "NAME")]
+    pub cluster: Option<String>,
+    /// Ingress URLs of the nodes, instead of those the run began with
     #[arg(long, value_name = "URL", value_delimiter = ',', env = "CLASSIFY_INGRESS")]
     pub ingress: Vec<String>,
+}
+
+impl PlaceArgs {
+    /// Name and URLs of the cluster that is meant, for a run that began with those in `recorded`, if it is in the ledger.
+    pub fn target(&self, recorded: Option<(&str, &[String])>) -> (String, Vec<String>) {
+        let own = || recorded.map(|(cluster, _)| cluster.to_owned());
+        let usual = || super::variable("CLASSIFY_CLUSTER").unwrap_or_else(|| DEFAULT_NAME.to_owned());
+        let cluster = self.cluster.clone().or_else(own).unwrap_or_else(usual);
+        let ingress = match recorded {
+            _ if !self.ingress.is_empty() => self.ingress.clone(),
+            Some((_, ingress)) if self.cluster.is_none() => ingress.to_vec(),
+            _ => Vec::new(),
+        };
+        (cluster, ingress)
+    }
 }
 
 /// Arguments of `runs cancel`. It cannot be taken back, so that the youngest run is meant only if somebody says so.
@@ -107,12 +137,9 @@ pub struct CancelArgs {
     /// The run; without it you are asked about the youngest one
     #[arg(value_name = "ID")]
     pub id: Option<String>,
-    /// Cluster of a run that another machine handed over
-    #[arg(long, value_name = "NAME", default_value = DEFAULT_NAME, env = "CLASSIFY_CLUSTER")]
-    pub cluster: String,
-    /// Ingress URLs of the nodes, instead of those of a cluster started here
-    #[arg(long, value_name = "URL", value_delimiter = ',', env = "CLASSIFY_INGRESS")]
-    pub ingress: Vec<String>,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would become the command's help")]
+    pub place: PlaceArgs,
 }
 
 /// Arguments of `runs delete`.
@@ -138,6 +165,9 @@ pub struct RetryArgs {
     /// What may be other than it was.
     #[command(flatten)]
     pub changes: ChangeArgs,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would become the command's help")]
+    pub place: PlaceArgs,
 }
 
 /// What may be other than when the run began.
@@ -164,4 +194,30 @@ fn class(name: &str) -> Result<FailureClass, String> {
         let names: Vec<&str> = known().map(FailureClass::name).collect();
         format!("use one of: {}", names.join(", "))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_typed_wins_over_what_the_ledger_has() {
+        let some = |url: &str| vec![url.to_owned()];
+        let typed = |cluster: Option<&str>, ingress: &[&str]| PlaceArgs {
+            cluster: cluster.map(str::to_owned),
+            ingress: ingress.iter().map(|url| (*url).to_owned()).collect(),
+        };
+        let old = some("http://old");
+        let recorded = Some(("own", old.as_slice()));
+        for (args, expected) in [
+            (typed(None, &[]), ("own", some("http://old"))),
+            (typed(None, &["http://new"]), ("own", some("http://new"))),
+            (typed(Some("moved"), &[]), ("moved", Vec::new())),
+            (typed(Some("moved"), &["http://new"]), ("moved", some("http://new"))),
+        ] {
+            assert_eq!(args.target(recorded), (expected.0.to_owned(), expected.1), "{args:?}");
+        }
+        let elsewhere = typed(Some("theirs"), &["http://new"]).target(None);
+        assert_eq!(elsewhere, ("theirs".to_owned(), some("http://new")));
+    }
 }

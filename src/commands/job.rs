@@ -20,6 +20,7 @@ use crate::throttle::{Pace, Rate};
 use crate::ui::Ui;
 use crate::ui::progress::Progress as Bars;
 
+use super::collected::HandedOver;
 use super::print;
 
 /// How long the first Ctrl-C waits for what is in flight.
@@ -78,6 +79,7 @@ impl Job {
         // Held until all is said and done.
         let Opened { folder, past, journal, lock: _lock } = self.opened;
         let sessions = past.sessions;
+        let handed_over = collects.as_ref().map(HandedOver::new);
         let record = Record { sink: self.sink, journal, past };
         let engine = Engine {
             run_id: folder.spec.run_id.clone(),
@@ -92,8 +94,10 @@ impl Job {
             engine.run(self.nodes, self.rows, record, self.stats, &mut progress, stop.clone()).await?;
         progress.finish();
         // Asked to stop just as the last row landed: nothing was interrupted.
-        let interrupted = stop.level() > Level::Run && finished.stats.pending() > 0;
-        let end = End { folder: &folder, sessions, target_rpm: self.pace.total, interrupted };
+        let left = handed_over.as_ref().map_or(0, |run| run.never_submitted);
+        let interrupted = stop.level() > Level::Run && finished.stats.pending() > left;
+        let target_rpm = handed_over.as_ref().map_or(self.pace.total, |run| run.per_minute);
+        let end = End { folder: &folder, sessions, target_rpm, interrupted, handed_over };
         end.conclude(finished, json, ui)
     }
 
@@ -193,21 +197,29 @@ struct End<'a> {
     sessions: u32,
     target_rpm: Option<f64>,
     interrupted: bool,
+    /// Where its results were collected from the cluster.
+    handed_over: Option<HandedOver>,
 }
 
 impl End<'_> {
     /// Puts the files in their places and reports. Whatever went wrong, the counts are told.
     fn conclude(&self, finished: Finished, json: bool, ui: Ui) -> Result<ExitStatus> {
         let Finished { mut stats, elapsed, sink, mut journal, mut failure } = finished;
-        let complete = stats.pending() == 0 && failure.is_none();
+        let (cancelled, left) =
+            self.handed_over.as_ref().map_or((false, 0), |run| (run.cancelled, run.never_submitted));
+        let complete = stats.pending() == left && failure.is_none();
         let mut spoiled = sink.is_spoiled();
-        let files = if complete {
+        // What stands at those places is better than nothing.
+        let files = if complete && stats.finished() == 0 && cancelled {
+            drop(sink);
+            FinishedFiles { results: None, failures: None }
+        } else if complete {
             place(self.folder, sink, &mut journal, stats.failures() > 0).unwrap_or_else(|error| {
                 spoiled = output::is_spoiled(&error);
                 failure = Some(match error.kind() {
                     ErrorKind::BrokenPipe => engine::reader_gone(),
                     _ => Failure::unexpected(format!("cannot put the results in their place: {error}"))
-                        .hint(self.resume()),
+                        .hint(self.go_on()),
                 });
                 FinishedFiles { results: None, failures: None }
             })
@@ -219,20 +231,25 @@ impl End<'_> {
             let _found_out_anyway = journal.append([Line::Restarted]);
             stats.forget();
         }
-        let report = RunReport::new(self.frame(files), &stats, elapsed);
+        let mut report = RunReport::new(self.frame(files), &stats, elapsed);
+        if let Some(HandedOver { finished, took, .. }) = self.handed_over {
+            report = report.of_detached(finished, took);
+        }
         let kept = self.folder.save_report(&report).and_then(|()| {
-            if complete && failure.is_none() { finish(self.folder, &mut journal) } else { Ok(()) }
+            if complete && failure.is_none() { finish(self.folder, &mut journal, cancelled) } else { Ok(()) }
         });
         tell(&report, json, ui)?;
         match failure.or_else(|| kept.err()) {
             // Whoever went away wants to hear no more.
             Some(failure) if failure.status() == ExitStatus::ReaderGone => Ok(failure.status()),
-            Some(failure) if stats.pending() > 0 && failure.hints().is_empty() => {
-                Err(failure.hint(self.resume()))
+            Some(failure) if stats.pending() > left && failure.hints().is_empty() => {
+                Err(failure.hint(self.go_on()))
             }
             Some(failure) => Err(failure),
+            // Who collected it says so, and what is next.
+            None if complete && cancelled => Ok(ExitStatus::SomeFailed),
             None => {
-                for hint in report::hints(&report) {
+                for hint in report::hints(&report, Some(self.go_on())) {
                     ui.note(&format!("hint: {hint}"));
                 }
                 Ok(report.status())
@@ -240,8 +257,9 @@ impl End<'_> {
         }
     }
 
-    fn resume(&self) -> String {
-        format!("go on: `classify runs resume {}`", self.folder.spec.run_id)
+    fn go_on(&self) -> String {
+        let command = if self.handed_over.is_some() { "attach" } else { "resume" };
+        format!("go on: `classify runs {command} {}`", self.folder.spec.run_id)
     }
 
     fn frame(&self, files: FinishedFiles) -> Frame {
@@ -301,22 +319,27 @@ fn place(
     sealed.finish()
 }
 
-/// Writes the end into the journal, and into that of the run whose files these were.
-fn finish(folder: &RunFolder, journal: &mut Journal) -> Result<()> {
+/// Writes the end into the journal, and into that of the run whose files these were. What was cancelled stays that, with its rows in
+/// their places.
+fn finish(folder: &RunFolder, journal: &mut Journal, cancelled: bool) -> Result<()> {
     if matches!(folder.spec.rows, ledger::Rows::Failures(_))
         && let Some(parent) = folder.parent()
     {
         parent.supersede(&folder.spec.run_id)?;
     }
-    journal.append([Line::Finished { at: ledger::now() }]).map_err(cannot_write)?;
+    let at = ledger::now();
+    let end = if cancelled { Line::Cancelled { at, collected: true } } else { Line::Finished { at } };
+    journal.append([end]).map_err(cannot_write)?;
     folder.tidy();
     Ok(())
 }
 
-/// Ends a run that was sealed when its process died; false where its files are gone.
+/// Ends a run that was sealed when its process died; nothing where its files are gone. `progress` is that of a run that the cluster went on
+/// with.
 pub(super) fn settle(
     opened: &mut Opened,
     stats: &RunStats,
+    progress: Option<&Progress>,
     json: bool,
     ui: Ui,
 ) -> Result<Option<ExitStatus>> {
@@ -325,9 +348,12 @@ pub(super) fn settle(
     if !output::settle(output.results.as_deref(), &output.failures, opened.past.mark).map_err(cannot_write)? {
         return Ok(None);
     }
-    let report = standing_report(&opened.folder, &opened.past, stats);
+    let mut report = standing_report(&opened.folder, &opened.past, stats);
+    if let Some(HandedOver { finished, took, .. }) = progress.map(HandedOver::new) {
+        report = report.of_detached(finished, took);
+    }
     opened.folder.save_report(&report)?;
-    finish(&opened.folder, &mut opened.journal)?;
+    finish(&opened.folder, &mut opened.journal, opened.past.cancelled)?;
     tell(&report, json, ui)?;
     Ok(Some(report.status()))
 }
@@ -336,7 +362,9 @@ pub(super) fn settle(
 pub(super) fn standing_report(folder: &RunFolder, past: &ledger::Past, stats: &RunStats) -> RunReport {
     let spec = &folder.spec;
     let complete = stats.pending() == 0;
-    let place = |path: &Path| if complete { path.to_owned() } else { output::partial_of(path) };
+    // Of a cancelled run, too, what there is may be in its place.
+    let placed = complete || matches!(past.standing, ledger::Standing::Sealed(_));
+    let place = |path: &Path| if placed { path.to_owned() } else { output::partial_of(path) };
     let frame = Frame {
         run_id: spec.run_id.clone(),
         input: input(spec),
@@ -348,7 +376,8 @@ pub(super) fn standing_report(folder: &RunFolder, past: &ledger::Past, stats: &R
         },
         output: spec.output.results.as_deref().map(place),
         failures: (stats.failures() > 0).then(|| place(&spec.output.failures)),
-        interrupted: !complete,
+        // Where somebody is at it, or the cluster, it goes on.
+        interrupted: !placed && folder.holder().is_none() && (past.cancelled || !spec.options.detached),
         sessions: past.sessions,
     };
     RunReport::new(frame, stats, past.elapsed)

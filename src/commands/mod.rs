@@ -1,6 +1,8 @@
 //! One module per command: wiring between the command line and the parts that do the work.
 
+mod claims;
 mod cluster;
+mod collected;
 mod config;
 mod handover;
 mod home;

@@ -1,9 +1,8 @@
 //! Before anything is submitted: does the cluster serve, and does the service do what the run wants?
 
 use crate::domain::batch::RunOptions;
-use crate::domain::event::Trouble;
 use crate::domain::method::Method;
-use crate::engine::diagnosis::{Checkup, conclude, examine};
+use crate::engine::diagnosis::{Checkup, conclude, examine, explain};
 use crate::error::{Failure, Result};
 use crate::llm::key_variable;
 use crate::restate::ingress::Ingress;
@@ -16,13 +15,16 @@ pub(super) struct Wanted<'a> {
     pub(super) options: &'a RunOptions,
     /// Label set in the form `name@version`.
     pub(super) taxonomy: &'a str,
+    /// Whether the command has `--up`.
+    pub(super) can_start: bool,
 }
 
 /// Asks every node; one that serves is enough, those that were found not to by then are warned about.
 pub(super) async fn check(nodes: &[(String, Ingress)], wanted: &Wanted<'_>, ui: Ui) -> Result<()> {
     let checkups = examine(nodes.iter().map(|(_, ingress)| ingress), "preflight").await;
     if let Some(trouble) = conclude(&checkups) {
-        return Err(explain(&trouble, nodes, &checkups));
+        let nodes: Vec<Ingress> = nodes.iter().map(|(_, node)| node.clone()).collect();
+        return Err(explain(&trouble, &nodes, &checkups, wanted.can_start));
     }
     for ((name, _), checkup) in nodes.iter().zip(&checkups) {
         if let Some(error) = checkup.as_ref().and_then(Checkup::problem) {
@@ -59,35 +61,4 @@ fn fits(info: &ServiceInfo, wanted: &Wanted<'_>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn explain(trouble: &Trouble, nodes: &[(String, Ingress)], checkups: &[Option<Checkup>]) -> Failure {
-    let failure = match trouble {
-        Trouble::NodesGone => Failure::unreachable("no Restate node answers")
-            .hint("start a cluster with `classify cluster start`, or let this command do it: add `--up`"),
-        Trouble::QuorumLost => Failure::unreachable(
-            "the cluster has no quorum: nodes answer but cannot write",
-        )
-        .hint("see which nodes are missing: `classify cluster status`; start them: `classify cluster start`"),
-        Trouble::ServiceMissing => Failure::unreachable(
-            "the cluster does not know the classification service",
-        )
-        .hint(
-            "start and register it with `classify serve --register`, or let this command do it: add `--up`",
-        ),
-        Trouble::ServiceSilent
-        | Trouble::WorkStuck
-        | Trouble::OtherService { .. }
-        | Trouble::ModelPaused { .. } => {
-            Failure::unreachable("the classification service does not answer the cluster")
-                .hint("start it: `classify serve`; see what the cluster says: `classify queue status`")
-                .hint("one runs elsewhere? `classify cluster status` shows where; `classify cluster register URL` tells the cluster")
-        }
-    };
-    let width = nodes.iter().map(|(_, ingress)| ingress.url().len()).max().unwrap_or_default();
-    let line = |((_, ingress), checkup): (&(String, Ingress), &Option<Checkup>)| {
-        let error = checkup.as_ref()?.problem()?;
-        Some(format!("{:<width$}  {}", ingress.url(), error.reason()))
-    };
-    nodes.iter().zip(checkups).filter_map(line).fold(failure, Failure::detail)
 }

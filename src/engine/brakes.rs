@@ -46,9 +46,10 @@ impl Brakes {
 
     fn too_many_failures(&self, stats: &RunStats) -> Option<Failure> {
         let said = self.max_failures?.excess(stats.failures(), stats.finished())?;
-        Some(Failure::new(ExitStatus::SomeFailed, format!("stopped: {said}")).hint(
-            "the failures file says why each of them did; go on with `classify runs resume --max-failures N`",
-        ))
+        let go_on = if self.collects { "attach" } else { "resume" };
+        Some(Failure::new(ExitStatus::SomeFailed, format!("stopped: {said}")).hint(format!(
+            "the failures file says why each of them did; go on with `classify runs {go_on} --max-failures N`"
+        )))
     }
 }
 
@@ -102,7 +103,9 @@ mod tests {
     fn a_refused_key_stops_the_run() {
         let RunEvent::Recorded(recorded) = recorded(0, 1) else { unreachable!("made above") };
         let refused = RunEvent::Recorded(Recorded { hopeless: Some("openai: 401".into()), ..recorded });
-        assert!(after(&[refused], Brakes::default()).unwrap().ends_with("openai: 401"));
+        assert!(after(std::slice::from_ref(&refused), Brakes::default()).unwrap().ends_with("openai: 401"));
+        // What is collected has failed in the past: the key may be right by now.
+        assert_eq!(after(&[refused], Brakes { collects: true, ..Brakes::default() }), None);
     }
 
     #[test]

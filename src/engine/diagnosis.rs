@@ -6,6 +6,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 
 use crate::domain::event::Trouble;
+use crate::error::Failure;
 use crate::restate::Error;
 use crate::restate::ingress::Ingress;
 use crate::restate::names::ServiceInfo;
@@ -91,6 +92,42 @@ pub fn conclude(checkups: &[Option<Checkup>]) -> Option<Trouble> {
     } else {
         Some(Trouble::ServiceSilent)
     }
+}
+
+/// The failure of a command that cannot do without a cluster that serves; `can_start` says whether it has `--up`.
+pub fn explain(
+    trouble: &Trouble,
+    nodes: &[Ingress],
+    checkups: &[Option<Checkup>],
+    can_start: bool,
+) -> Failure {
+    let or_up = if can_start { ", or let this command do it: add `--up`" } else { "" };
+    let failure = match trouble {
+        Trouble::NodesGone => Failure::unreachable("no Restate node answers")
+            .hint(format!("start a cluster with `classify cluster start`{or_up}")),
+        Trouble::QuorumLost => Failure::unreachable(
+            "the cluster has no quorum: nodes answer but cannot write",
+        )
+        .hint("see which nodes are missing: `classify cluster status`; start them: `classify cluster start`"),
+        Trouble::ServiceMissing => {
+            Failure::unreachable("the cluster does not know the classification service")
+                .hint(format!("start and register it with `classify serve --register`{or_up}"))
+        }
+        Trouble::ServiceSilent
+        | Trouble::WorkStuck
+        | Trouble::OtherService { .. }
+        | Trouble::ModelPaused { .. } => {
+            Failure::unreachable("the classification service does not answer the cluster")
+                .hint("start it: `classify serve`; see what the cluster says: `classify queue status`")
+                .hint("one runs elsewhere? `classify cluster status` shows where; `classify cluster register URL` tells the cluster")
+        }
+    };
+    let width = nodes.iter().map(|node| node.url().len()).max().unwrap_or_default();
+    let line = |(node, checkup): (&Ingress, &Option<Checkup>)| {
+        let error = checkup.as_ref()?.problem()?;
+        Some(format!("{:<width$}  {}", node.url(), error.reason()))
+    };
+    nodes.iter().zip(checkups).filter_map(line).fold(failure, Failure::detail)
 }
 
 #[cfg(test)]

@@ -54,7 +54,8 @@ impl Handover {
     /// has begun nothing.
     ///
     /// # Errors
-    /// When the input cannot be read, no node takes a batch for a minute, or `stop` says so. The run has not begun then.
+    /// When the input cannot be read, no node takes a batch for a minute, or `stop` says so. The run has not begun then, unless the failure
+    /// says that it may.
     pub async fn run(
         self,
         nodes: &[Ingress],
@@ -63,14 +64,17 @@ impl Handover {
         stop: &Shutdown,
     ) -> Result<Progress> {
         // Batches that were uploaded once more would stay: the run has passed them already.
-        if let Some(begun) = unless(stop, Level::Drain, attach::find(nodes, &self.run_id)).await? {
+        let early = "interrupted before the cluster had the whole run; it has not begun";
+        let found = attach::find(nodes, &self.run_id);
+        if let Some(begun) = unless(stop, Level::Drain, early, found).await? {
             return Ok(begun);
         }
-        let (uploaded, largest) = unless(stop, Level::Drain, self.upload(nodes, rows, &mut tell)).await?;
+        let upload = self.upload(nodes, rows, &mut tell);
+        let (uploaded, largest) = unless(stop, Level::Drain, early, upload).await?;
         let plan = self.plan(uploaded, largest);
         let begin = async |node: &Ingress| node.begin_run(&self.run_id, &plan, TIMEOUT).await;
-        let said = async { on_any(nodes, 0, PATIENCE, begin).await.map_err(|error| refused(&error)) };
-        unless(stop, Level::Stop, said).await
+        let said = async { on_any(nodes, 0, PATIENCE, begin).await.map_err(|error| unsaid(&error)) };
+        unless(stop, Level::Stop, "interrupted when the cluster had the whole run; it may begin", said).await
     }
 
     fn plan(&self, indicators: u64, largest_batch: usize) -> Plan {
@@ -168,20 +172,29 @@ impl Part {
 }
 
 /// Does `work` unless somebody wants it stopped.
-async fn unless<T>(stop: &Shutdown, level: Level, work: impl Future<Output = Result<T>>) -> Result<T> {
+async fn unless<T>(
+    stop: &Shutdown,
+    level: Level,
+    interrupted: &str,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
     tokio::select! {
         done = work => done,
-        () = stop.at_least(level) => Err(Failure::new(
-            ExitStatus::Interrupted,
-            "interrupted before the cluster had the whole run; it has not begun",
-        )),
+        () = stop.at_least(level) => Err(Failure::new(ExitStatus::Interrupted, interrupted)),
     }
+}
+
+/// The word to begin got no answer. The cluster may have it.
+fn unsaid(error: &Error) -> Failure {
+    Failure::unreachable("the cluster has the whole run, and nobody says that it has begun; it may begin")
+        .detail(error.to_string())
+        .hint("see what is wrong: `classify cluster status`")
 }
 
 fn refused(error: &Error) -> Failure {
     Failure::unreachable("the cluster does not take the run over; it has not begun")
         .detail(error.to_string())
-        .hint("see what is wrong: `classify cluster status`; then say the same again")
+        .hint("see what is wrong: `classify cluster status`")
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod diagnosis;
 mod end;
 mod feed;
 pub mod handover;
+pub mod orders;
 mod payment;
 mod polling;
 mod pool;
@@ -125,16 +126,17 @@ pub fn counts(indicators: u64, nodes: &[(String, Ingress)]) -> RunStats {
     RunStats::new(indicators, nodes.collect())
 }
 
-/// Why results could not be written, and what to do about it.
-fn cannot_write(error: &std::io::Error) -> Failure {
+/// Why results could not be written, and what to do about it; those of a run that the cluster has are collected again.
+fn cannot_write(error: &std::io::Error, collects: bool) -> Failure {
     let next = match error.kind() {
         ErrorKind::BrokenPipe => return reader_gone(),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => "make room",
         _ if is_spoiled(error) => "let no other program write that file",
         _ => "put that right",
     };
+    let go_on = if collects { "attach" } else { "resume" };
     Failure::unexpected(format!("cannot write the results: {error}"))
-        .hint(format!("{next}, then go on: `classify runs resume`"))
+        .hint(format!("{next}, then go on: `classify runs {go_on}`"))
 }
 
 /// Nobody reads what goes to stdout any more.
@@ -168,11 +170,12 @@ impl Engine {
         let shared = (Arc::clone(&purse), Arc::clone(&under_way));
         let mut tasks = self.start(nodes, rows, record, shared, events, shutdown, clock);
 
+        let collects = self.collects.is_some();
         let mut owner =
             Owner { stats, observer, clock, brakes: self.brakes, purse, failure: None, under_way };
         let (book, written) = owner.follow(inbox, &mut tasks, &raise, stop, self.grace).await?;
         if let Err(error) = written {
-            owner.failure = Some(cannot_write(&error));
+            owner.failure = Some(cannot_write(&error, collects));
         }
         let failure = owner.failure.or_else(|| owner.purse.failure());
         let Book { sink, journal, .. } = book;

@@ -12,10 +12,11 @@ use super::diagnosis::{Checkup, conclude, examine};
 use super::pool::Pool;
 use crate::domain::batch::RunOptions;
 use crate::domain::event::{RunEvent, Trouble};
+use crate::restate::ingress::Ingress;
 use crate::restate::names::ServiceInfo;
 
 /// A standstill this long is looked into. With the 6 s an examination may take, the user knows within 11 s.
-const SUSPICIOUS: Duration = Duration::from_secs(4);
+pub(super) const SUSPICIOUS: Duration = Duration::from_secs(4);
 /// A standstill this long is told even where nothing seems wrong, when it is next looked into.
 const STUCK: Duration = Duration::from_secs(15);
 /// How often we look.
@@ -32,6 +33,7 @@ pub(super) async fn watch(
     clock: Clock,
 ) {
     let mut known = None;
+    let nodes: Vec<Ingress> = pool.nodes().iter().map(|node| node.ingress.clone()).collect();
     // A slow model is no trouble, and asking all nodes is no trifle: where all was well, the next look waits as long as the first.
     let mut look_again = Duration::ZERO;
     for round in 0_u64.. {
@@ -41,19 +43,12 @@ pub(super) async fn watch(
             continue;
         }
         let trouble = if standstill >= SUSPICIOUS {
-            let nodes = pool.nodes().iter().map(|node| &node.ingress);
-            let checkups = examine(nodes, &format!("watchdog-{round}")).await;
-            let found = match conclude(&checkups) {
-                None => {
-                    look_again = clock.elapsed() + SUSPICIOUS;
-                    match other_service(&checkups, &options) {
-                        None => paused(&pool, &options).await,
-                        other => other,
-                    }
-                }
-                found => found,
-            };
-            found.or_else(|| (standstill >= STUCK).then_some(Trouble::WorkStuck))
+            let Found { serves, trouble } =
+                look(&nodes, Some(&options), standstill, &format!("watchdog-{round}")).await;
+            if serves {
+                look_again = clock.elapsed() + SUSPICIOUS;
+            }
+            trouble
         } else {
             None
         };
@@ -64,6 +59,35 @@ pub(super) async fn watch(
             }
         }
     }
+}
+
+/// What was found where nothing moves.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// A node is well and reaches a service.
+    pub(super) serves: bool,
+    /// What is in the way, if anything is.
+    pub(super) trouble: Option<Trouble>,
+}
+
+/// Looks for what is in the way of a run with these `options`, as far as they are known, that has stood still for so long.
+pub(super) async fn look(
+    nodes: &[Ingress],
+    options: Option<&RunOptions>,
+    standstill: Duration,
+    probe: &str,
+) -> Found {
+    let checkups = examine(nodes, probe).await;
+    let concluded = conclude(&checkups);
+    let serves = concluded.is_none();
+    let trouble = match (concluded, options) {
+        (None, Some(options)) => match other_service(&checkups, options) {
+            None => paused(nodes, options).await,
+            other => other,
+        },
+        (concluded, _) => concluded,
+    };
+    Found { serves, trouble: trouble.or_else(|| (standstill >= STUCK).then_some(Trouble::WorkStuck)) }
 }
 
 /// Whether the service that answers is another one than the run needs: what it is asked waits for the right one.
@@ -84,10 +108,10 @@ fn other_service(checkups: &[Option<Checkup>], options: &RunOptions) -> Option<T
 }
 
 /// Whether the provider wants no requests for the run's model.
-async fn paused(pool: &Pool, options: &RunOptions) -> Option<Trouble> {
+async fn paused(nodes: &[Ingress], options: &RunOptions) -> Option<Trouble> {
     let model = options.method.model.clone()?;
-    for node in pool.nodes() {
-        if let Ok(limits) = node.ingress.model_limits(&model, TIMEOUT).await {
+    for node in nodes {
+        if let Ok(limits) = node.model_limits(&model, TIMEOUT).await {
             let left = limits.usage?.shut_for_ms;
             return (left > 0).then(|| Trouble::ModelPaused { model, minutes: left.div_ceil(60_000) });
         }

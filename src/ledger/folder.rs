@@ -153,7 +153,15 @@ impl RunFolder {
     /// # Errors
     /// When the disk fails.
     pub fn cancel(&self) -> Result<()> {
-        self.note(Line::Cancelled { at: now() })
+        self.note(Line::Cancelled { at: now(), collected: false })
+    }
+
+    /// Writes down that the cluster has all of it.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn handed_over(&self) -> Result<()> {
+        self.note(Line::HandedOver { at: now() })
     }
 
     /// Writes down that another run has taken its files over.

@@ -86,10 +86,23 @@ pub enum Line<'a> {
         /// When, RFC 3339.
         at: String,
     },
+    /// It is being handed over to the cluster, which has not all of it yet.
+    HandingOver {
+        /// When, RFC 3339.
+        at: String,
+    },
+    /// The cluster has all of it, and goes on with it by itself.
+    HandedOver {
+        /// When, RFC 3339.
+        at: String,
+    },
     /// Nobody shall go on with it.
     Cancelled {
         /// When, RFC 3339.
         at: String,
+        /// Nothing of it is to be collected any more: what was classified is in its place.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        collected: bool,
     },
     /// Another run has classified its failures again, and written its files anew.
     Superseded {

@@ -20,7 +20,10 @@ pub enum Standing {
     /// Complete.
     Finished,
     /// Given up by its user.
-    Cancelled,
+    Cancelled {
+        /// Nothing of it is to be collected any more.
+        collected: bool,
+    },
     /// Its files belong to another run now.
     Superseded(String),
 }
@@ -47,6 +50,10 @@ pub struct Past {
     pub elapsed: Duration,
     /// Processes that had it.
     pub sessions: u32,
+    /// Whether the cluster has all of it, if it was to be handed over; nothing where an earlier version did that.
+    pub handed_over: Option<bool>,
+    /// Whether it was given up, however much of it is collected.
+    pub cancelled: bool,
     done: Numbers,
     sent: Numbers,
     /// What stands in lines without a mark behind them.
@@ -151,8 +158,11 @@ impl Past {
             }
             Line::Restarted => {
                 let sent = std::mem::take(&mut self.sent);
-                let Self { paid_again, elapsed, sessions, .. } = *self;
-                *self = Self { paid_again, elapsed, sessions, sent, ..Self::default() };
+                let Self { paid_again, elapsed, sessions, handed_over, cancelled, .. } = *self;
+                let kept = Self { paid_again, elapsed, sessions, handed_over, cancelled, ..Self::default() };
+                let standing =
+                    if cancelled { Standing::Cancelled { collected: false } } else { Standing::Open };
+                *self = Self { standing, sent, ..kept };
                 stats.forget();
             }
             Line::Sealed { mark } => {
@@ -160,7 +170,11 @@ impl Past {
                 (self.mark, self.standing) = (mark, Standing::Sealed(mark));
             }
             Line::Finished { .. } => self.standing = Standing::Finished,
-            Line::Cancelled { .. } => self.standing = Standing::Cancelled,
+            Line::HandingOver { .. } => self.handed_over = Some(false),
+            Line::HandedOver { .. } => self.handed_over = Some(true),
+            Line::Cancelled { collected, .. } => {
+                (self.cancelled, self.standing) = (true, Standing::Cancelled { collected });
+            }
             Line::Superseded { by } => self.standing = Standing::Superseded(by),
             Line::Unknown => {}
         }
@@ -310,6 +324,28 @@ mod tests {
         assert_eq!((past.is_done(0), past.is_sent(0), past.rejected), (false, true, 0));
         assert_eq!((stats.finished(), stats.submitted, stats.nodes[0].batches), (0, 0, 0));
         assert_eq!(past.mark, Mark::default());
+    }
+
+    #[test]
+    fn what_was_cancelled_stays_so_until_it_is_collected_and_after() {
+        let cancelled = |collected| Line::Cancelled { at: String::new(), collected };
+        let handed = [opened(), Line::HandingOver { at: String::new() }];
+        let begun = handed.clone().into_iter().chain([Line::HandedOver { at: String::new() }]);
+        assert_eq!(learn(handed).0.handed_over, Some(false));
+        let given_up: Vec<_> = begun.chain([cancelled(false)]).collect();
+        let (past, _) = learn(given_up.clone());
+        assert_eq!((past.handed_over, past.standing), (Some(true), Standing::Cancelled { collected: false }));
+        // Its rows are gone, and collected again.
+        let again =
+            given_up.into_iter().chain([opened(), sent(0, 0.1), done(0, 0.2), mark(10), Line::Restarted]);
+        let (past, stats) = learn(again.clone());
+        assert_eq!((past.handed_over, past.standing), (Some(true), Standing::Cancelled { collected: false }));
+        assert_eq!(stats.finished(), 0);
+        let sealed = again.chain([Line::Sealed { mark: Mark::default() }]);
+        let (past, _) = learn(sealed.clone());
+        assert!(past.cancelled && past.standing == Standing::Sealed(Mark::default()));
+        let (past, _) = learn(sealed.chain([cancelled(true)]));
+        assert_eq!(past.standing, Standing::Cancelled { collected: true });
     }
 
     #[test]

@@ -3,9 +3,9 @@
 use super::RunReport;
 use crate::domain::outcome::FailureClass;
 
-/// Hints that this report calls for; usually none.
-pub fn hints(report: &RunReport) -> Vec<String> {
-    [nodes_in_trouble(report), all_reused(report), pending(report), failed(report)]
+/// Hints that this report calls for; usually none. `go_on` is what goes on with the run while something is pending, if anything does.
+pub fn hints(report: &RunReport, go_on: Option<String>) -> Vec<String> {
+    [nodes_in_trouble(report), all_reused(report), pending(report, go_on), failed(report)]
         .into_iter()
         .flatten()
         .collect()
@@ -28,8 +28,8 @@ fn all_reused(report: &RunReport) -> Option<String> {
         .then(|| "every answer came from earlier calls and cost nothing; `--force` asks again".into())
 }
 
-fn pending(report: &RunReport) -> Option<String> {
-    (report.totals.pending > 0).then(|| format!("go on: `classify runs resume {}`", report.run_id))
+fn pending(report: &RunReport, go_on: Option<String>) -> Option<String> {
+    go_on.filter(|_| report.totals.pending > 0)
 }
 
 fn failed(report: &RunReport) -> Option<String> {
@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn a_smooth_run_needs_no_advice() {
-        assert_eq!(hints(&report(0, 0, false)), Vec::<String>::new());
+        assert_eq!(hints(&report(0, 0, false), None), Vec::<String>::new());
     }
 
     #[test]
@@ -54,7 +54,7 @@ mod tests {
             let mut report = report(0, 0, false);
             report.totals.reused = report.totals.succeeded;
             report.llm.requests = requests;
-            hints(&report).iter().any(|hint| hint.contains("cost nothing"))
+            hints(&report, None).iter().any(|hint| hint.contains("cost nothing"))
         };
         assert_eq!([free(0), free(2)], [true, false]);
     }
@@ -64,9 +64,11 @@ mod tests {
         let mut troubled = report(0, 4, true);
         troubled.nodes[1].errors = 3;
         troubled.totals.reused = troubled.totals.succeeded;
-        let hints = hints(&troubled).join("\n");
-        for part in ["restate-2 failed", "cluster logs restate-2", "--force", "runs resume 01R"] {
-            assert!(hints.contains(part), "{hints}");
+        let all = hints(&troubled, Some("go on: `x`".into())).join("\n");
+        for part in ["restate-2 failed", "cluster logs restate-2", "--force", "go on: `x`"] {
+            assert!(all.contains(part), "{all}");
         }
+        assert!(!hints(&report(0, 0, false), Some("go on: `x`".into())).contains(&"go on: `x`".into()));
+        assert!(!hints(&troubled, None).join("").contains("go on"), "nothing goes on with it");
     }
 }

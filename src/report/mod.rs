@@ -109,8 +109,8 @@ pub struct Rate {
     pub target_rpm: Option<f64>,
     /// Finished indicators over elapsed time.
     pub achieved_rpm: f64,
-    /// Most indicators submitted within any 60 s.
-    pub max_60s_window: u64,
+    /// Most indicators submitted within any 60 s; null of a run that the cluster submitted by itself.
+    pub max_60s_window: Option<u64>,
 }
 
 /// One node's share.
@@ -221,11 +221,11 @@ impl RunReport {
                 .remarks
                 .most_said()
                 .map(|(message, indicators)| Said { message: message.to_owned(), indicators }),
-            elapsed_s: (elapsed.as_secs_f64() * 1e3).round() / 1e3,
+            elapsed_s: seconds(elapsed),
             rate: Rate {
                 target_rpm: frame.target_rpm,
                 achieved_rpm: per_minute(stats.finished() - stats.carried, elapsed),
-                max_60s_window: stats.max_60s_window,
+                max_60s_window: Some(stats.max_60s_window),
             },
             nodes: stats.nodes.iter().map(node).collect(),
             llm: Llm {
@@ -252,6 +252,19 @@ impl RunReport {
         }
     }
 
+    /// The same of a run that the cluster went on with by itself: when this process fetched what from which node says nothing of
+    /// how the run went, which took `elapsed` for `finished` indicators.
+    #[must_use]
+    pub fn of_detached(mut self, finished: u64, elapsed: Duration) -> Self {
+        self.elapsed_s = seconds(elapsed);
+        self.rate.achieved_rpm = per_minute(finished, elapsed);
+        self.rate.max_60s_window = None;
+        for node in &mut self.nodes {
+            (node.mean_ms, node.p95_ms) = (None, None);
+        }
+        self
+    }
+
     /// The exit status this run deserves.
     pub fn status(&self) -> ExitStatus {
         match (self.interrupted, self.totals.pending, self.totals.failed) {
@@ -261,6 +274,11 @@ impl RunReport {
             (false, _, _) => ExitStatus::Unexpected,
         }
     }
+}
+
+/// To the millisecond.
+fn seconds(elapsed: Duration) -> f64 {
+    (elapsed.as_secs_f64() * 1e3).round() / 1e3
 }
 
 /// `number` over `elapsed`, per minute, to one decimal place.
@@ -343,7 +361,9 @@ pub(crate) mod tests {
         (stdout.output, stdout.rate.target_rpm, stdout.llm.cost_usd) = (None, None, Some(0.25));
         stdout.most_said = Some(Said { message: "400".into(), indicators: 2 });
         (stdout.llm.cut, stdout.llm.cut_columns) = (3, BTreeMap::from([("body".to_owned(), 3)]));
-        for report in [report(0, 0, false), report(2, 3, true), stdout] {
+        let detached = report(2, 0, false).of_detached(10, Duration::from_mins(1));
+        assert_eq!((detached.elapsed_s, detached.rate.achieved_rpm), (60.0, 10.0));
+        for report in [report(0, 0, false), report(2, 3, true), stdout, detached] {
             assert_eq!(problems(&serde_json::to_value(&report).unwrap()), Vec::<String>::new());
         }
     }

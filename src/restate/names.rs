@@ -26,6 +26,8 @@ pub const MODEL_LIMITS_SET: &str = "set";
 pub const DETACHED_RUN: &str = "DetachedRun";
 /// Begins a run of which all pages are there, see [`Plan`](crate::domain::detached::Plan).
 pub const DETACHED_RUN_BEGIN: &str = "begin";
+/// Gives up a run that never began; the body is its [`Plan`](crate::domain::detached::Plan).
+pub const DETACHED_RUN_GIVE_UP: &str = "give_up";
 /// Counts batches that are done; the body is a list of [`Report`](crate::domain::detached::Report).
 pub const DETACHED_RUN_FINISHED: &str = "finished";
 /// The virtual object that keeps batches of a detached run until they are submitted; its key is `{run_id}.{page}`.
@@ -40,7 +42,7 @@ pub const SERVICES: [&str; 6] =
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::detached::Changes;
+use crate::domain::detached::{Changes, Phase, Progress};
 use crate::throttle::budget::{Ask, Limits, Usage};
 
 /// What may be asked of a detached run that has begun. Each is answered with [`Progress`](crate::domain::detached::Progress).
@@ -67,6 +69,22 @@ impl Order {
             Self::Resume(_) => "resume",
             Self::Wake => "wake",
             Self::Cancel => "cancel",
+        }
+    }
+
+    /// Whether a run that stands like that has carried it out, or need not.
+    pub fn is_done(self, progress: &Progress) -> bool {
+        match self {
+            Self::Show | Self::Wake => true,
+            Self::Pause => progress.phase == Phase::Paused,
+            Self::Resume(Changes { per_minute, max_failures, max_cost_usd }) => {
+                let plan = &progress.plan;
+                progress.phase == Phase::Running
+                    && per_minute.is_none_or(|rate| plan.per_minute == Some(rate))
+                    && max_failures.is_none_or(|most| plan.max_failures == Some(most))
+                    && max_cost_usd.is_none_or(|most| plan.max_cost_usd == Some(most))
+            }
+            Self::Cancel => progress.phase == Phase::Cancelled,
         }
     }
 }

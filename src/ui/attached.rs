@@ -6,8 +6,10 @@ use indicatif::ProgressBar;
 use tokio::time::Instant;
 
 use super::Ui;
-use super::progress::{LINE_EVERY, Recent, style, time_left};
+use super::context::in_context;
+use super::progress::{LINE_EVERY, Recent, explain, style, time_left};
 use crate::domain::detached::{Phase, Progress};
+use crate::engine::attach::News;
 use crate::text::grouped;
 
 /// Shows such a run, as seen from outside.
@@ -27,8 +29,26 @@ impl Attached {
         Self { ui, bar, recent: Recent::default(), start: Instant::now(), next_line: Duration::ZERO }
     }
 
-    /// Shows where the run is.
-    pub fn show(&mut self, progress: &Progress) {
+    /// Shows what there is to tell, of a run on so many nodes.
+    pub fn tell(&mut self, news: &News<'_>, nodes: usize) {
+        match news {
+            News::At(progress) => self.show(progress),
+            News::Trouble(Some(trouble)) => {
+                self.say(&format!("waiting    {}", explain(trouble, nodes, None)));
+            }
+            News::Trouble(None) => self.say("waiting    over: the cluster answers, the run goes on"),
+        }
+    }
+
+    /// Writes a line above the bar.
+    fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(in_context(line)),
+            None => self.ui.note(line),
+        }
+    }
+
+    fn show(&mut self, progress: &Progress) {
         let elapsed = self.start.elapsed();
         let line = line(progress, self.recent.rate(progress.tally.rows(), elapsed));
         if let Some(bar) = &self.bar {

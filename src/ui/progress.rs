@@ -130,7 +130,10 @@ impl Observer for Progress {
                 self.say(&format!("{}   out: {reason}; its batches go to the other nodes", name(*node)));
             }
             RunEvent::NodeUp { node } => self.say(&format!("{}   back", name(*node))),
-            RunEvent::Trouble(Some(trouble)) => self.say(&format!("waiting    {}", explain(trouble, stats))),
+            RunEvent::Trouble(Some(trouble)) => self.say(&format!(
+                "waiting    {}",
+                explain(trouble, stats.nodes.len(), Some(stats.nodes.iter().filter(|node| node.up).count()))
+            )),
             RunEvent::Trouble(None) => self.say("waiting    over: the cluster answers, the run goes on"),
             RunEvent::Submitted { .. }
             | RunEvent::NodeFault { .. }
@@ -155,16 +158,15 @@ impl Observer for Progress {
     }
 }
 
-/// What stands still, and what a person can do about it.
-fn explain(trouble: &Trouble, stats: &RunStats) -> String {
-    let up = stats.nodes.iter().filter(|node| node.up).count();
-    let nodes = stats.nodes.len();
+/// What stands still, and what a person can do about it. `up` of `nodes` are in rotation, where that is known.
+pub(super) fn explain(trouble: &Trouble, nodes: usize, up: Option<usize>) -> String {
+    let rotation = up.map(|up| format!(" ({up} of {nodes} in rotation)")).unwrap_or_default();
     match trouble {
         Trouble::NodesGone => format!(
             "no node answers (0 of {nodes}); the run goes on when the cluster does: `classify cluster start`"
         ),
         Trouble::QuorumLost => format!(
-            "quorum lost: nodes answer but cannot write ({up} of {nodes} in rotation); the run goes on when enough \
+            "quorum lost: nodes answer but cannot write{rotation}; the run goes on when enough \
              nodes are back: `classify cluster start`"
         ),
         Trouble::OtherService { why } => format!(

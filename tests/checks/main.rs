@@ -8,6 +8,7 @@ mod bad_input;
 mod chaos;
 #[path = "../support/chaos/checks.rs"]
 mod chaos_checks;
+mod hints;
 mod llm;
 #[path = "../support/llm_stub/mod.rs"]
 mod llm_stub;

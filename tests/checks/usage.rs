@@ -118,7 +118,7 @@ fn these_cannot() {
         ("cluster render --nodes 6", &["default ports are enough for 5", "hint: add `--ports auto`"]),
         ("cluster status --timeout 3", &["unexpected argument '--timeout'"]),
         ("--mode fast cluster start", &["`--mode <MODE>` belongs to `run`"]),
-        ("--detach --json a.csv", &["'--detach' cannot be used with '--json'"]),
+        ("--detach --plan a.csv", &["'--detach' cannot be used with '--plan'"]),
         ("--detach -o - a.csv", &["`--detach` needs a file", "hint: write the results to a file"]),
         ("queue", &["requires a subcommand", "status"]),
         ("queue status --interval 0", &["invalid value '0' for '--interval <SECONDS>'"]),

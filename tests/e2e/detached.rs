@@ -13,20 +13,20 @@ use crate::note;
 use crate::world::{World, http, wait_for};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
-const RESULTS: &str = "detached.jsonl";
+pub(crate) const RESULTS: &str = "detached.jsonl";
 
 /// A run that was handed over, 20 rows a second in batches of 5, and of which no process is left.
-struct Detached {
-    id: String,
-    table: String,
+pub(crate) struct Detached {
+    pub(crate) id: String,
+    pub(crate) table: String,
     /// Classifications executed before it.
     before: usize,
-    node: Ingress,
+    pub(crate) node: Ingress,
     runtime: tokio::runtime::Runtime,
 }
 
 impl Detached {
-    fn begin(world: &mut World, rows: usize) -> Self {
+    pub(crate) fn begin(world: &mut World, rows: usize) -> Self {
         let table = world.table(rows);
         let before = world.executed().len();
         let status = world.classify(&["cluster", "status", "--json", "--name", "e2e"]).json();
@@ -43,14 +43,14 @@ impl Detached {
     }
 
     /// Where it is; every answer reconciles.
-    fn show(&self) -> Progress {
+    pub(crate) fn show(&self) -> Progress {
         let asked = self.node.detached_run(&self.id, Order::Show, TIMEOUT);
         let progress = self.runtime.block_on(asked).expect("an answer");
         assert_eq!(progress.plan.indicators, progress.tally.rows() + progress.pending());
         progress
     }
 
-    fn wait(&self, what: &str, mut reached: impl FnMut(&Progress) -> bool) -> Progress {
+    pub(crate) fn wait(&self, what: &str, mut reached: impl FnMut(&Progress) -> bool) -> Progress {
         let mut progress = None;
         wait_for(what, Duration::from_mins(2), || {
             let now = self.show();
@@ -62,7 +62,7 @@ impl Detached {
     }
 
     /// Watches it to its end and collects its results; returns the totals of the report.
-    fn attach(&self, world: &World, code: i32) -> Value {
+    pub(crate) fn attach(&self, world: &World, code: i32) -> Value {
         world.classify(&["runs", "attach", &self.id, "--json"]).expect_code(code).json()["totals"].clone()
     }
 
@@ -166,9 +166,9 @@ pub(crate) fn cancelled_it_ends_and_keeps_nothing(world: &mut World) {
     assert!(refused.stderr.contains("cancelled"), "{}", refused.stderr);
     let totals = run.attach(world, 3);
     assert_eq!((&totals["succeeded"], &totals["pending"]), (&json!(submitted), &json!(6_400 - submitted)));
-    assert_eq!(world.rows(&format!("{RESULTS}.partial")).len() as u64, submitted);
+    assert_eq!(world.rows(RESULTS).len() as u64, submitted);
     world.classify(&["runs", "delete", &run.id, "--yes"]).expect_code(0);
-    assert_eq!(world.rows(&format!("{RESULTS}.partial")).len() as u64, submitted, "rows stay");
+    assert_eq!(world.rows(RESULTS).len() as u64, submitted, "rows stay");
 }
 
 pub(crate) fn a_service_that_comes_back_meets_no_burst(world: &mut World) {
@@ -231,7 +231,7 @@ pub(crate) fn a_run_nobody_knows_is_told(world: &mut World) {
     let table = world.table(5);
     world.classify(&["--mode", "max", "-o", "attached.jsonl", &table]).expect_code(0);
     let not_one = world.classify(&["runs", "pause"]).expect_code(2);
-    assert!(not_one.stderr.contains("was not handed over"), "{}", not_one.stderr);
+    assert!(not_one.stderr.contains("is finished"), "{}", not_one.stderr);
 }
 
 pub(crate) fn reports_that_were_cancelled_are_made_up_for(world: &mut World) {

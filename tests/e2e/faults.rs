@@ -3,12 +3,15 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use classify::domain::detached::Phase;
 use classify::engine::diagnosis::{conclude, examine};
 use classify::restate::ingress::Ingress;
 use nix::sys::signal::Signal;
 
+use crate::detached::{Detached, RESULTS};
 use crate::note;
-use crate::world::{World, send, wait_for};
+use crate::orders::in_vain;
+use crate::world::{Running, World, send, wait_for};
 
 /// Unfinished indicators at once in these runs: the bound on what a crash may repeat.
 const IN_FLIGHT: usize = 300;
@@ -116,14 +119,21 @@ pub(crate) fn a_killed_service_costs_nothing_but_time(world: &mut World) {
 pub(crate) fn lost_quorum_is_told_and_outlived(world: &mut World) {
     let table = world.table(2_000);
     let before = world.executed().len();
+    let detached = Detached::begin(world, 300);
+    let attached = world.command(&["runs", "attach", &detached.id]);
+    let mut attached = Running::begin(attached, world.path("attached.stderr"));
     let mut run = world.begin(&["--rpm", "20000", "--batch-size", "10", "-o", "quorum.jsonl", &table]);
     world.wait_executed(before, 300);
     let pids = world.node_pids();
     send(pids[1], Signal::SIGKILL);
     send(pids[2], Signal::SIGKILL);
     run.wait_said("quorum lost", Duration::from_secs(15));
+    attached.wait_said("quorum lost", Duration::from_secs(15));
+    let refused = in_vain(world, &["runs", "pause", &detached.id]);
+    assert!(refused.stderr.contains("the cluster has no quorum"), "{}", refused.stderr);
     send(pids[0], Signal::SIGKILL);
     run.wait_said("no node answers", Duration::from_secs(15));
+    attached.wait_said("no node answers", Duration::from_secs(15));
     world.start_nodes();
     let (back, stood) = (Instant::now(), world.executed().len());
     wait_for("work to go on within 10 s of the nodes' return", Duration::from_secs(10), || {
@@ -133,4 +143,7 @@ pub(crate) fn lost_quorum_is_told_and_outlived(world: &mut World) {
 
     run.finish().expect_code(0);
     world.expect_each_once(&table, "quorum.jsonl");
+    assert_eq!(detached.show().phase, Phase::Running, "nothing was ordered");
+    attached.finish().expect_code(0);
+    world.expect_each_once(&detached.table, RESULTS);
 }

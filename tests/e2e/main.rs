@@ -20,6 +20,7 @@ mod job;
 #[path = "../support/llm_stub/mod.rs"]
 mod llm_stub;
 mod models;
+mod orders;
 mod places;
 mod promises;
 #[path = "../support/provider.rs"]
@@ -34,6 +35,7 @@ mod schema;
 #[path = "../support/server.rs"]
 mod server;
 mod service;
+mod states;
 #[path = "../support/workplace.rs"]
 mod workplace;
 #[path = "../support/world.rs"]
@@ -119,6 +121,11 @@ const TOGETHER: &[(&str, Test)] = &[
     test!(world detached::batches_that_are_killed_are_counted_by_who_attaches),
     test!(world detached::reports_that_were_cancelled_are_made_up_for),
     test!(world detached::a_run_nobody_knows_is_told),
+    test!(world states::every_command_does_in_every_state_what_the_docs_say),
+    test!(world orders::an_order_that_nobody_carries_out_is_withdrawn),
+    test!(world orders::a_cluster_that_moved_is_reached_from_anywhere),
+    test!(world orders::what_is_in_the_way_of_a_detached_run_is_told),
+    test!(world orders::what_is_said_about_a_detached_run_is_its_own),
     test!(world interrupt::once_drains),
     test!(world runs::a_killed_run_is_resumed_and_nothing_is_done_twice),
     test!(world runs::a_run_has_one_process_at_a_time),

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::task::spawn_blocking;
 
+use super::claims;
 use super::handover;
 use super::job::{self, Job};
 use super::preflight::{self, Wanted};
@@ -61,7 +62,7 @@ pub(super) fn run(global: &Global, args: &RunArgs, ui: Ui) -> Result<ExitStatus>
         let job = begin(draft, runs, nodes, &stop, ui).await?;
         describe::plan(&pace, &args.provider, rows, ui);
         let status = if args.detach {
-            handover::hand_over(job, &stop, ui).await?;
+            handover::hand_over(job, args.json, &stop, ui).await?;
             ExitStatus::Success
         } else {
             job.execute(stop, args.json, ui).await?
@@ -111,6 +112,7 @@ fn plan(global: &Global, args: &RunArgs, taxonomy: &Taxonomy, ui: Ui) -> Result<
             ordered_by: args.ordered.then_some(keys),
         },
     };
+    claims::refuse_awaited(&runs, &spec.output)?;
     let sink = job::sink(&spec)?;
     Ok(Draft { spec, checked, sink, pace })
 }
@@ -268,7 +270,7 @@ async fn begin(
         let nodes = nodes.clone();
         move || draft.begin(&runs, nodes)
     });
-    let wanted = Wanted { options: &options, taxonomy: &taxonomy };
+    let wanted = Wanted { options: &options, taxonomy: &taxonomy, can_start: true };
     let (served, made) = tokio::join!(unless(stop, preflight::check(&nodes, &wanted, ui)), making);
     let made = made.map_err(anyhow::Error::from)?;
     match (served, made) {

@@ -2,11 +2,13 @@
 
 use super::super::{question, target};
 use super::list::state;
+use super::place;
+use super::states::{Command, State};
 use crate::cli::Global;
 use crate::cli::runs::DeleteArgs;
 use crate::engine::{attach, counts};
 use crate::error::{ExitStatus, Failure, Result};
-use crate::ledger::{Opened, RunFolder, Runs, Standing};
+use crate::ledger::{Opened, RunFolder, Runs};
 use crate::restate::ingress::Ingress;
 use crate::text::{count, grouped, printable};
 use crate::ui::Ui;
@@ -59,20 +61,19 @@ fn describe(folder: &RunFolder) -> Result<String> {
 /// Claims a run at which nobody is: no process here, and not the cluster.
 async fn claim(global: &Global, folder: RunFolder) -> Result<Opened> {
     let (spec, id) = (folder.spec.clone(), folder.spec.run_id.clone());
+    let listed = place::listed(&folder)?;
     let opened = folder.open(&mut counts(spec.indicators(), &[]))?;
-    if spec.options.detached && matches!(opened.past.standing, Standing::Open) {
-        let hint = format!("cancel it first: `classify runs cancel {id}`");
-        let nodes = target::ingress(global, &spec.target.cluster, &spec.target.ingress)?;
-        let nodes: Vec<Ingress> = nodes.into_iter().map(|(_, node)| node).collect();
-        match attach::find(&nodes, &id).await {
-            Ok(Some(progress)) if !progress.is_over() => {
-                return Err(Failure::usage(format!("the cluster is at the run {id}")).hint(hint));
-            }
-            Ok(_) => {}
-            Err(failure) => {
-                return Err(failure.detail(format!("the cluster may be at the run {id}")).hint(hint));
-            }
-        }
+    if !listed.is_of_cluster() {
+        return Ok(opened);
     }
+    let nodes = target::ingress(global, &spec.target.cluster, &spec.target.ingress)?;
+    let nodes: Vec<Ingress> = nodes.into_iter().map(|(_, node)| node).collect();
+    let progress = attach::find(&nodes, &id).await.map_err(|failure| {
+        failure.detail(format!("the cluster may be at the run {id}")).hint(format!(
+            "or give it up first, wherever its cluster is: `classify runs cancel {id} --ingress URL`"
+        ))
+    })?;
+    let state = progress.as_ref().map_or(State::NotHandedOver, State::in_cluster);
+    state.allow(Command::Delete, &id)?;
     Ok(opened)
 }

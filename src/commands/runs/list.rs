@@ -3,10 +3,12 @@
 use serde::Serialize;
 
 use super::super::print;
+use super::place;
+use super::states::State;
 use crate::cli::runs::ListArgs;
 use crate::domain::stats::RunStats;
 use crate::error::{ExitStatus, Result};
-use crate::ledger::{RunFolder, Runs, Standing};
+use crate::ledger::{RunFolder, Runs};
 use crate::text::{grouped, paths, printable};
 use crate::ui::Ui;
 
@@ -58,7 +60,7 @@ fn look(folder: &RunFolder) -> Result<Listed> {
     Ok(Listed {
         run_id: folder.spec.run_id.clone(),
         created_at: folder.spec.created_at.clone(),
-        state: name(folder, &past.standing),
+        state: name(&place::state(folder, &past)),
         indicators: stats.indicators,
         succeeded: stats.succeeded,
         failed: stats.failures(),
@@ -69,19 +71,20 @@ fn look(folder: &RunFolder) -> Result<Listed> {
 
 /// How a run stands, in a word or two.
 pub(super) fn state(folder: &RunFolder) -> Result<String> {
-    let past = folder.look(&mut RunStats::new(folder.spec.indicators(), Vec::new()))?;
-    Ok(name(folder, &past.standing))
+    Ok(name(&place::listed(folder)?))
 }
 
-fn name(folder: &RunFolder, standing: &Standing) -> String {
-    match (folder.holder(), standing) {
-        (Some(pid), _) => format!("running (pid {pid})"),
-        (None, Standing::Finished) => "finished".to_owned(),
-        (None, Standing::Cancelled) => "cancelled".to_owned(),
-        (None, Standing::Superseded(by)) => format!("taken over by {by}"),
-        (None, Standing::Open) if folder.spec.options.detached => "detached".to_owned(),
-        (None, Standing::Open | Standing::Sealed(_)) => "interrupted".to_owned(),
+fn name(state: &State) -> String {
+    match state {
+        State::Running(pid) => return format!("running (pid {pid})"),
+        State::TakenOver(by) => return format!("taken over by {by}"),
+        State::Interrupted => "interrupted",
+        State::Finished => "finished",
+        State::Cancelled | State::GivenUp => "cancelled",
+        State::NotHandedOver => "not handed over",
+        State::Detached | State::Going | State::Paused | State::Halted(_) | State::Over => "detached",
     }
+    .to_owned()
 }
 
 fn table(listed: &[Listed]) -> Vec<String> {

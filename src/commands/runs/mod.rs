@@ -1,11 +1,14 @@
 //! `classify runs …`: the ledger's runs, looked at and gone on with.
 
+mod collect;
 mod delete;
 mod detached;
 mod list;
+mod place;
 mod resume;
 mod retry;
 mod show;
+mod states;
 
 use std::path::Path;
 
@@ -27,7 +30,7 @@ pub(super) fn run(global: &Global, command: RunsCommand, ui: Ui) -> Result<ExitS
         RunsCommand::Show(args) => show::run(&runs, &args, ui),
         RunsCommand::Report(args) => show::report(&runs, &args, ui),
         RunsCommand::Resume(args) => block_on(resume::run(global, &runs, &args, ui)),
-        RunsCommand::Attach(args) => block_on(detached::attach(global, &runs, &args, ui)),
+        RunsCommand::Attach(args) => block_on(collect::attach(global, &runs, &args, ui)),
         RunsCommand::Pause(args) => block_on(detached::pause(global, &runs, &args, ui)),
         RunsCommand::Cancel(args) => block_on(detached::cancel(global, &runs, &args, ui)),
         RunsCommand::Delete(args) => block_on(delete::run(global, &runs, &args, ui)),
@@ -35,10 +38,10 @@ pub(super) fn run(global: &Global, command: RunsCommand, ui: Ui) -> Result<ExitS
     }
 }
 
-/// Says what a run is about, for hints. The file of its label set is not recorded.
-fn about(spec: &Spec) {
-    let is_built_in = spec.taxonomy.id == Taxonomy::economic().id();
-    context::set(&spec.target.cluster, (!is_built_in).then(|| Path::new("FILE")));
+/// Says which cluster and what run this is about, for hints. The file of a run's label set is not recorded.
+fn about(cluster: &str, spec: Option<&Spec>) {
+    let is_built_in = spec.is_none_or(|spec| spec.taxonomy.id == Taxonomy::economic().id());
+    context::set(cluster, (!is_built_in).then(|| Path::new("FILE")));
 }
 
 /// The pace of a run over the nodes there are now. Batches stay as they are: their keys depend on them.

@@ -4,7 +4,9 @@ use tokio::task::spawn_blocking;
 
 use super::super::job::{self, Job};
 use super::super::preflight::{self, Wanted};
-use super::super::{signals, target};
+use super::super::signals;
+use super::place;
+use super::states::AGAIN;
 use crate::cli::Global;
 use crate::cli::runs::{ChangeArgs, ResumeArgs};
 use crate::engine::counts;
@@ -17,27 +19,25 @@ use crate::text::grouped;
 use crate::ui::Ui;
 
 pub(super) async fn run(global: &Global, runs: &Runs, args: &ResumeArgs, ui: Ui) -> Result<ExitStatus> {
-    let folder = runs.find(&args.id)?;
-    super::about(&folder.spec);
-    if folder.spec.options.detached {
-        return super::detached::resume(global, folder, args, ui).await;
-    }
+    let mut run = place::find(global, runs, &args.id, &args.place, true)?;
+    let attached = run.folder.take_if(|folder| !folder.spec.options.detached);
+    let Some(folder) = attached else {
+        return Box::pin(super::detached::resume(run, args, ui)).await;
+    };
     let stop = signals::listen()?;
-    let spec = folder.spec.clone();
-    let nodes = target::ingress(global, &spec.target.cluster, &spec.target.ingress)?;
+    let (spec, nodes) = (folder.spec.clone(), run.nodes);
     let mut stats = counts(spec.indicators(), &nodes);
     let mut opened = folder.open(&mut stats)?;
     match &opened.past.standing {
         Standing::Open => {}
         Standing::Sealed(_) => {
-            if let Some(status) = job::settle(&mut opened, &stats, args.changes.json, ui)? {
+            if let Some(status) = job::settle(&mut opened, &stats, None, args.changes.json, ui)? {
                 return Ok(status);
             }
         }
         Standing::Finished => return finished(&opened.folder, args.changes.json, ui),
-        Standing::Cancelled => {
-            return Err(Failure::usage(format!("the run {} was cancelled", spec.run_id))
-                .hint("run the command again: rows that are classified already are not paid for twice"));
+        Standing::Cancelled { .. } => {
+            return Err(Failure::usage(format!("the run {} was cancelled", spec.run_id)).hint(AGAIN));
         }
         Standing::Superseded(by) => return Err(superseded(&spec.run_id, by)),
     }
@@ -169,7 +169,7 @@ async fn follow_up(
 
 /// Waits for the cluster's word that it serves what the run wants.
 pub(super) async fn ready(nodes: &[(String, Ingress)], spec: &Spec, stop: &Shutdown, ui: Ui) -> Result<()> {
-    let wanted = Wanted { options: &spec.options, taxonomy: &spec.taxonomy.id };
+    let wanted = Wanted { options: &spec.options, taxonomy: &spec.taxonomy.id, can_start: false };
     tokio::select! {
         ready = preflight::check(nodes, &wanted, ui) => ready,
         () = stop.at_least(Level::Drain) => Err(interrupted()),

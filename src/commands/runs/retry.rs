@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::super::job::{self, Job};
-use super::super::{signals, target};
+use super::super::signals;
+use super::place::{self, Place};
+use super::states::Command;
 use crate::cli::Global;
 use crate::cli::runs::RetryArgs;
 use crate::domain::batch::RunOptions;
@@ -19,8 +21,9 @@ use crate::ui::Ui;
 
 pub(super) async fn run(global: &Global, runs: &Runs, args: &RetryArgs, ui: Ui) -> Result<ExitStatus> {
     let stop = signals::listen()?;
-    let folder = runs.find(&args.id)?;
-    super::about(&folder.spec);
+    let Place { nodes, target, folder, .. } = place::find(global, runs, &args.id, &args.place, false)?;
+    let folder = folder.ok_or_else(|| Failure::usage(format!("no run `{}`", args.id)))?;
+    place::listed(&folder)?.allow(Command::Retry, &folder.spec.run_id)?;
     let mut before = RunStats::new(folder.spec.indicators(), Vec::new());
     // Held until the new run is done: nobody else may retry the same rows meanwhile.
     let parent = folder.open(&mut before)?;
@@ -51,6 +54,7 @@ pub(super) async fn run(global: &Global, runs: &Runs, args: &RetryArgs, ui: Ui) 
             failed: kept.map(|(class, number)| (*class, *number)).collect(),
             input: parent.folder.spec.counts(),
         }),
+        target,
         // The client looks after them, whoever looked after the others.
         options: RunOptions { detached: false, ..parent.folder.spec.options.clone() },
         limits,
@@ -58,7 +62,6 @@ pub(super) async fn run(global: &Global, runs: &Runs, args: &RetryArgs, ui: Ui) 
         ..parent.folder.spec.clone()
     };
     ui.note(&format!("retry      {} of {}", count(retried, "failed row"), results.display()));
-    let nodes = target::ingress(global, &spec.target.cluster, &spec.target.ingress)?;
     let pace = super::pace(&spec, &nodes, &args.changes);
     let sink = job::sink(&spec)?;
     super::resume::ready(&nodes, &spec, &stop, ui).await?;

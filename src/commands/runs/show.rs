@@ -4,6 +4,8 @@ use serde::Serialize;
 
 use super::super::{job, print};
 use super::list::state;
+use super::place;
+use super::states::{Command, State};
 use crate::cli::runs::ShowArgs;
 use crate::domain::stats::RunStats;
 use crate::error::{ExitStatus, Failure, Result};
@@ -68,7 +70,12 @@ fn describe(folder: &RunFolder, state: &str, report: &RunReport) -> String {
 }
 
 pub(super) fn report(runs: &Runs, args: &ShowArgs, ui: Ui) -> Result<ExitStatus> {
-    let report = report_of(&runs.find(&args.id)?)?;
+    let folder = runs.find(&args.id)?;
+    let (report, state) = (report_of(&folder)?, place::listed(&folder)?);
+    state.allow(Command::Report, &folder.spec.run_id)?;
+    if let Some(line) = as_of_now(&folder.spec.run_id, &state) {
+        ui.note(&line);
+    }
     let text = if args.json {
         serde_json::to_string_pretty(&report).map_err(anyhow::Error::from)?
     } else {
@@ -78,12 +85,32 @@ pub(super) fn report(runs: &Runs, args: &ShowArgs, ui: Ui) -> Result<ExitStatus>
     Ok(ExitStatus::Success)
 }
 
+/// What a report that is not the last one leaves out.
+fn as_of_now(id: &str, state: &State) -> Option<String> {
+    match state {
+        State::Running(pid) => {
+            Some(format!("running    pid {pid} is at the run; this is what is on disk by now"))
+        }
+        State::Detached => Some(format!(
+            "detached   the cluster has the run; this is what is collected by now. How it stands: `classify runs attach {id}`"
+        )),
+        State::NotHandedOver => Some(format!(
+            "run        {id} was not handed over to its end; hand it over again: `classify runs resume {id}`"
+        )),
+        State::GivenUp => Some(format!(
+            "cancelled  what was classified is not collected: `classify runs attach {id}` does that"
+        )),
+        _ => None,
+    }
+}
+
 /// The report that was made at the run's end, or of what its journal says so far.
-fn report_of(folder: &RunFolder) -> Result<RunReport> {
+pub(super) fn report_of(folder: &RunFolder) -> Result<RunReport> {
     let mut stats = RunStats::new(folder.spec.indicators(), Vec::new());
     let past = folder.look(&mut stats)?;
     match past.standing {
         Standing::Finished | Standing::Superseded(_) if stats.pending() == 0 => kept_report(folder),
+        Standing::Cancelled { collected: true } if folder.report()?.is_some() => kept_report(folder),
         _ => Ok(job::standing_report(folder, &past, &stats)),
     }
 }

@@ -53,6 +53,18 @@ impl DetachedRun {
         Ok(save(&ctx, run))
     }
 
+    /// Gives up a run that has not begun, wherever its hand-over ended: what there is of it is thrown away. Saying it again is harmless.
+    #[handler]
+    async fn give_up(&self, ctx: ObjectContext<'_>, Json(plan): Json<Plan>) -> HandlerResult<Json<Progress>> {
+        let mut run = match ctx.get::<Json<Run>>(RUN).await? {
+            Some(Json(run)) => run,
+            None => Run::new(plan, clock::read(&ctx).await?.date),
+        };
+        run.cancel();
+        this(&ctx).step(Json(run.epoch())).send();
+        Ok(save(&ctx, run))
+    }
+
     /// Submits what is due, and sees to it that it will do so again.
     #[handler]
     async fn step(&self, ctx: ObjectContext<'_>, Json(epoch): Json<u64>) -> HandlerResult<()> {
