@@ -30,7 +30,7 @@ pub enum QueueCommand {
     List(QueueListArgs),
     /// End batches and calls that have not ended; their rows fail as `cancelled`
     ///
-    /// What paces and counts detached runs is ended only where `--service` or an id names it.
+    /// What is at a model's provider ends with its answer, which is kept: the same command again does not pay for it. What paces and counts detached runs is ended only where `--service` or an id names it.
     Cancel(QueueCancelArgs),
     /// Try those now that failed and wait for their next attempt, or are paused
     Retry(Change),
@@ -202,7 +202,7 @@ pub struct QueueCancelArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a comment here would become the command's help")]
     pub change: Change,
-    /// At once, without waiting for the service: for those that do not react
+    /// End in the cluster what no service is at: for those that do not react
     #[arg(long)]
     pub kill: bool,
 }

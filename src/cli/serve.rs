@@ -18,6 +18,9 @@ pub struct ServeArgs {
     /// Register the service with the cluster once it listens
     #[arg(long)]
     pub register: bool,
+    /// With `--register`: take the place of another service that is registered and answers. It gets it back when this one ends first
+    #[arg(long)]
+    pub replace: bool,
     /// Label set to classify by [default: the built-in `economic`]
     #[arg(long, value_name = "FILE")]
     pub taxonomy: Option<PathBuf>,

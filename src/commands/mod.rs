@@ -11,6 +11,7 @@ mod limits;
 mod preflight;
 mod question;
 mod queue;
+mod registration;
 mod run;
 mod runs;
 mod serve;

@@ -1,28 +1,25 @@
 //! `classify serve`: the service in the foreground.
 
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
 
-use super::{home, load_taxonomy, signals, target};
+use super::registration::Registration;
+use super::{load_taxonomy, signals, target};
 use crate::cli::Global;
 use crate::cli::serve::ServeArgs;
-use crate::cluster::{self, Folder};
 use crate::error::{ExitStatus, Failure, Result};
 use crate::llm::{Access, Backoff, Prices, Provider, Timeouts};
 use crate::restate::ingress::Ingress;
 use crate::service::{self, AuditLog, ModelSettings, Shared};
-use crate::shutdown::{Level, Shutdown};
+use crate::shutdown::Level;
 use crate::taxonomy::Rules;
 use crate::throttle::budget::Limits;
 use crate::ui::{Ui, context};
 
 /// Patience with one question to a node.
 const ASK: Duration = Duration::from_secs(2);
-/// How long the nodes may take to know the service.
-const REGISTER_TIMEOUT: Duration = Duration::from_mins(1);
 
 pub(super) async fn run(global: &Global, args: ServeArgs, ui: Ui) -> Result<ExitStatus> {
     context::set(&args.cluster, args.taxonomy.as_deref());
@@ -37,7 +34,8 @@ pub(super) async fn run(global: &Global, args: ServeArgs, ui: Ui) -> Result<Exit
     let nodes = models.nodes.clone();
     let shared = Shared::new(&taxonomy, rules, models, audit);
     let metrics = shared.metrics();
-    let endpoint = service::endpoint(shared, &args.identity_keys)?;
+    let service = service::endpoint(shared, &args.identity_keys)?;
+    let mut registration = Registration::look(global, &args).await?;
     let listener = service::listen(args.bind).map_err(|error| cannot_listen(&args, &error))?;
     let address = listener.local_addr().map_err(|error| cannot_listen(&args, &error))?;
     let exporter = match args.metrics {
@@ -47,7 +45,7 @@ pub(super) async fn run(global: &Global, args: ServeArgs, ui: Ui) -> Result<Exit
         })?),
         None => None,
     };
-    let shutdown = signals::listen()?;
+    let shutdown = signals::listen_as_service()?;
     ui.note(&format!("service    http://{} serves {}; Ctrl-C drains and stops", address, taxonomy.id()));
 
     tokio::spawn(async move { warn_without_leases(&nodes, ui).await });
@@ -56,14 +54,23 @@ pub(super) async fn run(global: &Global, args: ServeArgs, ui: Ui) -> Result<Exit
         ui.note(&format!("metrics    http://{address}/metrics"));
         tokio::spawn(service::export(listener, metrics));
     }
-    let stop = shutdown.clone();
-    let serving = service::serve(listener, endpoint, async move { stop.at_least(Level::Drain).await });
-    let mut serving = pin!(serving);
+    let mut serving = pin!(service::serve(listener, service, shutdown.clone()));
     tokio::select! {
         () = &mut serving => {}
-        registered = register(global, &args, address, shutdown, ui) => {
+        registered = async {
+            match &mut registration {
+                Some(registration) => registration.register(&args, address, shutdown.clone(), ui).await,
+                None => Ok(()),
+            }
+        } => {
             registered?;
-            serving.await;
+            serving.as_mut().await;
+        }
+    }
+    if let Some(registration) = registration {
+        tokio::select! {
+            () = registration.give_back(ui) => {}
+            () = shutdown.at_least(Level::Stop) => {}
         }
     }
     ui.note("service    stopped");
@@ -116,28 +123,6 @@ async fn warn_without_leases(nodes: &[Ingress], ui: Ui) {
             urls.join(", ")
         ));
     }
-}
-
-/// Registers the service that is starting next to this, if that was asked for.
-async fn register(
-    global: &Global,
-    args: &ServeArgs,
-    address: SocketAddr,
-    shutdown: Shutdown,
-    ui: Ui,
-) -> Result<()> {
-    if !args.register {
-        return Ok(());
-    }
-    let folder = Folder::new(&home::folder(global)?, &args.cluster)?;
-    cluster::adopt(&folder).await?;
-    let uri = cluster::uri_for_nodes(&folder, address).await?;
-    let registered = tokio::select! {
-        registered = cluster::register(&folder, Some(&uri), REGISTER_TIMEOUT, &|_| {}) => registered?,
-        () = shutdown.at_least(Level::Drain) => return Ok(()),
-    };
-    ui.note(&format!("service    registered, callable through {}", registered.nodes.join(", ")));
-    Ok(())
 }
 
 fn cannot_listen(args: &ServeArgs, error: &std::io::Error) -> Failure {

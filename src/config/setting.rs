@@ -3,8 +3,10 @@
 use clap::{Arg, ArgAction, Command};
 
 /// Options that say what one invocation shall do: as a setting they would surprise, or do harm.
-const NO_SETTINGS: [&str; 11] =
-    ["help", "version", "config", "yes", "force", "plan", "detach", "json", "watch", "failures", "output"];
+const NO_SETTINGS: [&str; 12] = [
+    "help", "version", "config", "yes", "force", "plan", "detach", "json", "watch", "failures", "output",
+    "replace",
+];
 
 /// Commands that have settings, each as the words that lead to it. The first is the default command, whose options stand at the top
 /// of the command line as well.

@@ -53,6 +53,8 @@ pub enum RunEvent {
     },
     /// A finished batch is on disk.
     Recorded(Recorded),
+    /// What was bought for rows of a batch that was taken back. They are pending; going on with the run counts them.
+    Spent(Usage),
     /// A row that is no indicator is in the failures file.
     Rejected,
 }

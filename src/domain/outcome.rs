@@ -175,6 +175,11 @@ impl Failed {
         self.class == FailureClass::Provider && self.attempts == 0
     }
 
+    /// Somebody cancelled the batch `origin`, or this one call of it, before a model was asked.
+    pub fn cancelled(origin: impl Into<String>) -> Self {
+        Self::new(FailureClass::Cancelled, "cancelled before a model was asked", 0, origin)
+    }
+
     /// A failure that cost nothing and says nothing about other indicators.
     pub fn new(
         class: FailureClass,

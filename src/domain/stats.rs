@@ -186,6 +186,7 @@ impl RunStats {
             RunEvent::Held { reserved_usd } => self.held_usd = *reserved_usd,
             RunEvent::Trouble(trouble) => self.trouble.clone_from(trouble),
             RunEvent::Recorded(recorded) => self.record(recorded),
+            RunEvent::Spent(usage) => self.usage.add(usage),
             RunEvent::Rejected => self.reject(1),
         }
     }

@@ -33,6 +33,11 @@ pub struct Tally {
     pub remarks: Remarks,
 }
 
+/// Whether an answer was first made for the batch `key`, under whichever of its keys: those of what was taken back and asked again begin with it.
+pub fn is_own(origin: &str, key: &str) -> bool {
+    origin.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
 impl Tally {
     /// Counts the outcomes of the batch `key`.
     pub fn of<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>, key: &str) -> Self {
@@ -41,7 +46,7 @@ impl Tally {
             match outcome {
                 Outcome::Classified(classification) => {
                     let Classification { origin, usage, spared, cut, .. } = &**classification;
-                    tally.add_labels(origin == key, usage.as_ref(), *spared, cut);
+                    tally.add_labels(is_own(origin, key), usage.as_ref(), *spared, cut);
                 }
                 Outcome::Failed(failed) => tally.add_failure(failed, key),
             }
@@ -65,7 +70,7 @@ impl Tally {
     /// Counts one without, in the batch `key`.
     pub fn add_failure(&mut self, failed: &Failed, key: &str) {
         *self.failed.entry(failed.class).or_default() += 1;
-        if failed.origin == key
+        if is_own(&failed.origin, key)
             && let Some(usage) = &failed.usage
         {
             self.usage.add(usage);
@@ -142,5 +147,18 @@ mod tests {
         assert_eq!((tally.remarks.cut, tally.remarks.most_said()), (2, Some(("no", 1))));
         tally.add(Tally::of(&outcomes[..1], "R.1"));
         assert_eq!((tally.rows(), tally.usage.requests), (4, 5));
+    }
+
+    #[test]
+    fn an_answer_is_a_batchs_own_under_each_of_its_keys() {
+        for (origin, key, own) in [
+            ("R.3", "R.3", true),
+            ("R.3.1", "R.3", true),
+            ("R.31", "R.3", false),
+            ("R.3", "R.3.1", false),
+            ("", "R.3", false),
+        ] {
+            assert_eq!(is_own(origin, key), own, "{origin} of {key}");
+        }
     }
 }

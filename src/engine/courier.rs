@@ -16,6 +16,8 @@ use super::polling::Polling;
 use super::pool::{Pool, Verdict, verdict};
 use super::purse::{Charge, NotPaid, Purse};
 use super::record::Delivery;
+use super::withdraw::UnderWay;
+use crate::domain::batch::BatchKey;
 use crate::domain::event::{Reception, RunEvent};
 use crate::domain::outcome::FailureClass;
 use crate::ledger::Past;
@@ -45,6 +47,8 @@ pub(super) struct Courier {
     pub(super) shutdown: Shutdown,
     pub(super) clock: Clock,
     pub(super) past: Arc<Past>,
+    /// What the cluster is at, and whether it is taken back.
+    pub(super) under_way: Arc<UnderWay>,
     /// Money that is reserved holds batches back.
     pub(super) holds: AtomicBool,
     /// Of a run that was handed over: what the cluster has forgotten of it is paid for from this.
@@ -129,23 +133,25 @@ impl Courier {
     /// How the batch ended, and at which node. `None` if the run drains before it is submitted.
     async fn end(&self, batch: &Prepared, mut node: usize, paid_again: u64) -> Option<(usize, End)> {
         let mut sent = 0;
+        let mut key = batch.key.clone();
         loop {
             if sent > 0 {
                 // Restate has no such invocation any more (its state was deleted); sending again is safe, at the run's rate.
                 node = self.turn(batch).await?;
             }
-            let (at, accepted) = match self.submit(batch, &mut node).await? {
+            let (at, accepted) = match self.submit(&key, batch, &mut node).await? {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     return Some((node, End::failed(batch, FailureClass::Provider, &error.to_string())));
                 }
             };
+            let again = key != batch.key;
             let reception = match accepted.new {
                 false => Reception::Known,
                 true if sent > 0 || self.past.is_sent(batch.key.index) => Reception::Forgotten,
                 true => Reception::New,
             };
-            if sent == 0 || accepted.new {
+            if sent == 0 || (accepted.new && !again) {
                 let (batch, indicators) = (batch.key.index, u64::from(batch.len().get()));
                 let paid_again = if sent == 0 { paid_again } else { 0 };
                 let sent = Delivery::Sent { batch, node, reception, indicators, paid_again, at };
@@ -153,9 +159,24 @@ impl Courier {
                 let _stopped = self.finished.send(sent).await;
             }
             sent += 1;
-            if let Some(end) = self.collect(batch, &accepted.invocation_id, &mut node).await {
+            self.under_way.begins(batch.key.index, &accepted.invocation_id);
+            if self.under_way.is_withdrawn() {
+                self.under_way.withdraw().await;
+            }
+            let Some(end) = self.collect(batch, &accepted.invocation_id, &mut node).await else { continue };
+            self.under_way.ends(batch.key.index);
+            if self.collects.is_some() || !end.is_cancelled() {
                 return Some((node, end));
             }
+            // Rows that this run took back are pending, now or when it stopped before.
+            if self.under_way.is_withdrawn() {
+                self.tell(RunEvent::Spent(end.spent(batch))).await;
+                return None;
+            }
+            if reception != Reception::Known {
+                return Some((node, end));
+            }
+            key = BatchKey { run_id: batch.key.to_string(), index: key_after(&key, &batch.key) };
         }
     }
 
@@ -170,6 +191,7 @@ impl Courier {
     /// Sends until a node accepts; returns when it was let through.
     async fn submit(
         &self,
+        key: &BatchKey,
         batch: &Prepared,
         node: &mut usize,
     ) -> Option<Result<(Duration, Accepted), Error>> {
@@ -177,7 +199,7 @@ impl Courier {
         let timeout = TIMEOUT + crossing(batch);
         loop {
             let at = self.clock.elapsed();
-            match self.pool.nodes()[*node].ingress.send(&batch.key, batch.body.clone(), timeout).await {
+            match self.pool.nodes()[*node].ingress.send(key, batch.body.clone(), timeout).await {
                 Ok(mut accepted) => {
                     // An attempt without an answer may have got through: then it was this process that sent it.
                     accepted.new |= unsure;
@@ -246,6 +268,11 @@ impl Courier {
         // The owner of the counts outlives every courier, unless it is unwinding.
         let _unwinding = self.events.send(event).await;
     }
+}
+
+/// The number of the key under which a batch is sent again whose rows were taken back: `{run_id}.{index}.1` and so on.
+fn key_after(key: &BatchKey, first: &BatchKey) -> u64 {
+    if key == first { 1 } else { key.index + 1 }
 }
 
 /// How long a batch may be on a slow link.

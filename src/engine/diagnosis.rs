@@ -119,6 +119,7 @@ pub fn explain(
         | Trouble::ModelPaused { .. } => {
             Failure::unreachable("the classification service does not answer the cluster")
                 .hint("start it: `classify serve`; see what the cluster says: `classify queue status`")
+                .hint("one runs elsewhere? `classify cluster status` shows where; `classify cluster register URL` tells the cluster")
         }
     };
     let width = nodes.iter().map(|node| node.url().len()).max().unwrap_or_default();

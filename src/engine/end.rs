@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use super::feed::Prepared;
 use crate::domain::answer::{Answer, Answers};
-use crate::domain::outcome::{Failed, FailureClass};
+use crate::domain::batch::BatchResponse;
+use crate::domain::outcome::{Failed, FailureClass, Usage};
 use crate::domain::payload;
 use crate::domain::tally::Tally;
 use crate::output::Entries;
@@ -22,6 +23,26 @@ impl End {
     /// The failure of a whole batch.
     pub(super) fn failed(batch: &Prepared, class: FailureClass, message: &str) -> Self {
         Self::Failed(Failed::new(class, message, 1, batch.key.to_string()))
+    }
+
+    /// Whether rows of it were cancelled.
+    pub(super) fn is_cancelled(&self) -> bool {
+        match self {
+            Self::Failed(failed) => failed.class == FailureClass::Cancelled,
+            Self::Output(body) => {
+                let cancelled = |answer: &Answer<'_>| matches!(answer, Answer::Failed(failed) if failed.class == FailureClass::Cancelled);
+                let json = payload::text(body).ok();
+                let answers = json.as_deref().and_then(|json| serde_json::from_str::<Answers<'_>>(json).ok());
+                answers.is_some_and(|answers| answers.outcomes.iter().any(cancelled))
+            }
+        }
+    }
+
+    /// What was bought for it.
+    pub(super) fn spent(&self, batch: &Prepared) -> Usage {
+        let Self::Output(body) = self else { return Usage::default() };
+        let outcomes = payload::decode::<BatchResponse>(body).map(|response| response.outcomes);
+        Tally::of(&outcomes.unwrap_or_default(), &batch.key.to_string()).usage
     }
 
     /// Makes `entries` those of `batch`, which `node` delivered, and counts them. An output that does not fit the batch fails all
@@ -63,7 +84,20 @@ mod tests {
     use crate::domain::batch::{BatchKey, BatchRequest, RunOptions};
     use crate::domain::indicator::Indicator;
     use crate::domain::method::Method;
+    use crate::domain::outcome::Outcome;
     use crate::output::{Format, Layout};
+
+    #[test]
+    fn a_batch_of_which_a_row_was_cancelled_is_one_to_ask_about_again() {
+        let output = |outcomes: Vec<Outcome>| {
+            End::Output(payload::encode(&BatchResponse { outcomes }).unwrap().into())
+        };
+        let failed = |class| Outcome::Failed(Failed::new(class, "no", 1, "R.0"));
+        assert!(output(vec![failed(FailureClass::Schema), failed(FailureClass::Cancelled)]).is_cancelled());
+        assert!(!output(vec![failed(FailureClass::Schema)]).is_cancelled());
+        assert!(End::Failed(Failed::cancelled("R.0")).is_cancelled());
+        assert!(!End::Output(Bytes::from_static(b"nonsense")).is_cancelled());
+    }
 
     #[test]
     fn an_answer_of_the_wrong_shape_fails_every_row_of_the_batch_and_no_more() {

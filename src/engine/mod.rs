@@ -22,6 +22,7 @@ mod room;
 mod rotation;
 mod turns;
 mod watchdog;
+pub mod withdraw;
 
 use std::io::ErrorKind;
 use std::sync::Arc;
@@ -55,6 +56,7 @@ use pool::Pool;
 use purse::Purse;
 use record::{Book, Delivery};
 use room::Room;
+use withdraw::UnderWay;
 
 /// Batches read ahead: enough that the dispatcher never waits for a disk, few enough not to matter.
 const READ_AHEAD: usize = 4;
@@ -164,10 +166,13 @@ impl Engine {
             Some(progress) => Purse::collecting(&self.brakes, progress, record.past.paid_again),
             None => Purse::new(&self.brakes, &stats),
         });
-        let mut tasks = self.start(nodes, rows, record, Arc::clone(&purse), events, shutdown, clock);
+        let under_way = UnderWay::of(&nodes);
+        let shared = (Arc::clone(&purse), Arc::clone(&under_way));
+        let mut tasks = self.start(nodes, rows, record, shared, events, shutdown, clock);
 
         let collects = self.collects.is_some();
-        let mut owner = Owner { stats, observer, clock, brakes: self.brakes, purse, failure: None };
+        let mut owner =
+            Owner { stats, observer, clock, brakes: self.brakes, purse, failure: None, under_way };
         let (book, written) = owner.follow(inbox, &mut tasks, &raise, stop, self.grace).await?;
         if let Err(error) = written {
             owner.failure = Some(cannot_write(&error, collects));
@@ -183,7 +188,7 @@ impl Engine {
         nodes: Vec<(String, Ingress)>,
         rows: impl Iterator<Item = Result<Row>> + Send + 'static,
         record: Record,
-        money: Arc<Purse>,
+        (money, under_way): (Arc<Purse>, Arc<UnderWay>),
         events: mpsc::Sender<RunEvent>,
         shutdown: Shutdown,
         clock: Clock,
@@ -225,6 +230,7 @@ impl Engine {
             shutdown,
             clock,
             past,
+            under_way,
             holds: AtomicBool::new(false),
             collects: self.collects.is_some().then(|| Arc::clone(&money)),
         });
@@ -290,6 +296,7 @@ struct Owner<'a> {
     brakes: Brakes,
     purse: Arc<Purse>,
     failure: Option<Failure>,
+    under_way: Arc<UnderWay>,
 }
 
 impl Owner<'_> {
@@ -343,6 +350,9 @@ impl Owner<'_> {
         }
         // A recorder that failed leaves couriers behind that nobody waits for.
         raise.to(Level::Stop);
+        if asked == Level::Stop {
+            self.under_way.withdraw().await;
+        }
         ended
             .map_err(|error| Failure::unexpected(format!("the thread that writes the results died: {error}")))
     }
@@ -354,6 +364,7 @@ impl Owner<'_> {
             && let Some(reason) = self.brakes.check(event, &self.stats)
         {
             self.failure = Some(reason);
+            self.under_way.take_back();
             raise.to(Level::Drain);
         }
     }

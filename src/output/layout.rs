@@ -9,7 +9,7 @@ use crate::domain::answer::Answer;
 use crate::domain::batch::BatchKey;
 use crate::domain::heading::Headings;
 use crate::domain::payload;
-use crate::domain::tally::Tally;
+use crate::domain::tally::{Tally, is_own};
 
 /// Bytes of lines whose room is kept for the next batch; by default a batch has a fraction of it.
 const KEPT: usize = 1024 * 1024;
@@ -70,7 +70,7 @@ impl Entries {
             match answer {
                 Answer::Classified(classified) => {
                     row::result(results, layout, from, row, classified)?;
-                    let own = classified.origin.as_str() == key;
+                    let own = is_own(classified.origin.as_str(), &key);
                     tally.add_labels(own, classified.usage.as_ref(), classified.spared, &classified.cut);
                 }
                 Answer::Failed(failure) => {

@@ -14,5 +14,6 @@ pub mod models;
 pub mod names;
 pub mod queue;
 pub mod snapshots;
+mod withdraw;
 
 pub use http::{Error, Origin};

@@ -10,6 +10,8 @@ pub const CLASSIFIER: &str = "Classifier";
 pub const CLASSIFIER_CLASSIFY: &str = "classify";
 /// Lets the rules answer for a batch; called with the fingerprint of all its indicators as idempotency key.
 pub const CLASSIFIER_RULES: &str = "rules";
+/// Cancels invocations; the body is a list of their ids.
+pub const CLASSIFIER_WITHDRAW: &str = "withdraw";
 /// Answers with what the service is, see [`ServiceInfo`].
 pub const CLASSIFIER_INFO: &str = "info";
 /// The virtual object that leases a model's limits.

@@ -18,7 +18,7 @@ use crate::domain::fingerprint::{GENERATIONS, fingerprint, generation, joint_fin
 use crate::domain::method::{HYBRID, RULES};
 use crate::domain::outcome::{Failed, FailureClass, Outcome};
 use crate::domain::payload;
-use crate::domain::tally::Tally;
+use crate::domain::tally::{Tally, is_own};
 
 /// First and longest pause before it is looked again whether the right service is there.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
@@ -64,7 +64,7 @@ impl ClassifyBatch {
     }
 }
 
-/// One outcome per indicator, in order. The error is that of the whole batch: somebody cancelled it.
+/// One outcome per indicator, in order. The error is that of the whole batch: somebody cancelled it before a model was asked.
 async fn gather(
     ctx: &WorkflowContext<'_>,
     request: &BatchRequest,
@@ -137,22 +137,33 @@ async fn ask_model(
     let fingerprints: Vec<String> = request.indicators.iter().map(fingerprint).collect();
     let mut calls: DurableFuturesUnordered<_> =
         rows.iter().map(|row| ask(*row, fingerprints[*row].clone())).collect();
-    while let Some((index, answer)) = calls.next().await? {
+    // Somebody has cancelled the batch. The SDK cancels its calls with it: each ends at once, or with the answer that is on its way.
+    let mut cancelled = false;
+    loop {
+        let (index, answer) = match calls.next().await {
+            Ok(Some(ended)) => ended,
+            Ok(None) => return Ok(()),
+            Err(_cancelled) => {
+                cancelled = true;
+                continue;
+            }
+        };
         let row = rows[index];
         let outcome = answer.map_or_else(|error| Outcome::Failed(failed(&error)), |body| read(&body));
         let unasked = is_unasked(&outcome);
-        if unasked {
-            wait_for_service(ctx, terms).await?;
+        if unasked && !cancelled {
+            cancelled = wait_for_service(ctx, terms).await.is_err();
         }
         let stale = unasked || is_stale(&outcome, &terms.origin);
-        if let Some(key) = next_key(&fingerprints[row], &mut asked[row], stale, &terms.origin) {
+        if stale && cancelled {
+            outcomes[row] = Some(Outcome::Failed(Failed::cancelled(terms.origin.as_str())));
+        } else if let Some(key) = next_key(&fingerprints[row], &mut asked[row], stale, &terms.origin) {
             rows.push(row);
             calls.push(ask(row, key));
         } else {
             outcomes[row] = Some(outcome);
         }
     }
-    Ok(())
 }
 
 /// Waits until a service is registered that may answer: somebody has registered another one in mid-run. The run says so meanwhile.
@@ -201,7 +212,10 @@ fn next_key(fingerprint: &str, asked: &mut u32, stale: bool, origin: &str) -> Op
 /// Whether this is a failure that was not this batch's own: Restate remembers how a call of an earlier run ended, and
 /// a failure then is no answer now. A call that was killed does not say whose it was.
 fn is_stale(outcome: &Outcome, origin: &str) -> bool {
-    matches!(outcome, Outcome::Failed(failed) if failed.origin != origin)
+    let Outcome::Failed(failed) = outcome else { return false };
+    // Of a batch that was taken back and is asked again, what has failed before has failed.
+    let is_own = is_own(origin, &failed.origin) && !failed.origin.is_empty();
+    failed.origin != origin && (failed.class == FailureClass::Cancelled || !is_own)
 }
 
 /// What a model was asked, or failed to be.
@@ -258,6 +272,20 @@ mod tests {
     const RULES_LETTER: &str = r#"{"method":{"provider":"hybrid","model":"openai/gpt-5","threshold":0.85},"taxonomy":"d1","at":"2026-11-27T20:00:00.000Z","origin":"R.7"}"#;
     const REPORT: &str = r#"{"batch":7,"tally":{"succeeded":4,"reused":0,"failed":{"schema":1},"usage":{"requests":0,"input_tokens":0,"cached_tokens":0,"output_tokens":0},"spared":0}}"#;
     const KEYS: [&str; 2] = ["88c9aedd7cbef40cb5b990503f4cc2e5", "f75eb74079405834abdc122992661747"];
+
+    #[test]
+    fn what_was_taken_back_is_asked_again_and_what_failed_is_not() {
+        let failed = |class, origin: &str| Outcome::Failed(Failed::new(class, "no", 1, origin));
+        for (class, origin, stale) in [
+            (FailureClass::Schema, "R.1", false),
+            (FailureClass::Cancelled, "R.1", true),
+            (FailureClass::Cancelled, "R.1.1", false),
+            (FailureClass::Schema, "R.11", true),
+            (FailureClass::Schema, "", true),
+        ] {
+            assert_eq!(is_stale(&failed(class, origin), "R.1.1"), stale, "{class:?} of `{origin}`");
+        }
+    }
 
     #[test]
     fn failures_of_others_are_passed_over_one_by_one_and_not_for_ever() {

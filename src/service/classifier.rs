@@ -7,10 +7,13 @@ use bytes::Bytes;
 use restate_sdk::prelude::*;
 use restate_sdk::serde as sdk;
 use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
 
 use super::Shared;
-use super::models::Priced;
+use super::call::Call;
+use super::models::{NotAsked, Priced};
 use super::payload::{ENCLOSED, Enclosed, Payload, Plain};
+use super::server;
 use crate::domain::batch::BatchRequest;
 use crate::domain::indicator::Indicator;
 use crate::domain::labels::Labels;
@@ -143,19 +146,20 @@ impl Classifier {
 impl Classifier {
     /// Answers, in order, what the built-in rules are sure of; nothing where a model has to be asked.
     #[handler(idempotency_retention = "7 days")]
-    #[expect(clippy::unused_async, reason = "handlers are async, whether they wait or not")]
     async fn rules(
         &self,
         _ctx: Context<'_>,
         RulesRequest { terms, batch }: RulesRequest,
     ) -> HandlerResult<Payload<Vec<Option<Outcome>>>> {
+        self.shared.drain.begin().await;
         let unreadable =
             |error: serde_json::Error| TerminalError::new_with_code(MALFORMED, error.to_string());
         let indicators = batch.indicators().map_err(unreadable)?;
         Ok(Payload(self.shared.by_rules(&terms, &indicators)?))
     }
 
-    /// Asks a model about one indicator. Failures are outcomes: an error here would be retried.
+    /// Asks a model about one indicator. Failures are outcomes: an error here would be retried. So is the end of a call that was cancelled
+    /// before it left; one that has left ends with its answer, cancelled or not: it is paid for, and kept for who asks next.
     #[handler(idempotency_retention = "7 days")]
     async fn classify(
         &self,
@@ -163,24 +167,37 @@ impl Classifier {
         Plain(request): Plain<ClassifyRequest>,
     ) -> HandlerResult<Bytes> {
         let classifying = self.shared.metrics.classifying();
-        let (shared, invocation) = (Arc::clone(&self.shared), ctx.invocation_id().to_owned());
+        let mut cancelled = server::cancelled();
         // Where money is limited, a process asks only for what no other has begun: that one may have paid.
         let begun_by = match request.terms.method.allowance {
             None => None,
             Some(_) => {
-                let process = shared.process.clone();
-                Some(ctx.run(|| async move { Ok(process) }).name("begin").await?)
+                if !self.shared.ongoing.knows(ctx.invocation_id()) {
+                    self.shared.drain.begin().await;
+                }
+                let process = self.shared.process.clone();
+                let begun_by = ctx.run(|| async move { Ok(process) }).name("begin").await;
+                begun_by.inspect_err(|_cancelled| cancelled.cancel()).ok()
             }
         };
-        // A model's answer is paid for: once it is in the journal, no replay asks again.
-        // As bytes: what is given back is what stands in the journal, whoever replays it.
-        let body: Bytes = ctx
-            .run(|| async move {
-                let outcome = shared.ask_once(invocation, request, begun_by).await?;
-                Ok(Bytes::from(payload::encode(&outcome)?))
-            })
-            .name("ask")
-            .await?;
+        let body: Bytes = loop {
+            // A model's answer is paid for: once it is in the journal, no replay asks again.
+            let (shared, invocation) = (Arc::clone(&self.shared), ctx.invocation_id().to_owned());
+            let (request, begun_by, cancel) = (request.clone(), begun_by.clone(), cancelled);
+            // As bytes: what is given back is what stands in the journal, whoever replays it.
+            let asked = ctx
+                .run(|| async move {
+                    let outcome = shared.ask_once(invocation, request, begun_by, &cancel).await?;
+                    Ok(Bytes::from(payload::encode(&outcome)?))
+                })
+                .name("ask");
+            match asked.await {
+                Ok(body) => break body,
+                // Somebody cancelled it, and the SDK says nothing else. What it came to is asked for again, so that a replay hears the same.
+                Err(_cancelled) => cancelled = CancellationToken::new(),
+            }
+            cancelled.cancel();
+        };
         self.shared.ongoing.journaled(ctx.invocation_id());
         if let Ok(outcome) = payload::decode(&body) {
             classifying.answered(&outcome);
@@ -193,6 +210,16 @@ impl Classifier {
     async fn fits(&self, ctx: Context<'_>, Plain(terms): Plain<Terms>) -> HandlerResult<Json<bool>> {
         let fits = self.shared.mismatch(&terms).is_none();
         Ok(ctx.run(|| async move { Ok(Json(fits)) }).name("fits").await?)
+    }
+
+    /// Cancels invocations. `cancel` is a word of Restate's for something else.
+    #[handler(idempotency_retention = "0s")]
+    #[expect(clippy::unused_async, reason = "handlers are async, whether they wait or not")]
+    async fn withdraw(&self, ctx: Context<'_>, Json(invocations): Json<Vec<String>>) -> HandlerResult<()> {
+        for invocation in invocations {
+            ctx.invocation_handle(invocation).cancel();
+        }
+        Ok(())
     }
 
     /// What this service is; also the call that proves a node's way to it. Nothing to keep once it is answered.
@@ -248,34 +275,49 @@ impl Shared {
         Some(Failed::new(FailureClass::Provider, message, 0, terms.origin.as_str()))
     }
 
-    /// Asks the model, unless an earlier attempt of the invocation has. The error is for Restate to retry.
+    /// Asks the model, unless an earlier attempt of the invocation has, or it was cancelled. The error is for Restate to retry.
     async fn ask_once(
         self: Arc<Self>,
         invocation: String,
         request: ClassifyRequest,
         begun_by: Option<String>,
+        cancelled: &CancellationToken,
     ) -> Result<Outcome, HandlerError> {
         if let Some(wrong) = self.mismatch(&request.terms) {
             return Ok(Outcome::Failed(wrong));
         }
+        let is_begun = begun_by.is_some();
         if begun_by.is_some_and(|process| process != self.process) {
             return Ok(Outcome::Failed(lost(request.terms)));
         }
+        if !self.ongoing.knows(&invocation) {
+            if cancelled.is_cancelled() {
+                return Ok(Outcome::Failed(Failed::cancelled(request.terms.origin)));
+            }
+            if is_begun && self.drain.is_begun() {
+                return Ok(given_back(request.terms));
+            }
+            self.drain.begin().await;
+        }
         let shared = Arc::clone(&self);
-        let ask = || {
+        let ask = |call: Arc<Call>| {
             shared.record(&request.terms, [&request.indicator])?;
-            Ok(shared.ask(request))
+            if is_begun {
+                call.must_end_here();
+            }
+            Ok(shared.ask(request, call))
         };
-        self.ongoing.outcome(&invocation, ask).await
+        self.ongoing.outcome(&invocation, cancelled, ask).await
     }
 
     /// Asks the model; what it or its provider said is an outcome.
-    async fn ask(self: Arc<Self>, request: ClassifyRequest) -> Outcome {
+    async fn ask(self: Arc<Self>, request: ClassifyRequest, call: Arc<Call>) -> Outcome {
         let ClassifyRequest { terms, indicator } = request;
         let run = terms.origin.rsplit_once('.').map_or("", |(run, _)| run);
-        let Priced { asked, usage } = match self.models.ask(&terms.method, run, indicator).await {
+        let Priced { asked, usage } = match self.models.ask(&terms.method, run, indicator, call).await {
             Ok(priced) => priced,
-            Err(message) => {
+            Err(NotAsked::Cancelled) => return Outcome::Failed(Failed::cancelled(terms.origin)),
+            Err(NotAsked::Impossible(message)) => {
                 return Outcome::Failed(Failed::new(FailureClass::Provider, message, 0, terms.origin));
             }
         };
@@ -341,4 +383,10 @@ fn lost(terms: Terms) -> Failed {
                    `--max-cost` holds no money to ask again";
     let usage = Usage { cost_usd: Some(0.0), unsettled_usd: most, ..Usage::default() };
     Failed { usage: Some(usage), ..Failed::new(FailureClass::Provider, message, 1, terms.origin) }
+}
+
+/// Nothing was asked, for the process ends. Its batch asks again, and then the next process.
+fn given_back(terms: Terms) -> Outcome {
+    let message = "the service ended before it asked the model";
+    Outcome::Failed(Failed::new(FailureClass::Provider, message, 0, terms.origin))
 }

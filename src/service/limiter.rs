@@ -10,10 +10,11 @@ mod tests;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::llm::{Feedback, Throttle};
+use super::call::Departure;
+use crate::llm::{Feedback, Throttle, Verdict};
 use crate::restate::Error;
 use crate::restate::ingress::Ingress;
 use crate::restate::names::LeaseRequest;
@@ -47,12 +48,15 @@ pub(super) struct Permit {
     lease: u64,
     tokens: u64,
     shared: Arc<Shared>,
+    departure: Option<Arc<Departure>>,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
     news: Notify,
+    /// The last word was said: nothing is held any more, and nothing will be asked for.
+    gone: watch::Sender<bool>,
 }
 
 /// Who gives leases.
@@ -103,27 +107,54 @@ impl Limiter {
     }
 }
 
+impl Limiter {
+    /// Lets nothing more leave but what repeats a request that was served, and gives back what the process may have under way once
+    /// nothing is. Resolves when that is told.
+    pub(super) async fn close(&self) {
+        self.shared.lock().close();
+        self.shared.news.notify_one();
+        let mut gone = self.shared.gone.subscribe();
+        // The sender is ours: it cannot be gone.
+        drop(gone.wait_for(|gone| *gone).await);
+    }
+}
+
 impl Throttle for Limiter {
     type Permit = Permit;
 
     async fn admit(&self, tokens: u64) -> Permit {
+        let departure = Departure::current();
+        let again = departure.as_ref().is_some_and(|departure| departure.has_left());
         loop {
             let (permit, granted) = oneshot::channel();
-            self.shared.lock().wait(Waiting { tokens, permit });
+            if !self.shared.lock().wait(Waiting { tokens, again, permit }) {
+                // The process is about to end: the next one makes the call.
+                return std::future::pending().await;
+            }
             self.shared.let_go();
-            if let Ok(permit) = granted.await {
+            if let Ok(mut permit) = granted.await {
+                if let Some(departure) = &departure {
+                    departure.leaves();
+                }
+                permit.departure = departure;
                 return permit;
             }
         }
     }
 
     fn settle(&self, permit: Permit, feedback: Feedback) {
+        if let Some(departure) = permit.departure.as_ref().filter(|_| feedback.verdict == Verdict::Served) {
+            departure.is_served();
+        }
         self.shared.lock().settle(permit.lease, permit.tokens, &feedback, Instant::now());
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        if let Some(departure) = &self.departure {
+            departure.is_back();
+        }
         self.shared.lock().ended();
         self.shared.let_go();
     }
@@ -134,20 +165,26 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn tell_if_gone(&self) {
+        if self.lock().has_gone() {
+            self.gone.send_replace(true);
+        }
+    }
+
     /// Lets go what may leave, and wakes who asks for more where something may not.
     fn let_go(self: &Arc<Self>) {
         let now = Instant::now();
         loop {
             let mut state = self.lock();
-            let Some((Waiting { tokens, permit }, lease)) = state.next(now) else {
-                if state.is_hungry() {
+            let Some((Waiting { tokens, permit, .. }, lease)) = state.next(now) else {
+                if state.is_hungry() || state.is_closed() {
                     self.news.notify_one();
                 }
                 return;
             };
             drop(state);
             // Whoever gave up just now drops the permit, which makes room for the next.
-            let _gone = permit.send(Permit { lease, tokens, shared: Arc::clone(self) });
+            let _gone = permit.send(Permit { lease, tokens, shared: Arc::clone(self), departure: None });
         }
     }
 }
@@ -167,6 +204,7 @@ impl<L: Lessor> Lessee<L> {
             let asked = Instant::now();
             let question = shared.lock().question(&self.process, asked);
             let Some(ask) = question else {
+                shared.tell_if_gone();
                 shared.news.notified().await;
                 continue;
             };
@@ -175,6 +213,7 @@ impl<L: Lessor> Lessee<L> {
                     failures = 0;
                     tracing::trace!(model = self.model, granted = lease.granted.requests, took = ?asked.elapsed(), "lease");
                     shared.lock().answered(&lease, asked, Instant::now());
+                    shared.tell_if_gone();
                     shared.let_go();
                     self.wait(&shared, asked, &lease).await;
                 }

@@ -6,9 +6,11 @@
 
 mod audit;
 mod batch;
+mod call;
 mod classifier;
 mod clock;
 mod detached;
+mod drain;
 mod exporter;
 mod limiter;
 mod limits;
@@ -18,15 +20,20 @@ mod ongoing;
 mod pages;
 mod payload;
 mod reports;
+mod server;
 
-use std::future::Future;
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use restate_sdk::endpoint::Endpoint;
-use restate_sdk::http_server::HttpServer;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::time::{interval, sleep, timeout};
 
 pub use audit::AuditLog;
 #[cfg(fuzzing)]
@@ -38,12 +45,21 @@ pub use models::ModelSettings;
 use crate::domain::method::{HYBRID, RULES};
 use crate::error::{Failure, Result};
 use crate::restate::names::ServiceInfo;
+use crate::shutdown::{Level, Shutdown};
 use crate::taxonomy::{Rules, Taxonomy};
+use drain::Drain;
 use models::Models;
 use ongoing::Ongoing;
+use server::Server;
 
 /// Connections that may wait to be accepted: many nodes come back at once when a service starts again.
 const BACKLOG: u32 = 1024;
+/// How long calls that are under way may take when the process is asked to end; docs/durability.md promises it.
+const GRACE: Duration = Duration::from_secs(10);
+/// How long the cluster may take to hear that a process needs no more of its models' limits. Unheard, it is found out later.
+const GOODBYE: Duration = Duration::from_secs(1);
+/// How often it is looked whether all has ended.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// What the handlers share.
 #[derive(Debug)]
@@ -54,6 +70,7 @@ pub struct Shared {
     rules: Rules,
     models: Models,
     ongoing: Ongoing,
+    drain: Drain,
     audit: Option<AuditLog>,
     metrics: Arc<Metrics>,
 }
@@ -75,7 +92,13 @@ impl Shared {
         };
         let metrics = Arc::new(Metrics::new(&info));
         let process = ulid::Ulid::generate().to_string();
-        Self { info, process, rules, models, ongoing: Ongoing::default(), audit, metrics }
+        let (ongoing, drain) = (Ongoing::default(), Drain::default());
+        Self { info, process, rules, models, ongoing, drain, audit, metrics }
+    }
+
+    /// Whether nothing has begun that has not come to its end, where nodes wait for so many attempts of calls.
+    fn is_at_rest(&self, attempts: usize) -> bool {
+        self.ongoing.at_rest().is_some_and(|waiting| attempts <= waiting + self.drain.late())
     }
 
     /// What the service counts, for [`export`].
@@ -84,17 +107,30 @@ impl Shared {
     }
 }
 
+/// What [`serve`] serves.
+pub struct Service {
+    server: Server,
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("shared", &self.shared).finish_non_exhaustive()
+    }
+}
+
 /// The endpoint with all services. With identity keys (`publickeyv1_…`, as the nodes log them), it answers only requests that
 /// one of them signed; anything else, `GET /health` included, gets 401.
 ///
 /// # Errors
 /// When a key is none.
-pub fn endpoint(shared: Shared, identity_keys: &[String]) -> Result<Endpoint> {
+pub fn endpoint(shared: Shared, identity_keys: &[String]) -> Result<Service> {
+    let shared = Arc::new(shared);
     let own = shared.models.limits();
     let batches = batch::ClassifyBatch { metrics: shared.metrics() };
     let services = Endpoint::builder()
         .bind(batches)
-        .bind(classifier::Classifier::new(Arc::new(shared)))
+        .bind(classifier::Classifier::new(Arc::clone(&shared)))
         .bind(limits::ModelLimits { own })
         .bind(detached::DetachedRun)
         .bind(pages::BatchPage)
@@ -106,7 +142,7 @@ pub fn endpoint(shared: Shared, identity_keys: &[String]) -> Result<Endpoint> {
             )
         })
     })?;
-    Ok(signed.build())
+    Ok(Service { server: Server::new(signed.build()), shared })
 }
 
 /// A listener for the nodes at `address`. What it accepts sends at once (`TCP_NODELAY`, which accepted connections take over): the end of an
@@ -122,10 +158,50 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves on `listener` (see [`listen`]) until `stop` completes, then lets running handlers finish (at most 10 s). Answers
-/// `GET /health` over HTTP/2, the protocol Restate speaks to services.
-pub async fn serve(listener: TcpListener, endpoint: Endpoint, stop: impl Future<Output = ()>) {
-    HttpServer::new(endpoint).serve_with_cancel(listener, stop).await;
+/// Serves on `listener` (see [`listen`]) until it is asked to drain; then nothing new begins, and it ends when no call is at a provider any
+/// more, each answer is in a journal, and the cluster knows that nothing of the models' limits is used here; after 10 s at the latest, or
+/// when it is asked to stop. Answers `GET /health` over HTTP/2, the protocol Restate speaks to services.
+pub async fn serve(listener: TcpListener, service: Service, stop: Shutdown) {
+    let Service { server, shared } = service;
+    tokio::select! {
+        () = server.serve(&listener) => {}
+        // What has begun needs the nodes, and they need the process, to its last moment.
+        () = drained(&server, &shared, &stop) => {}
+    }
+}
+
+async fn drained(server: &Server, shared: &Shared, stop: &Shutdown) {
+    stop.at_least(Level::Drain).await;
+    shared.drain.start();
+    let rest = async {
+        let mut looks = interval(LOOK);
+        while !shared.is_at_rest(server.calls()) {
+            looks.tick().await;
+        }
+    };
+    let ended = async {
+        // The limiters first: from then on nothing leaves.
+        let closed = async {
+            let closed = shared.models.close();
+            let mut closed = pin!(closed);
+            let goodbye = poll_fn(|cx| Poll::Ready(closed.as_mut().poll(cx))).await;
+            shared.ongoing.give_back();
+            if goodbye.is_pending() {
+                closed.await;
+            }
+        };
+        match select(pin!(closed), pin!(rest)).await {
+            Either::Left(((), rest)) => rest.await,
+            Either::Right(((), goodbye)) => {
+                let _unheard = timeout(GOODBYE, goodbye).await;
+            }
+        }
+    };
+    tokio::select! {
+        () = ended => {}
+        () = sleep(GRACE) => {}
+        () = stop.at_least(Level::Stop) => {}
+    }
 }
 
 #[cfg(test)]

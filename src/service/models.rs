@@ -8,9 +8,11 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
+use super::call::{Call, Departure};
 use super::limiter::Limiter;
 use crate::domain::indicator::Indicator;
 use crate::domain::method::{Effort, Method};
@@ -78,7 +80,23 @@ struct Gathering {
 #[derive(Debug)]
 struct Waiting {
     indicator: Indicator,
+    call: Arc<Call>,
     answer: oneshot::Sender<Asked>,
+}
+
+/// Why a model was not asked.
+#[derive(Debug)]
+pub(super) enum NotAsked {
+    /// It cannot be, for this reason.
+    Impossible(String),
+    /// The call was cancelled before it left.
+    Cancelled,
+}
+
+impl<T: Into<String>> From<T> for NotAsked {
+    fn from(reason: T) -> Self {
+        Self::Impossible(reason.into())
+    }
 }
 
 /// An answer, or why there is none, and what it cost.
@@ -103,19 +121,20 @@ impl Models {
         self.settings.access.iter().map(|access| access.provider().to_string())
     }
 
-    /// Asks the method's model about `indicator`, together with others of the `run` where that is wanted; why it cannot be asked
-    /// at all otherwise.
+    /// Asks the method's model about `indicator`, together with others of the `run` where that is wanted; why it was not
+    /// asked otherwise.
     pub(super) async fn ask(
         &self,
         method: &Method,
         run: &str,
         indicator: Indicator,
-    ) -> Result<Priced, String> {
+        call: Arc<Call>,
+    ) -> Result<Priced, NotAsked> {
         let model = method.model.as_deref().ok_or("the run names no model")?;
         let model: Model = model.parse().map_err(|error| format!("`{model}`: {error}"))?;
         let desk = self.desk(&model, method.items_per_call.unwrap_or(NonZeroUsize::MIN), method.effort)?;
         let allowance = method.allowance;
-        let asked = desk.ask(run, allowance, indicator).await?;
+        let asked = desk.ask(run, allowance, indicator, call).await?;
         let price = allowance.map(|allowance| allowance.price).or(desk.price);
         let usage = asked.usage.priced(price.as_ref());
         Ok(Priced { asked, usage })
@@ -144,6 +163,13 @@ impl Models {
         Ok(desk)
     }
 
+    /// Lets no more requests leave, and gives back what the process may have under way once nothing is.
+    pub(super) async fn close(&self) {
+        let limiters: Vec<Limiter> =
+            self.limiters.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        join_all(limiters.iter().map(Limiter::close)).await;
+    }
+
     fn limiter(&self, model: &Model) -> Limiter {
         let mut limiters = self.limiters.lock().unwrap_or_else(PoisonError::into_inner);
         let start = || Limiter::start(model.to_string(), self.settings.limits, self.settings.nodes.clone());
@@ -158,7 +184,8 @@ impl Desk {
         run: &str,
         allowance: Option<Allowance>,
         indicator: Indicator,
-    ) -> Result<Asked, String> {
+        call: Arc<Call>,
+    ) -> Result<Asked, NotAsked> {
         let (answer, answered) = oneshot::channel();
         let full = {
             let mut gathering = self.gathering.lock().unwrap_or_else(PoisonError::into_inner);
@@ -169,14 +196,17 @@ impl Desk {
                 }
                 Gathering { number, allowance, waiting: Vec::new() }
             });
-            request.waiting.push(Waiting { indicator, answer });
+            request.waiting.push(Waiting { indicator, call: Arc::clone(&call), answer });
             if request.waiting.len() >= self.group { gathering.remove(run) } else { None }
         };
         // A task of its own: a call that was cancelled must not take the others' answer with it.
         if let Some(request) = full {
             tokio::spawn(Arc::clone(self).ask_all(request));
         }
-        answered.await.map_err(|_| "the service is stopping".to_owned())
+        answered.await.map_err(|_| match call.is_cancelled() {
+            true => NotAsked::Cancelled,
+            false => "the service ends, and has not asked".into(),
+        })
     }
 
     /// Asks about those for whom a full group did not come together in time.
@@ -194,13 +224,22 @@ impl Desk {
     }
 
     async fn ask_all(self: Arc<Self>, request: Gathering) {
-        let Gathering { allowance, waiting, .. } = request;
-        let (indicators, answers): (Vec<_>, Vec<_>) =
-            waiting.into_iter().map(|waiting| (waiting.indicator, waiting.answer)).unzip();
-        let asked = self.asker.ask_within(&indicators, allowance.as_ref()).await;
-        for (asked, answer) in asked.into_iter().zip(answers) {
-            // Who asked may be gone: its invocation was cancelled, or moved to another process.
-            let _gone = answer.send(asked);
+        let Gathering { allowance, waiting: mut group, .. } = request;
+        while !group.is_empty() {
+            let departure = Departure::of(group.iter().map(|waiting| Arc::clone(&waiting.call)).collect());
+            let indicators: Vec<Indicator> = group.iter().map(|waiting| waiting.indicator.clone()).collect();
+            let asking = self.asker.ask_within(&indicators, allowance.as_ref());
+            if let Some(all) = departure.unless_unwanted(asking).await {
+                for (asked, Waiting { answer, .. }) in all.into_iter().zip(group) {
+                    // Who asked may be gone: its invocation moved to another process.
+                    let _gone = answer.send(asked);
+                }
+                return;
+            }
+            group.retain(|waiting| !waiting.call.is_over());
+            if !group.is_empty() {
+                departure.changed().await;
+            }
         }
     }
 }

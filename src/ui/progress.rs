@@ -138,6 +138,7 @@ impl Observer for Progress {
             RunEvent::Submitted { .. }
             | RunEvent::NodeFault { .. }
             | RunEvent::Held { .. }
+            | RunEvent::Spent(_)
             | RunEvent::Recorded(_)
             | RunEvent::Rejected => {}
         }

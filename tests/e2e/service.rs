@@ -6,7 +6,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use serde_json::json;
 
-use crate::world::{Guarded, World, http, wait_for};
+use crate::world::{Guarded, World, http, send, wait_for};
 
 pub(crate) fn says_when_its_port_is_taken(world: &mut World) {
     let bind = format!("127.0.0.1:{}", world.service_port());
@@ -60,4 +60,45 @@ pub(crate) fn says_when_no_node_can_keep_the_limits(world: &mut World) {
         let said = fs::read_to_string(world.path("alone.log")).unwrap_or_default();
         said.contains(&format!("warning: no Restate node answers at {nowhere}: requests to models wait"))
     });
+}
+
+pub(crate) fn takes_the_place_of_another_only_when_told_to(world: &mut World) {
+    let ours = format!("http://127.0.0.1:{}", world.service_port());
+    let serves = |world: &mut World| {
+        let table = world.table(5);
+        world.classify(&["--mode", "max", "-o", "served.jsonl", &table]).expect_code(0);
+    };
+    let refused = world.classify(&["serve", "--register", "--bind", "127.0.0.1:0"]).expect_code(2);
+    let said = format!("error: another service is registered, and answers: {ours}");
+    assert!(refused.stderr.contains(&said) && refused.stderr.contains("--replace"), "{}", refused.stderr);
+    serves(world);
+
+    let second = |world: &World, log: &str| {
+        let second = world.spawn_service(0, log, "second.jsonl", |service| {
+            service.args(["--register", "--replace"]);
+        });
+        let (log, second) = (world.path(log), Guarded(second));
+        wait_for("the second to be registered", Duration::from_secs(30), || {
+            fs::read_to_string(&log).unwrap_or_default().contains("in place of")
+        });
+        second
+    };
+    // It ends, and the first serves again.
+    let mut replacing = second(world, "replacing.log");
+    send(replacing.0.id(), Signal::SIGTERM);
+    assert_eq!(replacing.0.wait().expect("its status").code(), Some(0));
+    let said = fs::read_to_string(world.path("replacing.log")).expect("a log");
+    assert!(said.contains(&format!("{ours} is registered again")), "{said}");
+    serves(world);
+
+    // The first ends, and the second serves on: an upgrade without a gap.
+    let upgrade = second(world, "upgrade.log");
+    world.end_service(Signal::SIGTERM);
+    serves(world);
+    drop(upgrade);
+    let table = world.table(5);
+    let gone = world.classify(&["--mode", "max", "-o", "gone.jsonl", "--force", &table]).expect_code(4);
+    assert!(gone.stderr.contains("classify cluster register"), "{}", gone.stderr);
+    world.start_service();
+    serves(world);
 }

@@ -146,8 +146,14 @@ impl World {
 
     /// Sends `signal` to the service and waits for its end; returns its exit code.
     pub(crate) fn end_service(&mut self, signal: Signal) -> Option<i32> {
-        let mut child = self.service.take().expect("a running service");
+        let child = self.service.as_ref().expect("a running service");
         send(child.id(), signal);
+        self.wait_for_service()
+    }
+
+    /// Waits for the end of the service; returns its exit code.
+    pub(crate) fn wait_for_service(&mut self) -> Option<i32> {
+        let mut child = self.service.take().expect("a running service");
         child.wait().expect("its status").code()
     }
 

@@ -9,6 +9,7 @@ use futures_util::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 
 use super::action::{Action, Became};
+use super::kill::kill;
 use super::tally::Tally;
 use super::{TIMEOUT, any, line, nodes, selection};
 use crate::cli::Global;
@@ -20,7 +21,7 @@ use crate::restate::admin::{Admin, Reply};
 use crate::restate::id::InvocationId;
 use crate::restate::names::{BATCH_WORKFLOW, CLASSIFIER, SERVICES};
 use crate::restate::queue::{Invocation, Selection, State};
-use crate::shutdown::Level;
+use crate::shutdown::{Level, Shutdown};
 use crate::text::{count, grouped};
 use crate::ui::Ui;
 
@@ -43,6 +44,10 @@ pub(super) fn run(global: &Global, action: Action, change: &Change, ui: Ui) -> R
     let nodes = nodes(global, &change.nodes)?;
     let found = block_on(any(&nodes, async |node| selection.fetch(node, None, TIMEOUT).await))?;
     refuse_others(selection.ids.as_deref().unwrap_or_default(), &found)?;
+    if action == Action::Kill && selection.ids.is_some() && found.iter().any(|one| one.service == CLASSIFIER)
+    {
+        return Err(no_killing_of_calls());
+    }
     let (fitting, unfit): (Vec<_>, Vec<_>) = found.into_iter().partition(|one| action.fits(one.state));
     for text in preview(action, &fitting, now) {
         ui.note(&text);
@@ -69,6 +74,9 @@ fn selected(action: Action, change: &Change, now: Timestamp) -> Result<Selection
         return Ok(Selection { ids: Some(ids.into_iter().cloned().collect()), ..Selection::default() });
     }
     let mut selection = selection(&change.filter, now)?;
+    if action == Action::Kill && selection.service == Some(CLASSIFIER) {
+        return Err(no_killing_of_calls());
+    }
     // Without its own calls a detached run neither goes on nor hears of its batches: they are ended by name only.
     selection.rows_only = matches!(action, Action::Cancel | Action::Kill) && selection.service.is_none();
     let states = selection.states.get_or_insert_with(|| action.default_states());
@@ -78,6 +86,15 @@ fn selected(action: Action, change: &Change, now: Timestamp) -> Result<Selection
         return Err(action.hint().into_iter().fold(failure, Failure::hint));
     }
     Ok(selection)
+}
+
+/// Its batch would ask for it once more, while it may be at the provider still.
+fn no_killing_of_calls() -> Failure {
+    Failure::usage(format!(
+        "calls of {CLASSIFIER} cannot be killed: what is at a model's provider is paid for, and would be asked again"
+    ))
+    .hint("end them without `--kill`: what has not left for the provider ends, what has left ends with its answer")
+    .hint("or kill the batches that made them: `classify queue cancel --run RUN_ID --kill`")
 }
 
 /// An id that is not among what was found is another service's, or nobody's.
@@ -137,37 +154,91 @@ fn preview(action: Action, found: &[Invocation], now: Timestamp) -> Vec<String> 
 
 /// Does it to all of `found`, and tells `tally`.
 async fn act(nodes: &[Admin], found: &[Invocation], tally: &mut Tally) -> Result<()> {
-    let stop = signals::listen()?;
-    let (first, halt) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let orders =
+        Orders { nodes, first: AtomicUsize::new(0), halt: AtomicBool::new(false), stop: signals::listen()? };
     let action = tally.action();
-    // Batches come first: one whose calls end before it does asks for them once more.
-    let (batches, others): (Vec<_>, Vec<_>) = found.iter().partition(|one| one.service == BATCH_WORKFLOW);
-    for group in [batches, others] {
+    if action == Action::Kill {
+        kill(&orders, found, tally).await?;
+    } else {
+        // Batches come first: one whose calls end before it does asks for them once more.
+        let (batches, others): (Vec<_>, Vec<_>) = found.iter().partition(|one| one.service == BATCH_WORKFLOW);
+        for group in [batches, others] {
+            orders.give(action, group, tally).await;
+        }
+    }
+    if orders.stop.level() > Level::Run {
+        tally.interrupted();
+    }
+    Ok(())
+}
+
+/// What is said to the nodes, until none answers or a person has enough of it.
+pub(super) struct Orders<'a> {
+    nodes: &'a [Admin],
+    /// The node that answered last.
+    first: AtomicUsize,
+    halt: AtomicBool,
+    stop: Shutdown,
+}
+
+impl<'a> Orders<'a> {
+    pub(super) fn nodes(&self) -> &'a [Admin] {
+        self.nodes
+    }
+
+    /// Whether nothing more is said.
+    pub(super) fn are_over(&self) -> bool {
+        self.halt.load(Ordering::Relaxed) || self.stop.level() > Level::Run
+    }
+
+    /// Does `action` to each of `group`, and tells `tally` what came of it.
+    pub(super) async fn give<'i>(
+        &self,
+        action: Action,
+        group: impl IntoIterator<Item = &'i Invocation>,
+        tally: &mut Tally,
+    ) {
+        let done = |tally: &mut Tally, id: &InvocationId, reply| tally.add(id, action.judge(reply));
+        self.each(action, group, tally, done).await;
+    }
+
+    /// Tells each of `group` to end. What comes of that is seen later.
+    pub(super) async fn tell_to_end<'i>(
+        &self,
+        group: impl IntoIterator<Item = &'i Invocation>,
+        tally: &mut Tally,
+    ) {
+        self.each(Action::Cancel, group, tally, |_, _, _| {}).await;
+    }
+
+    async fn each<'i>(
+        &self,
+        action: Action,
+        group: impl IntoIterator<Item = &'i Invocation>,
+        tally: &mut Tally,
+        mut done: impl FnMut(&mut Tally, &InvocationId, Reply),
+    ) {
         let mut replies = stream::iter(group)
-            .take_while(|_| ready(!halt.load(Ordering::Relaxed) && stop.level() == Level::Run))
-            .map(async |one: &Invocation| (&one.id, change(nodes, &first, action, &one.id).await))
+            .take_while(|_| ready(!self.are_over()))
+            .map(async |one: &Invocation| (&one.id, change(self.nodes, &self.first, action, &one.id).await))
             .buffer_unordered(AT_ONCE);
         loop {
             let reply = tokio::select! {
                 reply = replies.next() => reply,
                 // What is under way may be done all the same, and is not claimed.
-                () = stop.at_least(Level::Stop) => None,
+                () = self.stop.at_least(Level::Stop) => None,
             };
             match reply {
-                Some((id, Ok(reply))) => tally.add(id, action.judge(reply)),
+                Some((id, Ok(reply))) => done(tally, id, reply),
                 Some((_, Err(error))) => {
                     // What no node answers for one, none will for the next.
-                    halt.store(true, Ordering::Relaxed);
+                    self.halt.store(true, Ordering::Relaxed);
                     tally.no_answer(error.to_string());
                 }
-                None => break,
+                None => return,
             }
         }
     }
-    if stop.level() > Level::Run {
-        tally.interrupted();
-    }
-    Ok(())
 }
 
 /// Asks one node after the other, beginning with the one that answered last, until one answers.

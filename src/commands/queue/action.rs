@@ -21,6 +21,10 @@ pub(super) enum Became {
     Accepted,
     /// It had ended, or was gone, before.
     Over,
+    /// It was told to end, and did.
+    Ended,
+    /// It was told to end, and does when the call that a service is at has its answer.
+    Left,
     /// The server did not do it, in its words.
     Refused(String),
 }

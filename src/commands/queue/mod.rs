@@ -2,6 +2,7 @@
 
 mod act;
 mod action;
+mod kill;
 mod list;
 mod status;
 mod tally;

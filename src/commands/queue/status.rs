@@ -102,6 +102,7 @@ mod tests {
             error: Some("connection\u{1b}[2J refused".into()),
             error_code: None,
             next_retry_at: None,
+            invoked_by: None,
         };
         let counts = ServiceCounts {
             service: "Classifier".into(),

@@ -16,6 +16,8 @@ pub(super) struct Tally {
     done: u64,
     accepted: u64,
     over: u64,
+    ended: u64,
+    left: u64,
     refused: Vec<(InvocationId, String)>,
     /// Why the first one without an answer has none.
     silence: Option<String>,
@@ -24,13 +26,15 @@ pub(super) struct Tally {
 
 impl Tally {
     pub(super) fn new(action: Action, asked_for: u64) -> Self {
-        let (done, accepted, over) = (0, 0, 0);
+        let (done, accepted, over, ended, left) = (0, 0, 0, 0, 0);
         Self {
             action,
             asked_for,
             done,
             accepted,
             over,
+            ended,
+            left,
             refused: Vec::new(),
             silence: None,
             interrupted: false,
@@ -46,6 +50,8 @@ impl Tally {
             Became::Done => self.done += 1,
             Became::Accepted => self.accepted += 1,
             Became::Over => self.over += 1,
+            Became::Ended => self.ended += 1,
+            Became::Left => self.left += 1,
             Became::Refused(why) => self.refused.push((id.clone(), why)),
         }
     }
@@ -59,13 +65,16 @@ impl Tally {
     }
 
     fn unanswered(&self) -> u64 {
-        self.asked_for - self.done - self.accepted - self.over - self.refused.len() as u64
+        let known = self.done + self.accepted + self.over + self.ended + self.left;
+        self.asked_for - known - self.refused.len() as u64
     }
 
     /// All of it in one line.
     pub(super) fn summary(&self) -> String {
         let accepted = match self.action {
-            Action::Cancel => "told to end, and will when the service reads it (`--kill` does not wait)",
+            Action::Cancel => {
+                "told to end: what is at a model's provider ends with its answer, the rest when the service reads it"
+            }
             _ => "accepted, and not done yet",
         };
         let over = if self.action == Action::Purge { "gone before" } else { "ended before" };
@@ -73,6 +82,8 @@ impl Tally {
             (self.done, self.action.participle()),
             (self.accepted, accepted),
             (self.over, over),
+            (self.ended, "ended when told to"),
+            (self.left, "left to end with an answer that a model is giving, which is kept"),
             (self.refused.len() as u64, "refused"),
             (self.unanswered(), "without an answer"),
         ];
@@ -132,8 +143,8 @@ mod tests {
         silent.no_answer("http://b: connection refused".into());
         assert_eq!(
             silent.summary(),
-            "1 invocation cancelled; 1 told to end, and will when the service reads it (`--kill` does not wait); \
-             1 ended before; 2 without an answer"
+            "1 invocation cancelled; 1 told to end: what is at a model's provider ends with its answer, the rest \
+             when the service reads it; 1 ended before; 2 without an answer"
         );
         let failure = silent.failure().unwrap();
         assert_eq!(failure.status(), ExitStatus::Unreachable);
@@ -155,5 +166,12 @@ mod tests {
         assert!(over.failure().is_none());
         assert_eq!(over.summary(), "1 invocation gone before");
         assert_eq!(tally(Action::Kill, 0, &[]).summary(), "nothing to cancel: no invocation fits");
+        let killed =
+            tally(Action::Kill, 6, &[vec![Became::Done; 3], vec![Became::Ended, Became::Left]].concat());
+        assert_eq!(
+            killed.summary(),
+            "3 invocations killed; 1 ended when told to; 1 left to end with an answer that a model is giving, \
+             which is kept; 1 without an answer"
+        );
     }
 }

@@ -109,12 +109,15 @@ pub struct Invocation {
     pub error_code: Option<String>,
     /// When it is tried again, RFC 3339.
     pub next_retry_at: Option<String>,
+    /// The invocation that made it, if one did.
+    #[serde(skip_serializing)]
+    pub invoked_by: Option<InvocationId>,
 }
 
 /// What a query for invocations selects, in the names of [`Row`].
 pub(super) const COLUMNS: &str = "id, target_service_name, target, status, completion_result, created_at, \
      retry_count, substr(COALESCE(completion_failure, last_failure), 1, 400) AS error, \
-     last_failure_error_code, next_retry_at";
+     last_failure_error_code, next_retry_at, invoked_by_id";
 
 #[derive(Debug, Deserialize)]
 struct Row {
@@ -133,6 +136,8 @@ struct Row {
     last_failure_error_code: Option<String>,
     #[serde(default)]
     next_retry_at: Option<String>,
+    #[serde(default)]
+    invoked_by_id: Option<InvocationId>,
 }
 
 impl From<Row> for Invocation {
@@ -147,6 +152,7 @@ impl From<Row> for Invocation {
             error: row.error,
             error_code: row.last_failure_error_code,
             next_retry_at: row.next_retry_at,
+            invoked_by: row.invoked_by_id,
         }
     }
 }

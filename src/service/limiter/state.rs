@@ -35,6 +35,8 @@ pub(super) struct State {
     idle: Option<Instant>,
     /// The provider wants to be left alone, and no lease has been given since that was told.
     silenced: bool,
+    /// The process is about to end.
+    closed: bool,
     news: News,
 }
 
@@ -71,13 +73,35 @@ struct Grant {
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) tokens: u64,
+    /// It repeats one that was served.
+    pub(super) again: bool,
     pub(super) permit: oneshot::Sender<Permit>,
 }
 
 impl State {
-    /// Another request waits.
-    pub(super) fn wait(&mut self, waiting: Waiting) {
-        self.waiting.push_back(waiting);
+    /// Another request waits; false where it never may leave.
+    pub(super) fn wait(&mut self, waiting: Waiting) -> bool {
+        let may_leave = waiting.again || !self.closed;
+        if may_leave {
+            self.waiting.push_back(waiting);
+        }
+        may_leave
+    }
+
+    /// From now on nothing leaves but what repeats a request that was served.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+        self.waiting.retain(|waiting| waiting.again);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Whether all is told, and nothing will be asked for any more.
+    pub(super) fn has_gone(&self) -> bool {
+        let is_idle = self.waiting.is_empty() && self.in_flight == 0;
+        self.closed && is_idle && self.held.places == 0 && self.news == News::default()
     }
 
     /// Whether anything waits.
@@ -170,7 +194,7 @@ impl State {
             return None;
         }
         // Before it is said that nothing is held, nothing may begin any more.
-        if self.idle.is_some_and(|since| now - since >= HEARTBEAT) {
+        if self.idle.is_some_and(|since| self.closed || now - since >= HEARTBEAT) {
             self.held = Held::default();
         }
         self.take_back(now);

@@ -261,3 +261,35 @@ async fn who_has_nothing_to_do_gives_its_places_away() {
     sleep(Duration::from_millis(500)).await;
     assert_eq!(other.most.load(Ordering::Relaxed), 10);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_ends_lets_nothing_leave_and_gives_its_places_back() {
+    let limits = Limits { concurrency: Some(2), ..Limits::default() };
+    let cluster = Cluster::new(limits, 50);
+    let way = || Way { cluster: Arc::clone(&cluster), is_cut: Arc::default() };
+    let (ending, next) = (
+        Limiter::with("openai/m".into(), Limits::default(), way()),
+        Limiter::with("openai/m".into(), Limits::default(), way()),
+    );
+    let permits = [ending.admit(100).await, ending.admit(100).await];
+    let waits = tokio::spawn({
+        let ending = ending.clone();
+        async move { ending.admit(100).await }
+    });
+    let closed = tokio::spawn({
+        let ending = ending.clone();
+        async move { ending.close().await }
+    });
+    sleep(Duration::from_secs(5)).await;
+    assert!(!closed.is_finished(), "calls are under way");
+    let ended = Instant::now();
+    for permit in permits {
+        ending.settle(permit, served());
+    }
+    closed.await.unwrap();
+    assert!(ended.elapsed() < Duration::from_millis(500), "{:?}", ended.elapsed());
+    let _place = next.admit(100).await;
+    // Otherwise it would have been forgotten after 2.5 s only.
+    assert!(ended.elapsed() < Duration::from_secs(1), "{:?}", ended.elapsed());
+    assert!(!waits.is_finished(), "what waited stays");
+}

@@ -1,8 +1,10 @@
 //! Classification by models: the real service on the real cluster, and in place of the provider a stub that speaks HTTP.
 
+mod cancels;
 mod caps;
 mod counts;
 mod limits;
+mod restarts;
 mod retries;
 mod secrets;
 mod stops;
@@ -12,6 +14,7 @@ use std::fs;
 use crate::provider::Provider;
 use crate::world::World;
 
+pub(crate) use cancels::{what_is_cancelled_is_not_paid_for, what_is_stopped_is_not_paid_for};
 pub(crate) use caps::{
     a_cap_holds_by_the_providers_record, a_group_is_of_one_run, a_limit_that_is_passed_sends_nothing,
 };
@@ -23,6 +26,7 @@ pub(crate) use limits::{
     a_killed_service_repeats_only_calls_in_flight, calls_at_once_are_used_in_full,
     faults_end_in_labels_or_a_class, two_services_share_one_limit,
 };
+pub(crate) use restarts::a_planned_restart_repeats_no_call;
 pub(crate) use retries::{
     a_failed_row_is_asked_until_it_has_an_answer_and_never_after,
     a_retry_takes_over_nothing_but_what_its_run_left,

@@ -1,0 +1,54 @@
+//! A service that is asked to end, by the provider's own record.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use super::{Provider, with_model};
+use crate::llm_stub::Plan;
+use crate::note;
+use crate::world::{World, send, wait_for};
+
+const MINUTE: Duration = Duration::from_mins(1);
+const AT_ONCE: usize = 16;
+const LATENCY: Duration = Duration::from_millis(1_200);
+/// From the end of a call until its answer is in the journal and the process gone, the last word to the cluster included.
+const ENDS: Duration = Duration::from_millis(2_500);
+
+/// `CLASSIFY_TEST_RESTARTS=50` does that many.
+pub(crate) fn a_planned_restart_repeats_no_call(world: &mut World) {
+    const MODEL: &str = "stub-restarted";
+    let restarts = std::env::var("CLASSIFY_TEST_RESTARTS").map_or(3, |number| number.parse().unwrap());
+    let provider = Provider::start(Plan::healthy().slowed(LATENCY));
+    let at_once = AT_ONCE.to_string();
+    provider.serve(world, &["--llm-concurrency", &at_once]);
+    let rows = AT_ONCE * (restarts + 1);
+    let table = world.table(rows);
+    let run = world.begin(&with_model(MODEL, &["-o", "restarted.jsonl", "--batch-size", "5", &table]));
+    let mut seen = 0;
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().cycle().take(restarts) {
+        wait_for("calls under way", MINUTE, || provider.seen(MODEL).len() > seen + AT_ONCE / 4);
+        let (asked, pid) = (Instant::now(), world.service_pid().unwrap());
+        send(pid, signal);
+        assert_eq!(world.wait_for_service(), Some(0), "{signal}");
+        let took = asked.elapsed();
+        let all = provider.seen(MODEL);
+        seen = all.len();
+        let late = all.iter().filter(|seen| seen.at > asked + Duration::from_millis(50)).count();
+        note(&format!("{signal}: {seen} calls so far, gone after {:.1} s", took.as_secs_f64()));
+        assert_eq!(late, 0, "{signal}: calls that began after it");
+        assert!(took < LATENCY + ENDS, "{signal}: gone after {took:?}");
+        if seen < rows {
+            provider.serve(world, &["--llm-concurrency", &at_once]);
+        }
+    }
+    if world.service_pid().is_none() {
+        provider.serve(world, &["--llm-concurrency", &at_once]);
+    }
+    run.finish().expect_code(0);
+    world.expect_each_once(&table, "restarted.jsonl");
+    let all: Vec<String> = provider.seen(MODEL).into_iter().flat_map(|seen| seen.ids).collect();
+    let once: BTreeSet<&String> = all.iter().collect();
+    assert_eq!((all.len(), once.len()), (rows, rows), "calls, and rows they were about");
+}
