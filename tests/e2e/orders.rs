@@ -131,18 +131,17 @@ pub(crate) fn what_is_in_the_way_of_a_detached_run_is_told(world: &mut World) {
     world.end_service(Signal::SIGKILL);
     let mut attach = Running::begin(world.command(&["runs", "attach", &run.id]), world.path("attach.stderr"));
     attach.wait_said("waiting    the service does not answer the cluster", TOLD);
+    // From another machine, for who deletes a run claims it in the ledger while the cluster is asked.
+    let (home, node) = (world.path("elsewhere").display().to_string(), run.node.url().to_owned());
     let there: &World = world;
     let id = run.id.as_str();
     std::thread::scope(|scope| {
-        let in_vain = |args: &'static [&'static str]| {
-            scope.spawn(move || in_vain(there, &[&["runs"], args, &[id]].concat()))
-        };
-        let resumed = in_vain(&["resume"]);
-        let deleted = in_vain(&["delete", "--yes"]);
-        let resumed = resumed.join().expect("an answer").stderr;
-        assert!(resumed.contains("the classification service does not answer"), "{resumed}");
-        let deleted = deleted.join().expect("an answer").stderr;
+        let elsewhere = ["--home", &home, "runs", "resume", id, "--ingress", &node];
+        let resumed = scope.spawn(move || in_vain(there, &elsewhere).stderr);
+        let deleted = in_vain(there, &["runs", "delete", id, "--yes"]).stderr;
         assert!(deleted.contains("the cluster may be at the run"), "{deleted}");
+        let resumed = resumed.join().expect("an answer");
+        assert!(resumed.contains("the classification service does not answer"), "{resumed}");
     });
     world.start_service();
     attach.wait_said("waiting    over: the cluster answers, the run goes on", TOLD);

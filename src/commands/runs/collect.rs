@@ -125,7 +125,7 @@ async fn collect(
         return if job.opened.past.cancelled { Err(cancelled(&id, job.stats.pending())) } else { Ok(status) };
     }
     let (phase, pending) = (progress.phase, progress.pending());
-    let status = job.collect(progress, stop, args.json, ui).await?;
+    let status = Box::pin(job.collect(progress, stop, args.json, ui)).await?;
     if phase == Phase::Cancelled && status != ExitStatus::Interrupted && status != ExitStatus::ReaderGone {
         return Err(cancelled(&id, pending));
     }
