@@ -35,12 +35,8 @@ impl Registration {
     /// Looks who is registered, if this service is to be. That is done before it listens itself: what answers then is another one.
     pub(super) async fn look(global: &Global, args: &ServeArgs) -> Result<Option<Self>> {
         if !args.register {
-            return match args.replace {
-                false => Ok(None),
-                true => {
-                    Err(Failure::usage("`--replace` says what `--register` may do, and that is not there"))
-                }
-            };
+            let what = "`--replace` says what `--register` may do, and that is not there";
+            return if args.replace { Err(Failure::usage(what)) } else { Ok(None) };
         }
         let folder = Folder::new(&home::folder(global)?, &args.cluster)?;
         cluster::adopt(&folder).await?;

@@ -14,9 +14,10 @@ pub(super) fn listen() -> Result<Shutdown> {
 /// `nohup` wants it to stay.
 pub(super) fn listen_as_service() -> Result<Shutdown> {
     let (interrupt, terminate) = (SignalKind::interrupt(), SignalKind::terminate());
-    match is_hangup_ignored() {
-        true => listen_to(&[interrupt, terminate]),
-        false => listen_to(&[interrupt, terminate, SignalKind::hangup()]),
+    if is_hangup_ignored() {
+        listen_to(&[interrupt, terminate])
+    } else {
+        listen_to(&[interrupt, terminate, SignalKind::hangup()])
     }
 }
 

@@ -161,7 +161,7 @@ impl Courier {
             sent += 1;
             self.under_way.begins(batch.key.index, &accepted.invocation_id);
             if self.under_way.is_withdrawn() {
-                self.under_way.withdraw().await;
+                Box::pin(self.under_way.withdraw()).await;
             }
             let Some(end) = self.collect(batch, &accepted.invocation_id, &mut node).await else { continue };
             self.under_way.ends(batch.key.index);

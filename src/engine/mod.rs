@@ -351,7 +351,7 @@ impl Owner<'_> {
         // A recorder that failed leaves couriers behind that nobody waits for.
         raise.to(Level::Stop);
         if asked == Level::Stop {
-            self.under_way.withdraw().await;
+            Box::pin(self.under_way.withdraw()).await;
         }
         ended
             .map_err(|error| Failure::unexpected(format!("the thread that writes the results died: {error}")))

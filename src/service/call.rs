@@ -238,7 +238,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_call_put_aside_is_wanted_again_and_a_cancelled_one_never() {
         let (calls, departure) = group(2);
-        calls.iter().for_each(|call| call.wish(Wish::Aside));
+        for call in &calls {
+            call.wish(Wish::Aside);
+        }
         assert!(departure.unless_unwanted(ask(true)).await.is_none());
         let back = Arc::clone(&calls[1]);
         tokio::spawn(async move {
@@ -258,7 +260,9 @@ mod tests {
     async fn what_no_other_process_can_make_is_given_back() {
         let (calls, departure) = group(2);
         calls[0].must_end_here();
-        calls.iter().for_each(|call| call.give_back());
+        for call in &calls {
+            call.give_back();
+        }
         assert_eq!([calls[0].is_over(), calls[1].is_over()], [true, false]);
         calls[1].wish(Wish::Aside);
         assert!(departure.unless_unwanted(ask(true)).await.is_none());

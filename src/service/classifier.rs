@@ -169,16 +169,15 @@ impl Classifier {
         let classifying = self.shared.metrics.classifying();
         let mut cancelled = server::cancelled();
         // Where money is limited, a process asks only for what no other has begun: that one may have paid.
-        let begun_by = match request.terms.method.allowance {
-            None => None,
-            Some(_) => {
-                if !self.shared.ongoing.knows(ctx.invocation_id()) {
-                    self.shared.drain.begin().await;
-                }
-                let process = self.shared.process.clone();
-                let begun_by = ctx.run(|| async move { Ok(process) }).name("begin").await;
-                begun_by.inspect_err(|_cancelled| cancelled.cancel()).ok()
+        let begun_by = if request.terms.method.allowance.is_some() {
+            if !self.shared.ongoing.knows(ctx.invocation_id()) {
+                self.shared.drain.begin().await;
             }
+            let process = self.shared.process.clone();
+            let begun_by = ctx.run(|| async move { Ok(process) }).name("begin").await;
+            begun_by.inspect_err(|_cancelled| cancelled.cancel()).ok()
+        } else {
+            None
         };
         let body: Bytes = loop {
             // A model's answer is paid for: once it is in the journal, no replay asks again.

@@ -203,9 +203,12 @@ impl Desk {
         if let Some(request) = full {
             tokio::spawn(Arc::clone(self).ask_all(request));
         }
-        answered.await.map_err(|_| match call.is_cancelled() {
-            true => NotAsked::Cancelled,
-            false => "the service ends, and has not asked".into(),
+        answered.await.map_err(|_| {
+            if call.is_cancelled() {
+                NotAsked::Cancelled
+            } else {
+                "the service ends, and has not asked".into()
+            }
         })
     }
 

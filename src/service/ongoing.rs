@@ -156,7 +156,9 @@ impl Ongoing {
 
     /// The process ends: see [`call::Call::give_back`].
     pub(super) fn give_back(&self) {
-        self.lock().by_invocation.values().for_each(|call| call.state.give_back());
+        for call in self.lock().by_invocation.values() {
+            call.state.give_back();
+        }
     }
 
     /// How many attempts wait for calls that have not left; `None` as long as a call is at the provider, or an answer on its way into a journal.

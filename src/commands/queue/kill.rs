@@ -56,7 +56,9 @@ pub(super) async fn kill(orders: &Orders<'_>, found: &[Invocation], tally: &mut 
         }
     }
     orders.tell_to_end(late.iter().copied(), tally).await;
-    late.iter().for_each(|one| tally.add(&one.id, Became::Left));
+    for one in late {
+        tally.add(&one.id, Became::Left);
+    }
     orders.give(Action::Kill, killed, tally).await;
 
     // A call of a batch that goes on would be asked for again.

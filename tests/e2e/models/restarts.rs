@@ -19,7 +19,8 @@ const ENDS: Duration = Duration::from_millis(2_500);
 /// `CLASSIFY_TEST_RESTARTS=50` does that many.
 pub(crate) fn a_planned_restart_repeats_no_call(world: &mut World) {
     const MODEL: &str = "stub-restarted";
-    let restarts = std::env::var("CLASSIFY_TEST_RESTARTS").map_or(3, |number| number.parse().unwrap());
+    let wanted = std::env::var_os("CLASSIFY_TEST_RESTARTS");
+    let restarts = wanted.map_or(3, |number| number.to_str().and_then(|number| number.parse().ok()).unwrap());
     let provider = Provider::start(Plan::healthy().slowed(LATENCY));
     let at_once = AT_ONCE.to_string();
     provider.serve(world, &["--llm-concurrency", &at_once]);
