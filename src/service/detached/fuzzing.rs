@@ -60,7 +60,7 @@ impl DetachedRun {
     ///
     /// # Errors
     /// When it was cancelled.
-    pub fn resume(&mut self, changes: Changes) -> Result<(), &'static str> {
+    pub fn resume(&mut self, changes: Changes) -> Result<(), String> {
         self.0.resume(changes)
     }
 
