@@ -277,7 +277,7 @@ impl<T: Throttle> Asker<T> {
             if let Some(limit) = limit
                 && !limit.holds(usage, most)
             {
-                return Round { result: Err(self.unaffordable(failed, &limit.words())), usage, model: None };
+                return Round { result: Err(Self::unaffordable(failed, &limit.words())), usage, model: None };
             }
             let permit = self.throttle.admit(tokens).await;
             let departure = Instant::now();
@@ -330,7 +330,7 @@ impl<T: Throttle> Asker<T> {
     }
 
     /// As [`Self::given_up`], of a request that would have been repeated had it not been for the money.
-    fn unaffordable(&self, failed: Option<CallError>, words: &str) -> GivenUp {
+    fn unaffordable(failed: Option<CallError>, words: &str) -> GivenUp {
         let why = match failed {
             Some(CallError { class, message, .. }) => {
                 Unanswered { class, message: format!("{message}; {words}"), attempts: 1, obstacle: None }

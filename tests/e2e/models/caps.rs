@@ -52,11 +52,11 @@ pub(crate) fn a_cap_holds_by_the_providers_record(world: &mut World) {
     let provider = Provider::start(plan);
     // The service knows no price: what the run counts with is the run's.
     provider.serve(world, &[]);
-    let priced = ["--prices", &prices, "--reasoning-effort", "none"];
+    let at_cost = ["--prices", &prices, "--reasoning-effort", "none"];
     let calls = || provider.seen(MODEL).len();
 
     half_bad(world, "cap.csv", 300);
-    let options = [&priced[..], &["--max-cost", "1", "-o", "cap.jsonl", "cap.csv"]].concat();
+    let options = [&at_cost[..], &["--max-cost", "1", "-o", "cap.jsonl", "cap.csv"]].concat();
     let ran = world.classify(&with_model(MODEL, &options)).expect_code(3);
     let usd = charged(&provider, MODEL);
     note(&format!("--max-cost 1: {usd:.4} USD charged, {} calls", calls()));
@@ -69,7 +69,7 @@ pub(crate) fn a_cap_holds_by_the_providers_record(world: &mut World) {
     assert_eq!(calls(), before, "there was no money left");
 
     // What is known costs nothing, however small the limit.
-    let options = [&priced[..], &["-o", "small.jsonl", "small.csv"]].concat();
+    let options = [&at_cost[..], &["-o", "small.jsonl", "small.csv"]].concat();
     fs::write(world.path("small.csv"), "id,name\nA,GDP\nB,CPI\nC,PPI\n").expect("a table");
     world.classify(&with_model(MODEL, &options)).expect_code(0);
     let before = calls();
@@ -79,7 +79,7 @@ pub(crate) fn a_cap_holds_by_the_providers_record(world: &mut World) {
 
     // A limit that comes later is one as well.
     half_bad(world, "later.csv", 60);
-    let options = [&priced[..], &["-o", "later.jsonl", "later.csv"]].concat();
+    let options = [&at_cost[..], &["-o", "later.jsonl", "later.csv"]].concat();
     world.classify(&with_model(MODEL, &options)).expect_code(3);
     let before = charged(&provider, MODEL);
     let retried = world.classify(&["runs", "retry", "--max-cost", "0.2", "--json"]).expect_code(3);
