@@ -45,7 +45,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::detached::{Changes, Phase, Progress};
 use crate::throttle::budget::{Ask, Limits, Usage};
 
-/// What may be asked of a detached run that has begun. Each is answered with [`Progress`](crate::domain::detached::Progress).
+/// What may be asked of a detached run that has begun. Each is answered with [`Progress`].
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Order {
     /// Tell where it is.
