@@ -39,6 +39,12 @@ pub struct Tokens {
     pub output: u64,
 }
 
+impl From<&Self> for PerMillion {
+    fn from(price: &Self) -> Self {
+        *price
+    }
+}
+
 impl PerMillion {
     /// What `tokens` cost.
     pub fn cost(&self, tokens: Tokens) -> f64 {

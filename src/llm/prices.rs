@@ -84,16 +84,17 @@ impl Prices {
     }
 }
 
-impl Price {
-    /// The numbers.
-    pub fn per_million(&self) -> PerMillion {
-        let Self { input, cached, written, output, .. } = *self;
-        PerMillion { input, cached, written, output }
+impl From<&Price> for PerMillion {
+    fn from(price: &Price) -> Self {
+        let Price { input, cached, written, output, .. } = *price;
+        Self { input, cached, written, output }
     }
+}
 
+impl Price {
     /// What `usage` costs, in US dollars.
     pub fn cost(&self, usage: &Usage) -> f64 {
-        self.per_million().cost(usage.tokens())
+        PerMillion::from(self).cost(usage.tokens())
     }
 
     fn is_sound(&self) -> Result<(), String> {

@@ -57,7 +57,11 @@ impl Usage {
     }
 
     /// As it stands in an outcome, with what it cost where the price is known.
-    pub fn priced(&self, price: Option<&PerMillion>) -> outcome::Usage {
+    pub fn priced<P>(&self, price: Option<&P>) -> outcome::Usage
+    where
+        for<'p> PerMillion: From<&'p P>,
+    {
+        let price = price.map(PerMillion::from);
         outcome::Usage {
             requests: self.requests,
             input_tokens: self.input_tokens,
@@ -65,7 +69,7 @@ impl Usage {
             output_tokens: self.output_tokens,
             retries: self.retries,
             cost_usd: price.map(|price| price.cost(self.tokens())),
-            unsettled_usd: price.map(|price| self.unsettled.most(price)).filter(|most| *most > 0.0),
+            unsettled_usd: price.map(|price| self.unsettled.most(&price)).filter(|most| *most > 0.0),
         }
     }
 

@@ -156,7 +156,7 @@ impl Models {
             ModelOptions { form: self.settings.form, ..ModelOptions::new(model.provider, group, effort) };
         let limiter = self.limiter(model);
         let asker = Asker::new(client, &model.name, options, &self.taxonomy, *backoff, limiter);
-        let price = prices.of(model).map(Price::per_million);
+        let price = prices.of(model).map(PerMillion::from);
         let group_size = options.items_per_call.get();
         let desk = Arc::new(Desk { asker, price, group: group_size, gathering: Mutex::default() });
         desks.insert((model.clone(), group, effort), Arc::clone(&desk));

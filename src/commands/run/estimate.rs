@@ -12,6 +12,7 @@ use crate::domain::batch::RunOptions;
 use crate::domain::fingerprint::{fingerprint, joint_fingerprint};
 use crate::domain::indicator::Indicator;
 use crate::domain::method::{HYBRID, Method, RULES};
+use crate::domain::money::PerMillion;
 use crate::error::{Failure, Result};
 use crate::input::{Checked, Row};
 use crate::llm::{Estimator, Model, Price, Prices, Provider, most_each};
@@ -144,7 +145,8 @@ pub(super) async fn estimate(
     if let Some(price) = price(args, method)? {
         total.cost_usd = Some(estimated.cost(&price, pace.total));
         total.cost_cached_usd = Some(estimated.cost_cached(&price, pace.total));
-        total.most_each_usd = Some(most_each(taxonomy, provider, items, method.effort, &price.per_million()));
+        total.most_each_usd =
+            Some(most_each(taxonomy, provider, items, method.effort, &PerMillion::from(&price)));
     }
     total.seconds = times(total.indicators, pace);
     Ok(total)

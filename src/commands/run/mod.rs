@@ -20,6 +20,7 @@ use crate::cli::{Global, command_meant_by};
 use crate::cluster::DEFAULT_NODES;
 use crate::domain::batch::{Reads, RunOptions};
 use crate::domain::method::{Method, RULES};
+use crate::domain::money::PerMillion;
 use crate::engine::{LARGEST_BODY, counts, rehearse};
 use crate::error::{ExitStatus, Failure, Result};
 use crate::input::{self, Checked, Keys, Source};
@@ -228,7 +229,7 @@ fn pace(global: &Global, args: &RunArgs, limits: &Limits) -> Result<Pace> {
 
 /// What ends the run early, and what an indicator can cost: also without `--max-cost`, for a run can get that later.
 fn limits(args: &RunArgs, method: &Method, taxonomy: &Taxonomy) -> Result<Limits> {
-    let price = estimate::price(args, method)?.map(|price| price.per_million());
+    let price = estimate::price(args, method)?.map(|price| PerMillion::from(&price));
     if args.max_cost.is_some() && price.is_none() {
         let model = method.model.as_deref().unwrap_or(RULES);
         return Err(Failure::usage(format!(
