@@ -176,7 +176,7 @@ mod tests {
         assert!((price.cost(&usage) - (1.0 + 0.2 + 0.3 + 0.5)).abs() < 1e-12);
         let nonsense = Usage { input_tokens: 1, cached_tokens: u64::MAX, ..usage };
         assert!(price.cost(&nonsense).is_finite());
-        assert_eq!(usage.priced(None).cost_usd, None);
+        assert_eq!(usage.priced::<Price>(None).cost_usd, None);
     }
 
     #[test]

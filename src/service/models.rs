@@ -18,7 +18,7 @@ use crate::domain::indicator::Indicator;
 use crate::domain::method::{Effort, Method};
 use crate::domain::money::{Allowance, PerMillion};
 use crate::domain::outcome::Usage;
-use crate::llm::{Access, Asked, Asker, Backoff, Client, Form, Model, ModelOptions, Price, Prices, Timeouts};
+use crate::llm::{Access, Asked, Asker, Backoff, Client, Form, Model, ModelOptions, Prices, Timeouts};
 use crate::restate::ingress::Ingress;
 use crate::taxonomy::Taxonomy;
 use crate::throttle::budget::Limits;
