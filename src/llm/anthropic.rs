@@ -94,6 +94,8 @@ mod tests {
         assert_eq!((finished.stop, finished.content.as_str()), (Stop::Finished, "{}"));
         assert_eq!(finished.tokens, Some(Tokens { input: 1_707, cached: 1_500, written: 7, output: 90 }));
         assert_eq!(of(json!([{ "type": "text", "text": "{" }]), "max_tokens").stop, Stop::Truncated);
+        let full = of(json!([{ "type": "text", "text": "{" }]), "model_context_window_exceeded");
+        assert_eq!(full.stop, Stop::Full, "more room would be no help");
         assert!(matches!(of(json!([]), "refusal").stop, Stop::Refused(_)));
         assert_eq!(of(json!([]), "end_turn").stop, Stop::Empty);
     }

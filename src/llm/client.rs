@@ -371,6 +371,15 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_is_a_part_of_words_stays_in_them() {
+        let access = Access::from_env(Provider::Compatible, |name| {
+            Some(if name.ends_with("URL") { "http://127.0.0.1:1" } else { "none" }.to_owned())
+        });
+        let client = Client::new(access.unwrap(), Timeouts::within(Duration::from_secs(1))).unwrap();
+        assert_eq!(client.shown("none of them, nonetheless"), "none of them, nonetheless");
+    }
+
+    #[test]
     fn what_is_no_reply_may_be_one_next_time() {
         for body in ["", "{}", "<html>", r#"{"choices":[]}"#] {
             let error = client(Provider::Compatible).reply(body.as_bytes()).unwrap_err();

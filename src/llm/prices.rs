@@ -192,6 +192,7 @@ mod tests {
             (entry.replace("version = 1", "version = 2"), "version 2 is not 1"),
             (entry.replace("0.25", "-1"), "llama: a price is a number from 0 on"),
             (entry.replace("'compatible'", "'rules'"), "llama: `rules` is no provider with models"),
+            (entry.replace("['llama']", "['llama', 'llama']"), "compatible/llama has two prices"),
         ] {
             fs::write(file.path(), wrong).unwrap();
             let error = Prices::embedded().overridden_by(file.path()).unwrap_err();
