@@ -58,6 +58,8 @@ const BACKLOG: u32 = 1024;
 const GRACE: Duration = Duration::from_secs(10);
 /// How long the cluster may take to hear that a process needs no more of its models' limits. Unheard, it is found out later.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// How long the ends of the last answers may take from the handler to the socket: HTTP/2 does not say when they are there.
+const SENT: Duration = Duration::from_millis(250);
 /// How often it is looked whether all has ended.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -174,9 +176,15 @@ async fn drained(server: &Server, shared: &Shared, stop: &Shutdown) {
     stop.at_least(Level::Drain).await;
     shared.drain.start();
     let rest = async {
-        let mut looks = interval(LOOK);
-        while !shared.is_at_rest(server.calls()) {
-            looks.tick().await;
+        loop {
+            let mut looks = interval(LOOK);
+            while !shared.is_at_rest(server.calls()) {
+                looks.tick().await;
+            }
+            sleep(SENT).await;
+            if shared.is_at_rest(server.calls()) {
+                return;
+            }
         }
     };
     let ended = async {
