@@ -153,7 +153,9 @@ impl World {
 
     /// Waits for the end of the service; returns its exit code.
     pub(crate) fn wait_for_service(&mut self) -> Option<i32> {
-        let mut child = self.service.take().expect("a running service");
+        assert!(self.service.is_some(), "no service was started");
+        wait_for("the service to end", Duration::from_mins(1), || self.service_pid().is_none());
+        let mut child = self.service.take().expect("it was there a moment ago");
         child.wait().expect("its status").code()
     }
 

@@ -1,6 +1,7 @@
 //! A service that is asked to end, by the provider's own record.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -16,6 +17,13 @@ const LATENCY: Duration = Duration::from_millis(1_200);
 /// From the end of a call until its answer is in the journal and the process gone, the last word to the cluster included.
 const ENDS: Duration = Duration::from_millis(2_500);
 
+/// Whether this process, and so what it starts, ignores SIGHUP.
+fn is_hangup_ignored() -> bool {
+    let status = fs::read_to_string("/proc/self/status").expect("Linux");
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("what is ignored");
+    u64::from_str_radix(mask.trim(), 16).expect("a mask") & 1 == 1
+}
+
 /// `CLASSIFY_TEST_RESTARTS=50` does that many.
 pub(crate) fn a_planned_restart_repeats_no_call(world: &mut World) {
     const MODEL: &str = "stub-restarted";
@@ -28,7 +36,10 @@ pub(crate) fn a_planned_restart_repeats_no_call(world: &mut World) {
     let table = world.table(rows);
     let run = world.begin(&with_model(MODEL, &["-o", "restarted.jsonl", "--batch-size", "5", &table]));
     let mut seen = 0;
-    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().cycle().take(restarts) {
+    // Under `nohup` the service ignores the end of a terminal, as it was told to.
+    let signals = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter();
+    let signals = signals.filter(|signal| *signal != Signal::SIGHUP || !is_hangup_ignored());
+    for signal in signals.cycle().take(restarts) {
         wait_for("calls under way", MINUTE, || provider.seen(MODEL).len() > seen + AT_ONCE / 4);
         let (asked, pid) = (Instant::now(), world.service_pid().unwrap());
         send(pid, signal);
