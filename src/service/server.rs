@@ -32,6 +32,8 @@ use crate::restate::names::{CLASSIFIER, CLASSIFIER_CLASSIFY};
 const PAUSE: Duration = Duration::from_millis(100);
 /// Length of the head of a message: two bytes of its type, two of flags, four of its length.
 const HEAD: usize = 8;
+/// Pieces of messages that are looked at before the handler reads them. Few come while it waits for a model.
+const UNREAD: usize = 256;
 /// A message that brings a signal. `Classifier` waits for none but the one that cancels.
 const SIGNAL: [u8; 2] = [0xfb, 0xff];
 
@@ -157,23 +159,24 @@ impl Body for Invocation {
 }
 
 /// What a node sends to an invocation, after it was looked at.
-struct Heard(mpsc::UnboundedReceiver<Result<Frame<Bytes>, hyper::Error>>);
+struct Heard<E>(mpsc::Receiver<Result<Frame<Bytes>, E>>);
 
-impl Body for Heard {
+impl<E> Body for Heard<E> {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = E;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, E>>> {
         self.0.poll_recv(cx)
     }
 }
 
-/// `body`, which is read as it comes; `cancelled` is once it says so.
-fn heard(mut body: Incoming, cancelled: CancellationToken) -> Heard {
-    let (send, frames) = mpsc::unbounded_channel();
+/// `body`, which is read as it comes; `cancelled` is once it says so. Ends with the first error: a connection that broke says the same for
+/// ever.
+fn heard<B>(mut body: B, cancelled: CancellationToken) -> Heard<B::Error>
+where
+    B: Body<Data = Bytes, Error: Send> + Send + Unpin + 'static,
+{
+    let (send, frames) = mpsc::channel(UNREAD);
     tokio::spawn(async move {
         let mut messages = Messages::default();
         while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
@@ -181,7 +184,8 @@ fn heard(mut body: Incoming, cancelled: CancellationToken) -> Heard {
             if data.is_some_and(|data| messages.have_a_signal(data)) {
                 cancelled.cancel();
             }
-            if send.send(frame).is_err() {
+            let is_last = frame.is_err();
+            if send.send(frame).await.is_err() || is_last {
                 return;
             }
         }
@@ -248,6 +252,29 @@ mod tests {
             };
             assert_eq!((found(&without), found(&with)), (0, 1), "in pieces of {size}");
         }
+    }
+
+    /// What is left of a request when its connection broke: the same error, as often as one asks.
+    struct Broken;
+
+    impl Body for Broken {
+        type Data = Bytes;
+        type Error = &'static str;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
+            Poll::Ready(Some(Err("the connection broke")))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_breaks_says_so_once() {
+        let mut heard = heard(Broken, CancellationToken::new());
+        let mut next =
+            async || poll_fn(|cx| Pin::new(&mut heard).poll_frame(cx)).await.map(|frame| frame.is_err());
+        assert_eq!((next().await, next().await), (Some(true), None));
     }
 
     #[test]
