@@ -18,7 +18,7 @@ pub struct LimitsArgs {
 /// The verbs of `limits`.
 #[derive(Debug, Subcommand)]
 pub enum LimitsCommand {
-    /// What the limits of a model, or of all, are, who set them, and how much of them is used
+    /// Show the limits of one model or of all, who set them, and how much is used
     Show(ShowArgs),
     /// Change a model's limits, for every service of the cluster and at once
     Set(SetArgs),

@@ -30,7 +30,8 @@ pub enum QueueCommand {
     List(QueueListArgs),
     /// End batches and calls that have not ended; their rows fail as `cancelled`
     ///
-    /// What is at a model's provider ends with its answer, which is kept: the same command again does not pay for it. What paces and counts detached runs is ended only where `--service` or an id names it.
+    /// A call that has left for a model's provider ends with its answer, which is kept: the same `classify` command does not pay for it
+    /// again. Services that pace and count detached runs are ended only by `--service` or an id.
     Cancel(QueueCancelArgs),
     /// Try those now that failed and wait for their next attempt, or are paused
     Retry(Change),
@@ -202,7 +203,7 @@ pub struct QueueCancelArgs {
     #[command(flatten)]
     #[expect(missing_docs, reason = "a comment here would become the command's help")]
     pub change: Change,
-    /// End in the cluster what no service is at: for those that do not react
+    /// Kill what no service is working on, and cancel the rest
     #[arg(long)]
     pub kill: bool,
 }

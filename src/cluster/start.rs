@@ -23,8 +23,9 @@ use crate::error::{Failure, Result};
 const POLL: Duration = Duration::from_millis(100);
 /// How long calls may still fail after the nodes came up: partitions change hands once more when all are there.
 const SERVICE_WAIT: Duration = Duration::from_secs(10);
-/// What to do when patience has ended with nodes that had data.
-pub(super) const RUNS_ON: &str = "what was started runs on and catches up; wait for it: say the same again";
+/// Hint of a start that ran out of time and leaves its nodes running.
+pub(super) const RUNS_ON: &str =
+    "the nodes that were started keep running and catch up; run the same command again to wait for them";
 /// How long nodes of a failed start may take to end.
 const UNDO_WAIT: Duration = Duration::from_secs(10);
 
@@ -146,7 +147,7 @@ async fn start_processes(
     };
     match up {
         Ok(version) => finish(folder, state, &clients, outcome, version, begun).await,
-        // Who had data before is on its way: stopped now, it would begin from the start next time.
+        // A node with data is catching up. Stopped now, it would start over next time.
         Err(failure) if !new_data && Instant::now() >= deadline => Err(failure.hint(RUNS_ON)),
         Err(failure) => {
             launched.undo(&mut state, progress).await?;

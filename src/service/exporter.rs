@@ -89,7 +89,7 @@ mod tests {
         metrics.batch_finished();
         drop(metrics.classifying());
         let waiting = metrics.classifying();
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = crate::tls::client().no_proxy().build().unwrap();
         let response = http.get(&url).send().await.unwrap();
         assert_eq!(response.headers()["content-type"], OPEN_METRICS);
         let text = response.text().await.unwrap();

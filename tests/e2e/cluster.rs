@@ -203,7 +203,8 @@ fn a_dead_node_is_seen_and_started_again(home: &Home, up: &Value) {
     // Patience that ends too soon, here because another node stands still, does not take away what was started.
     let other = u32::try_from(before[2].unwrap()).unwrap();
     send(other, Signal::SIGSTOP);
-    home.run(&["start", "--timeout", "3"]).expect(4, &["starting restate-2 again", "runs on and catches up"]);
+    home.run(&["start", "--timeout", "3"])
+        .expect(4, &["starting restate-2 again", "keep running and catch up"]);
     send(other, Signal::SIGCONT);
     let started = pids(&home.status().0)[1];
     assert!(started.is_some(), "it was stopped again");

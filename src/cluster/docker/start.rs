@@ -82,7 +82,7 @@ pub(in crate::cluster) async fn start(
     attempt.deadline = Instant::now() + timeout;
     match attempt.bring_up(as_they_are, provision).await {
         Ok(version) => finish(folder, state, &attempt.clients, outcome, version, begun).await,
-        // Who had data before is on its way: stopped now, it would begin from the start next time.
+        // A node with data is catching up. Stopped now, it would start over next time.
         Err(failure) if !attempt.is_new && Instant::now() >= attempt.deadline => Err(failure.hint(RUNS_ON)),
         Err(failure) => {
             attempt.undo(&dead).await?;

@@ -104,19 +104,11 @@ pub(crate) fn a_limit_that_is_passed_sends_nothing(world: &mut World) {
     let provider = Provider::start(Plan::healthy().about("bad", REFUSED, usize::MAX));
     provider.serve(world, &[]);
     half_bad(world, "limited.csv", 300);
-    let pace = ["--rpm", "6000", "--batch-size", "5", "--max-in-flight", "20"];
-    let run = [
-        "--provider",
-        "openai",
-        "--model",
-        MODEL,
-        "--max-failures",
-        "3",
-        "-o",
-        "limited.jsonl",
-        "limited.csv",
-    ];
-    world.classify(&[&pace[..], &run].concat()).expect_code(3);
+    let three = |results: &'static str, table: &'static str| {
+        let pace = ["--rpm", "6000", "--batch-size", "5", "--max-in-flight", "20", "--max-failures", "3"];
+        [&["--provider", "openai", "--model", MODEL], &pace[..], &["-o", results, table]].concat()
+    };
+    world.classify(&three("limited.jsonl", "limited.csv")).expect_code(3);
     let calls = provider.seen(MODEL).len();
     let again = world.classify(&["runs", "resume"]).expect_code(3);
     assert!(again.stderr.contains("more than 3 (`--max-failures`)"), "{}", again.stderr);
@@ -126,19 +118,8 @@ pub(crate) fn a_limit_that_is_passed_sends_nothing(world: &mut World) {
 
     // The same of a run that the cluster goes on with.
     half_bad(world, "limits.csv", 300);
-    let run = [
-        "--detach",
-        "--provider",
-        "openai",
-        "--model",
-        MODEL,
-        "--max-failures",
-        "3",
-        "-o",
-        "limits.jsonl",
-        "limits.csv",
-    ];
-    world.classify(&[&pace[..], &run].concat()).expect_code(0);
+    let detached = [&["--detach"], &three("limits.jsonl", "limits.csv")[..]].concat();
+    world.classify(&detached).expect_code(0);
     let halted = world.classify(&["runs", "attach"]).expect_code(3);
     assert!(halted.stderr.contains("more than 3 (`--max-failures`)"), "{}", halted.stderr);
     let calls = provider.seen(MODEL).len();
