@@ -49,6 +49,8 @@ pub(super) struct Courier {
     pub(super) past: Arc<Past>,
     /// What the cluster is at, and whether it is taken back.
     pub(super) under_way: Arc<UnderWay>,
+    /// An answer costs money.
+    pub(super) asks_model: bool,
     /// Money that is reserved holds batches back.
     pub(super) holds: AtomicBool,
     /// Of a run that was handed over: what the cluster has forgotten of it is paid for from this.
@@ -86,11 +88,12 @@ pub(super) struct Parcel {
     pub(super) charge: Option<Charge>,
 }
 
-/// What a batch takes up: of the rows that the cluster may have to work at, until it is done with them, and of the memory, until they are
-/// on disk. So the cluster need not wait for our disk.
+/// What a batch takes up of the rows that may be in flight and of the memory. The memory is given back when its rows are on disk. The rows
+/// are given back when the cluster is done with them, so that it need not wait for our disk; where a model is asked, when they are on disk
+/// as well, because what a batch says may be a reason to ask no more.
 #[derive(Debug)]
 pub(super) struct Places {
-    pub(super) rows: OwnedSemaphorePermit,
+    pub(super) rows: Option<OwnedSemaphorePermit>,
     pub(super) kib: OwnedSemaphorePermit,
 }
 
@@ -109,7 +112,7 @@ impl Courier {
     }
 
     async fn deliver(&self, parcel: Parcel, node: usize) {
-        let Parcel { batch, places: Places { rows, kib }, charge } = parcel;
+        let Parcel { batch, mut places, charge } = parcel;
         let sent = Instant::now();
         let mut node = node;
         let (charge, paid_again) = match &self.collects {
@@ -123,9 +126,12 @@ impl Courier {
             },
         };
         let Some((node, end)) = self.end(&batch, node, paid_again).await else { return };
-        drop(rows);
+        if !self.asks_model {
+            places.rows = None;
+        }
         self.pulse.beat(self.clock.elapsed());
-        let finished = Delivery::Batch { batch, node, end, took: sent.elapsed(), memory: kib, charge };
+        let held = (places.rows, places.kib);
+        let finished = Delivery::Batch { batch, node, end, took: sent.elapsed(), held, charge };
         // A closed channel means that results cannot be written any more; the run says so itself.
         let _stopped = self.finished.send(finished).await;
     }

@@ -231,6 +231,7 @@ impl Engine {
             clock,
             past,
             under_way,
+            asks_model: self.options.method.model.is_some(),
             holds: AtomicBool::new(false),
             collects: self.collects.is_some().then(|| Arc::clone(&money)),
         });

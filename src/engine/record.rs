@@ -26,14 +26,13 @@ const SYNC_PAUSE: Duration = Duration::from_millis(20);
 pub(super) enum Delivery {
     /// A batch that a node accepted.
     Sent { batch: u64, node: usize, reception: Reception, indicators: u64, paid_again: u64, at: Duration },
-    /// A finished batch, the share of the memory that it gives back once it is on disk, and what it may have cost where that has an account
-    /// of its own.
+    /// A finished batch, what it gives back once it is on disk, and what it may have cost where that has an account of its own.
     Batch {
         batch: Prepared,
         node: usize,
         end: End,
         took: Duration,
-        memory: OwnedSemaphorePermit,
+        held: (Option<OwnedSemaphorePermit>, OwnedSemaphorePermit),
         charge: Option<Charge>,
     },
     /// A row that is no indicator.
@@ -103,8 +102,8 @@ impl Book {
                     }
                     happened.push(RunEvent::Submitted { node, reception, indicators, at });
                 }
-                Delivery::Batch { batch, node, end, took, memory, charge } => {
-                    occupied.push(memory);
+                Delivery::Batch { batch, node, end, took, held, charge } => {
+                    occupied.push(held);
                     any_rows = true;
                     let name = self.nodes[node].clone();
                     let tally = end.fill(&mut self.entries, &batch, &name);
@@ -136,12 +135,12 @@ impl Book {
         }
         self.journal.append(lines)?;
         self.sink.count();
-        // Only now does their memory become free.
-        drop(occupied);
         for event in happened {
             // The owner of the counts outlives this thread, unless it is unwinding.
             let _unwinding = events.blocking_send(event);
         }
+        // Only now does their memory become free, and after the owner was told what may be a reason to stop.
+        drop(occupied);
         Ok(())
     }
 }
