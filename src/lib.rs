@@ -55,6 +55,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     ui::log::start(cli.global.verbose);
     let ui = ui::Ui::new(cli.global.quiet);
+    if let Some(path) = &cli.settings {
+        ui.note(&format!("settings   {}", path.display()));
+    }
     match commands::dispatch(cli, ui) {
         Ok(status) => ExitCode::from(status.code()),
         Err(failure) => {

@@ -35,6 +35,9 @@ pub struct Cli {
     /// The main job, which needs no name.
     #[command(flatten)]
     pub run: run::RunArgs,
+    /// The file of settings, where one is in force.
+    #[arg(skip)]
+    pub settings: Option<PathBuf>,
 }
 
 const GLOBAL: &str = "Global options";
@@ -82,9 +85,10 @@ impl Cli {
         if let Some(file) = &file {
             file.check(&settings).map_err(Unparsed::Settings)?;
         }
-        let command = apply(&Self::definition(), &typed, file.as_ref(), SECTIONS, REPLACES)
+        let (command, is_used) = apply(&Self::definition(), &typed, file.as_ref(), SECTIONS, REPLACES)
             .map_err(Unparsed::Settings)?;
         let mut cli = Self::parse(command, args)?;
+        cli.settings = file.as_ref().filter(|_| is_used).map(|file| file.path.clone());
         if let Some(Command::Config(config)) = &mut cli.command {
             config.list = list(&settings, file.as_ref(), |setting| flag(&typed, setting), variable);
         }

@@ -3,7 +3,7 @@
 use super::print;
 use crate::cli::config::{ConfigArgs, ConfigCommand};
 use crate::cli::{Cli, SECTIONS};
-use crate::config::{Origin, Shown, example, settings};
+use crate::config::{Origin, Places, Shown, example, settings};
 use crate::error::{ExitStatus, Result};
 use crate::ui::Ui;
 
@@ -21,17 +21,21 @@ pub(super) fn run(args: &ConfigArgs, ui: Ui) -> Result<ExitStatus> {
 
 fn table(list: &[Shown]) -> String {
     let value = |shown: &Shown| shown.value.clone().unwrap_or_else(|| "-".into());
-    let width = |of: &dyn Fn(&Shown) -> usize| list.iter().map(of).max().unwrap_or_default();
+    let origin = |shown: &Shown| match &shown.origin {
+        Origin::Default => "default".to_owned(),
+        Origin::File(origin) | Origin::Environment(origin) | Origin::Flag(origin) => origin.clone(),
+    };
+    let width = |of: &dyn Fn(&Shown) -> usize| list.iter().map(of).max().unwrap_or_default().min(40);
     let names = width(&|shown| shown.name.len());
-    let values = width(&|shown| value(shown).chars().count()).min(40);
+    let values = width(&|shown| value(shown).chars().count());
+    let origins = width(&|shown| origin(shown).chars().count());
     let line = |shown: &Shown| {
-        let origin = match &shown.origin {
-            Origin::Default => "default",
-            Origin::File(at) => at,
-            Origin::Environment(name) => name,
-            Origin::Flag(flag) => flag,
+        let places = match shown.places {
+            Places::AnyFile => "any file",
+            Places::OwnFile => "own file",
+            Places::NoFile => "environment only",
         };
-        format!("{:<names$}  {:<values$}  {origin}", shown.name, value(shown))
+        format!("{:<names$}  {:<values$}  {:<origins$}  {places}", shown.name, value(shown), origin(shown))
     };
     list.iter().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -31,7 +31,7 @@ pub fn with_environment(root: Command, sections: &Sections) -> Command {
 }
 
 /// `root` with what `file` says as defaults, where `matches`, parsed from the same command line without them, has
-/// nothing typed that excludes it. `replaces` names options that make others of the same command pointless: with `--provider` typed, the
+/// nothing typed that excludes it; and whether anything of the file is in force. `replaces` names options that make others of the same command pointless: with `--provider` typed, the
 /// file's model is another provider's.
 ///
 /// # Errors
@@ -42,7 +42,7 @@ pub fn apply(
     file: Option<&File>,
     sections: &Sections,
     replaces: &[(&str, &[&str])],
-) -> Result<Command> {
+) -> Result<(Command, bool)> {
     let mut words = Vec::new();
     let mut deepest = matches;
     while let Some((word, inner)) = deepest.subcommand() {
@@ -89,7 +89,7 @@ pub fn apply(
         used.push((setting, entry));
         changed = change_in(changed, &at, setting.id(), &|arg| arg.default_values(entry.values.clone()));
     }
-    Ok(changed)
+    Ok((changed, !used.is_empty()))
 }
 
 /// Settings that clap takes only without this one.

@@ -34,11 +34,22 @@ pub struct Entry {
     pub line: usize,
 }
 
+/// Who chose a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// The user, who named it or has it in his folder for configuration.
+    User,
+    /// Nobody: it was found in the current folder, which somebody else may have made.
+    Folder,
+}
+
 /// A file and what is in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
     /// Where it is.
     pub path: PathBuf,
+    /// Who chose it.
+    pub trust: Trust,
     /// Its entries.
     pub entries: Vec<Entry>,
 }
@@ -50,24 +61,22 @@ impl File {
     /// When it cannot be read, is no TOML, or has what looks like a key. A file that is merely looked for need not be there.
     pub fn find(given: Option<&Path>) -> Result<Option<Self>> {
         if let Some(path) = given {
-            return Self::read(path)?.map(Some).ok_or_else(|| {
+            return Self::read(path, Trust::User)?.map(Some).ok_or_else(|| {
                 Failure::usage(format!("cannot read {}: there is no such file", path.display()))
                     .hint("`--config FILE` or CLASSIFY_CONFIG names it")
             });
         }
         let user =
             etcetera::base_strategy::Xdg::new().ok().map(|xdg| xdg.config_dir().join("classify").join(NAME));
-        for path in [Some(PathBuf::from(NAME)), user].into_iter().flatten() {
-            if let Some(file) = Self::read(&path)? {
-                return Ok(Some(file));
-            }
+        if let Some(file) = Self::read(Path::new(NAME), Trust::Folder)? {
+            return Ok(Some(file));
         }
-        Ok(None)
+        user.map_or(Ok(None), |path| Self::read(&path, Trust::User))
     }
 
-    fn read(path: &Path) -> Result<Option<Self>> {
+    fn read(path: &Path, trust: Trust) -> Result<Option<Self>> {
         match fs::read_to_string(path) {
-            Ok(text) => Self::parse(path, &text).map(Some),
+            Ok(text) => Self::parse(path, trust, &text).map(Some),
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
             Err(error) => Err(Failure::usage(format!(
                 "cannot read settings from {}: {error}",
@@ -83,7 +92,7 @@ impl File {
     ///
     /// # Errors
     /// As [`File::find`].
-    pub fn parse(path: &Path, text: &str) -> Result<Self> {
+    pub fn parse(path: &Path, trust: Trust, text: &str) -> Result<Self> {
         let fail = |span: Range<usize>, message: &str| {
             Failure::usage(format!("{}:{}: {message}", path.display(), line_at(text, span.start)))
         };
@@ -126,10 +135,10 @@ impl File {
             }
         }
         entries.sort_by_key(|entry| entry.line);
-        Ok(Self { path: path.to_owned(), entries })
+        Ok(Self { path: path.to_owned(), trust, entries })
     }
 
-    /// Checks that every entry is a setting, with a value that its option takes.
+    /// Checks that every entry is a setting that may stand in this file, with a value that its option takes.
     ///
     /// # Errors
     /// The first that is not.
@@ -152,6 +161,9 @@ impl File {
                     of_section().map(|setting| setting.key.as_str()),
                 ));
             };
+            if self.trust == Trust::Folder && !setting.is_for_any_folder() {
+                return Err(not_here(&at, setting));
+            }
             setting.check(entry).map_err(|problem| {
                 let value = entry.values.join(", ");
                 let failure = Failure::usage(format!("{at}: `{value}` is no value for `{}`", setting.name()));
@@ -165,6 +177,15 @@ impl File {
     pub fn entry(&self, setting: &Setting) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.section == setting.section && entry.key == setting.key)
     }
+}
+
+fn not_here(at: &str, setting: &Setting) -> Failure {
+    Failure::usage(format!("{at}: `{}` cannot be set by a file in the current folder", setting.name()))
+        .detail("such a file is read unasked, and this setting decides what is started, read or sent where")
+        .hint(format!(
+            "if the file is yours, name it: `--config {NAME}` (or CLASSIFY_CONFIG); or set {} or the file in ~/.config/classify",
+            setting.variable
+        ))
 }
 
 /// Never shows the value.

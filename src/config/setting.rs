@@ -8,6 +8,33 @@ const NO_SETTINGS: [&str; 12] = [
     "replace",
 ];
 
+/// Options that a file in the current folder may set, whoever made that folder: they start nothing, load nothing, and send nothing anywhere. An
+/// option that is not named here may stand in a file that the user chose, in the environment, and on the command line.
+const FOLDER_SETTINGS: [&str; 22] = [
+    "quiet",
+    "verbose",
+    "mode",
+    "rpm",
+    "rpm-per-node",
+    "batch-size",
+    "max-in-flight",
+    "input-format",
+    "skip-invalid",
+    "output-format",
+    "ordered",
+    "threshold",
+    "items-per-call",
+    "reasoning-effort",
+    "max-cost",
+    "max-failures",
+    "timeout",
+    "interval",
+    "llm-rpm",
+    "llm-tpm",
+    "llm-concurrency",
+    "llm-timeout",
+];
+
 /// Commands that have settings, each as the words that lead to it. The first is the default command, whose options stand at the top
 /// of the command line as well.
 pub type Sections = [&'static [&'static str]];
@@ -39,6 +66,11 @@ impl Setting {
     /// `run.mode`, or for an option of every command its key alone.
     pub fn name(&self) -> String {
         if self.section.is_empty() { self.key.clone() } else { format!("{}.{}", self.section, self.key) }
+    }
+
+    /// Whether a file in the current folder may set it.
+    pub(super) fn is_for_any_folder(&self) -> bool {
+        self.arg.get_long().is_some_and(|long| FOLDER_SETTINGS.contains(&long))
     }
 
     /// Name of the option among clap's.

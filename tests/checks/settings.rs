@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use classify::cli::{Cli, SECTIONS};
-use classify::config::{File, example, settings};
+use classify::config::{File, Trust, example, settings};
 use serde_json::Value;
 
 use crate::support::{Folder, Ran};
@@ -17,7 +17,7 @@ fn shown(ran: &Ran, name: &str) -> (Value, Value) {
     (one["value"].clone(), one["origin"].clone())
 }
 
-const FILE: &str = "quiet = true\n\n[run]\nmode = \"fast\"\nmax_in_flight = 700\n\n[serve]\nllm_rpm = 500\nregister = true\n";
+const FILE: &str = "quiet = true\n\n[run]\nmode = \"fast\"\nmax_in_flight = 700\n\n[serve]\nllm_rpm = 500\n";
 
 #[test]
 fn every_value_says_where_it_came_from() {
@@ -43,7 +43,12 @@ fn every_value_says_where_it_came_from() {
     assert!(!ran.stdout.contains("secret"), "{}", ran.stdout);
     let table = folder.classify(&["config", "show"]).stdout;
     assert!(
-        table.lines().any(|line| line.split_whitespace().eq(["run.mode", "fast", "classify.toml:4"])),
+        table.lines().any(|line| line.split("  ").filter(|cell| !cell.is_empty()).map(str::trim).eq([
+            "run.mode",
+            "fast",
+            "classify.toml:4",
+            "any file"
+        ])),
         "{table}"
     );
 }
@@ -135,9 +140,10 @@ fn a_file_that_cannot_be_read_is_told_with_a_way_out() {
 #[test]
 fn another_provider_has_another_model() {
     let file = "[run]\nprovider = \"hybrid\"\nmodel = \"openai/gpt-6-luna\"\nthreshold = 0.6\n";
-    let folder = Folder::with_table().file("classify.toml", file);
+    let folder = Folder::with_table().file("mine.toml", file);
     let plan = |args: &[&str]| {
-        folder.classify(&[args, &["--plan", "--force", "--ingress", "http://127.0.0.1:1", "a.csv"]].concat())
+        let plan = ["--config", "mine.toml", "--plan", "--force", "--ingress", "http://127.0.0.1:1", "a.csv"];
+        folder.classify(&[args, &plan].concat())
     };
     assert!(plan(&[]).stdout.contains("to openai/gpt-6-luna"), "{:#?}", plan(&[]));
     assert!(plan(&["--provider", "rules"]).stdout.contains("nothing: the rules are built in"));
@@ -187,7 +193,7 @@ fn what_is_wrong_is_told_with_its_line() {
         ("[run]\nrpm = 0\n", &["classify.toml:2: `0` is no value for `run.rpm`", "whole number above 0"]),
         ("[run]\nrpm = true\n", &["`true` is no value for `run.rpm`"]),
         ("[run]\nrpm = [1, 2]\n", &["one value, not a list"]),
-        ("[run]\nup = \"yes\"\n", &["true or false, without quotes"]),
+        ("[run]\nordered = \"yes\"\n", &["true or false, without quotes"]),
         ("[run]\nrpm = 1979-05-27\n", &["classify.toml:2: `rpm` must be a text, a number"]),
         ("[run]\nmode = fast\n", &["classify.toml:2: "]),
         ("[run]\nforce = true\n", &["there is no setting `force`"]),
@@ -199,6 +205,81 @@ fn what_is_wrong_is_told_with_its_line() {
         let ran = Folder::with_table().file("classify.toml", text).classify(&["a.csv"]);
         ran.failed(2).mentioned(&["error: "]).mentioned(parts);
     }
+}
+
+/// Settings that a file in the current folder may have. Whoever adds to them answers for it: none starts a program, reads a file, or
+/// decides where rows go.
+const FOR_ANY_FOLDER: [&str; 21] = [
+    "quiet",
+    "verbose",
+    "run.mode",
+    "run.rpm",
+    "run.rpm_per_node",
+    "run.batch_size",
+    "run.max_in_flight",
+    "run.input_format",
+    "run.skip_invalid",
+    "run.output_format",
+    "run.ordered",
+    "run.threshold",
+    "run.items_per_call",
+    "run.reasoning_effort",
+    "run.max_cost",
+    "run.max_failures",
+    "serve.llm_rpm",
+    "serve.llm_tpm",
+    "serve.llm_concurrency",
+    "serve.llm_timeout",
+    "cluster.start.timeout",
+];
+
+#[test]
+fn a_folder_cannot_start_load_or_redirect_anything() {
+    let show = Folder::new().classify(&["config", "show", "--json"]);
+    let list: Vec<Value> = serde_json::from_str(&show.stdout).unwrap();
+    let mut refused = 0;
+    for setting in settings(&Cli::definition(), SECTIONS) {
+        let name = setting.name();
+        let line = if setting.section.is_empty() {
+            format!("\n{} = \"./evil\"\n", setting.key)
+        } else {
+            format!("[{}]\n{} = \"./evil\"\n", setting.section, setting.key)
+        };
+        let free = FOR_ANY_FOLDER.contains(&name.as_str()) || name == "queue.status.interval";
+        let shown = list.iter().find(|shown| shown["name"] == *name).unwrap();
+        assert_eq!(shown["places"], if free { "any_file" } else { "own_file" }, "{name}");
+        if free {
+            continue;
+        }
+        refused += 1;
+        let folder =
+            Folder::with_table().file("classify.toml", &line).file("evil", "#!/bin/sh\ntouch started\n");
+        let ran = folder.classify(&["a.csv"]);
+        let said = format!("classify.toml:2: `{name}` cannot be set by a file in the current folder");
+        ran.failed(2).mentioned(&[&said, "`--config classify.toml`", &setting.variable]);
+        assert!(!folder.path("started").exists());
+    }
+    assert!(refused > 25, "{refused}");
+    // The user says that it is his.
+    let folder = Folder::with_table().file("classify.toml", "[run]\ningress = \"http://127.0.0.1:1\"\n");
+    let show = ["config", "show", "--json"];
+    for ran in [
+        folder.classify(&[&show[..], &["--config", "classify.toml"]].concat()),
+        folder.classify_with(&[("CLASSIFY_CONFIG", "classify.toml")], &show),
+    ] {
+        assert_eq!(shown(&ran, "run.ingress").0, "http://127.0.0.1:1");
+    }
+}
+
+#[test]
+fn a_file_that_is_in_force_is_named() {
+    let folder = Folder::with_table().file("classify.toml", "[run]\nmode = \"fast\"\n");
+    let plan = ["--plan", "--ingress", "http://127.0.0.1:1", "--force", "a.csv"];
+    let says = |ran: &Ran| ran.stderr.lines().any(|line| line == "settings   classify.toml");
+    assert!(says(&folder.classify(&plan)), "{:#?}", folder.classify(&plan));
+    assert!(!says(&folder.classify(&[&plan[..], &["--quiet"]].concat())));
+    assert!(!says(&folder.classify(&[&plan[..], &["--mode", "safe"]].concat())), "what is typed wins");
+    assert!(!says(&folder.classify(&["taxonomy", "list"])), "nothing in it is for this command");
 }
 
 #[test]
@@ -221,7 +302,7 @@ fn the_example_lists_every_setting_with_its_default() {
     let text = std::fs::read_to_string(&path).unwrap();
     let all = settings(&Cli::definition(), SECTIONS);
     assert_eq!(text, example(&all), "write it anew: `classify config example > classify.example.toml`");
-    assert_eq!(File::parse(&path, &text).unwrap().entries, []);
+    assert_eq!(File::parse(&path, Trust::User, &text).unwrap().entries, []);
     // With the defaults in force it says what holds without it.
     let is_default = |line: &&str| {
         line.starts_with("# ") && line.contains(" = ") && !line.ends_with('=') && !line.contains('`')
@@ -231,7 +312,7 @@ fn the_example_lists_every_setting_with_its_default() {
         .map(|line| if is_default(&line) { &line[2..] } else { line })
         .flat_map(|line| [line, "\n"])
         .collect();
-    let file = File::parse(&path, &defaults).unwrap();
+    let file = File::parse(&path, Trust::User, &defaults).unwrap();
     assert!(file.entries.len() > 10, "{:?}", file.entries);
     file.check(&all).unwrap();
 }

@@ -1,11 +1,12 @@
 //! Brings the containers of a cluster up, whatever state they are in, and waits until the nodes serve.
 
 use std::convert::Infallible;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::dotenv::{env_file, setting};
+use super::dotenv::{checked_env_file, setting};
 use super::engine::{ASK, Compose, as_argument, call, docker};
 use super::owner::was_made_by;
 use super::project::{Container, Project, STORE};
@@ -45,6 +46,7 @@ pub(in crate::cluster) async fn start(
     let mut attempt = Attempt {
         folder,
         compose,
+        env_file: checked_env_file()?,
         project,
         clients,
         timeout,
@@ -136,6 +138,8 @@ async fn check_ports(state: &State, dead: &[String]) -> Result<()> {
 struct Attempt<'a> {
     folder: &'a Folder,
     compose: Compose,
+    /// Settings of compose in a file.
+    env_file: Option<PathBuf>,
     project: Project,
     clients: Vec<Clients>,
     timeout: Duration,
@@ -157,12 +161,11 @@ impl Attempt<'_> {
 
     async fn bring_up(&mut self, as_they_are: bool, provision: bool) -> Result<String> {
         let file = self.folder.compose().join(compose::FILE);
-        let env_file = env_file();
         let project = self.project.name.clone();
         let mut args = vec!["-p", &project, "-f", as_argument(&file)?];
-        if let Some(env_file) = &env_file {
-            args.extend(["--env-file", as_argument(env_file)?]);
-        }
+        // Without one of ours compose reads `.env` in the current folder itself.
+        let env_file = self.env_file.clone().unwrap_or_else(|| "/dev/null".into());
+        args.extend(["--env-file", as_argument(&env_file)?]);
         args.extend(["up", "-d"]);
         if as_they_are {
             args.push("--no-recreate");
