@@ -58,6 +58,8 @@ PY
 
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 "$binary" -q cluster start --ports auto --name bench
+CLASSIFY_CLUSTER_SECRET=$(<"$CLASSIFY_HOME/cluster/bench/secret")
+export CLASSIFY_CLUSTER_SECRET
 start_service --register
 nodes=$(urls)
 for ((try = 0; ; try++)); do

@@ -24,6 +24,11 @@ mapfile -t nodes < <(ingress)
 digest=$("$binary" cluster status --json --name bench |
   python3 -c 'import json, sys; print(json.load(sys.stdin)["nodes"][0]["service"]["taxonomy_digest"])')
 
+# What wrk calls is private to the cluster otherwise.
+admin=$("$binary" cluster status --json --name bench |
+  python3 -c 'import json, sys; print(json.load(sys.stdin)["nodes"][0]["admin_url"])')
+curl -fsS -o /dev/null -X PATCH -H 'content-type: application/json' -d '{"public": true}' "$admin/services/Classifier"
+
 per_second() { python3 -c 'import sys; print(f"{int(sys.argv[1]) / float(sys.argv[2]):.0f}")' "$rows" "$1"; }
 
 classify() { # -> indicators/s, from the start of the process to its end

@@ -19,6 +19,7 @@ use classify::domain::method::Method;
 use classify::domain::outcome::Outcome;
 use classify::domain::payload;
 use classify::restate::names::{BATCH_RUN, BATCH_WORKFLOW};
+use classify::restate::secret::{Call, SECRET_VARIABLE, SIGNATURE, Secret};
 use classify::taxonomy::Taxonomy;
 use classify::throttle::{Answerer, Pace, Rate};
 use classify::tls;
@@ -74,6 +75,7 @@ async fn main() -> anyhow::Result<()> {
         .flat_map(|_| &args.ingress)
         .map(|url| Ok((client(url, args.http1)?, url.as_str())))
         .collect::<Result<_, reqwest::Error>>()?;
+    let secret = std::env::var(SECRET_VARIABLE).ok().and_then(|text| Secret::read(&text));
     let mut lines = BufReader::new(File::open(args.input)?).lines();
     let room = Arc::new(Semaphore::new(args.max_in_flight / args.batch_size));
     let mut batches: JoinSet<Outcomes> = JoinSet::new();
@@ -92,7 +94,10 @@ async fn main() -> anyhow::Result<()> {
         let request = BatchRequest { options: options.clone(), indicators };
         let body = payload::encode(&request)?;
         let (client, url) = &nodes[index % nodes.len()];
-        let batch = carry(client.clone(), (*url).to_owned(), format!("{run}.{index}"), body, args.poll_ms);
+        let key = format!("{run}.{index}");
+        let call = Call { service: BATCH_WORKFLOW, key: &key, handler: BATCH_RUN };
+        let signature = secret.as_ref().map(|secret| secret.sign(call, &body)).unwrap_or_default();
+        let batch = carry(client.clone(), (*url).to_owned(), key, (body, signature), args.poll_ms);
         batches.spawn(async move {
             let outcomes = batch.await;
             drop(place);
@@ -119,10 +124,16 @@ fn client(url: &str, http1: bool) -> reqwest::Result<Client> {
 }
 
 /// Submits a batch and polls until its output is there.
-async fn carry(client: Client, url: String, key: String, body: Vec<u8>, poll_ms: u64) -> Outcomes {
+async fn carry(
+    client: Client,
+    url: String,
+    key: String,
+    (body, signature): (Vec<u8>, String),
+    poll_ms: u64,
+) -> Outcomes {
     let submit = format!("{url}/restate/send/{BATCH_WORKFLOW}/{key}/{BATCH_RUN}");
-    let answer =
-        client.post(submit).header("content-type", "application/octet-stream").body(body).send().await?;
+    let submit = client.post(submit).header("content-type", "application/octet-stream");
+    let answer = submit.header(SIGNATURE, signature).body(body).send().await?;
     let accepted: Value = answer.error_for_status()?.json().await?;
     let output = format!("{url}/restate/output/{}", accepted["invocationId"].as_str().unwrap_or_default());
     loop {

@@ -10,6 +10,7 @@
 
 use std::io::{self, Write as _};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -21,7 +22,8 @@ use classify::engine::Brakes;
 use classify::engine::handover::Handover;
 use classify::input::Row;
 use classify::restate::ingress::Ingress;
-use classify::restate::names::Order;
+use classify::restate::names::{BATCH_RUN, BATCH_WORKFLOW, Order};
+use classify::restate::secret::{Call, SECRET_VARIABLE, SIGNATURE, Secret};
 use classify::shutdown;
 use classify::taxonomy::Taxonomy;
 use classify::throttle::{Answerer, Pace, Rate};
@@ -39,7 +41,9 @@ async fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let [what, run, urls, rest @ ..] = arguments.as_slice() else { bail!("see the top of this file") };
-    let nodes = urls.split(',').map(Ingress::new).collect::<Result<Vec<_>, _>>()?;
+    let secret = std::env::var(SECRET_VARIABLE).ok().and_then(|text| Secret::read(&text)).map(Arc::new);
+    let node = |url| Ok(Ingress::new(url)?.with_secret(secret.clone()));
+    let nodes = urls.split(',').map(node).collect::<Result<Vec<_>>>()?;
     let order = match *what {
         "show" => Order::Show,
         "pause" => Order::Pause,
@@ -80,7 +84,7 @@ async fn hand_over(what: &str, run: &str, nodes: &[Ingress], rest: &[&str]) -> R
             let http = tls::node_client(nodes[0].url()).http2_prior_knowledge().build()?;
             stream::iter((0..batches).map(Ok))
                 .try_for_each_concurrent(AT_ONCE, |batch| {
-                    let node = nodes[batch as usize % nodes.len()].url();
+                    let node = &nodes[batch as usize % nodes.len()];
                     let first = batch * rows.get();
                     let indicators = (first..first + rows.get()).map(indicator).collect();
                     let request = BatchRequest { options: options.clone(), indicators };
@@ -99,14 +103,18 @@ async fn hand_over(what: &str, run: &str, nodes: &[Ingress], rest: &[&str]) -> R
 /// The few lines that submitting with delays takes.
 async fn send(
     http: &reqwest::Client,
-    node: &str,
+    node: &Ingress,
     key: &str,
     batch: &BatchRequest,
     due: Instant,
 ) -> Result<()> {
     let delay = due.saturating_duration_since(Instant::now()).as_millis();
-    let url = format!("{node}/restate/send/ClassifyBatch/{key}/run?delay={delay}ms");
-    http.post(url).json(batch).timeout(TIMEOUT).send().await?.error_for_status()?;
+    let url = format!("{}/restate/send/{BATCH_WORKFLOW}/{key}/{BATCH_RUN}?delay={delay}ms", node.url());
+    let body = serde_json::to_vec(batch)?;
+    let call = Call { service: BATCH_WORKFLOW, key, handler: BATCH_RUN };
+    let signature = node.secret().map(|secret| secret.sign(call, &body)).unwrap_or_default();
+    let request = http.post(url).header("content-type", "application/json").header(SIGNATURE, signature);
+    request.body(body).timeout(TIMEOUT).send().await?.error_for_status()?;
     Ok(())
 }
 

@@ -22,6 +22,9 @@ trap finish EXIT
 cluster=() # options of `cluster start`
 start() { # [option of `serve`]... -> the cluster is up and serves
   "$binary" -q cluster start --ports auto --name bench "${cluster[@]}"
+  # For who drives it without the product.
+  CLASSIFY_CLUSTER_SECRET=$(<"$CLASSIFY_HOME/cluster/bench/secret")
+  export CLASSIFY_CLUSTER_SECRET
   "$binary" -q serve --bind "127.0.0.1:$port" --register "$@" &
   echo $! >"$work/service.pid"
   for ((try = 0; ; try++)); do
@@ -40,6 +43,7 @@ stop_service() {
 
 stop() {
   stop_service
+  unset CLASSIFY_CLUSTER_SECRET
   "$binary" -q cluster clean --yes --name bench
 }
 

@@ -70,6 +70,21 @@ impl Folder {
         self.path.join("compose")
     }
 
+    /// What clients sign their calls with.
+    pub(super) fn secret_file(&self) -> PathBuf {
+        self.path.join("secret")
+    }
+
+    /// The private key that the nodes sign their requests to the service with.
+    pub(super) fn identity_file(&self) -> PathBuf {
+        self.path.join("identity.pem")
+    }
+
+    /// Its public part.
+    pub(super) fn identity_key_file(&self) -> PathBuf {
+        self.path.join("identity.pub")
+    }
+
     /// Held by the command that acts on the cluster.
     pub(super) fn lock_file(&self) -> PathBuf {
         self.path.join("lock")

@@ -8,6 +8,7 @@ mod birth;
 pub mod compose;
 mod docker;
 mod folder;
+mod keys;
 mod leaders;
 mod lock;
 pub mod logs;
@@ -35,6 +36,7 @@ pub use docker::{
     service_place, take_over,
 };
 pub use folder::{Folder, canonical};
+pub use keys::{identity_key, secret};
 pub use plan::RuntimeChoice;
 pub use ports::{NodePorts, PortChoice};
 pub use register::{register, uri_for_nodes};

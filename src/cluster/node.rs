@@ -36,6 +36,8 @@ const INHERITED: [&str; 16] = [
     "LD_LIBRARY_PATH",
     "DYLD_LIBRARY_PATH",
 ];
+/// Names the private key that a node signs its requests to the service with.
+const IDENTITY: &str = "RESTATE_WORKER__INVOKER__REQUEST_IDENTITY_PRIVATE_KEY_PEM_FILE";
 /// Peers and service on this machine are not to be reached through a proxy.
 const LOOPBACK: &str = "127.0.0.1,localhost,::1";
 
@@ -136,6 +138,10 @@ fn environment(
         ("RESTATE_DEFAULT_REPLICATION", replication.to_owned()),
     ];
     env.extend(set.map(|(name, value)| (name.into(), value.into())));
+    let identity = folder.identity_file();
+    if identity.exists() {
+        env.insert(IDENTITY.into(), identity.into());
+    }
     if let Some(snapshots) = &state.snapshots {
         env.extend(snapshots.environment(&ours));
     }

@@ -17,7 +17,7 @@ use super::server::{self, Source};
 use super::snapshots::{self, Snapshots};
 use super::state::{Runtime, State};
 use super::step::{Progress, Step};
-use super::{docker, logs, node, plan, stop};
+use super::{docker, keys, logs, node, plan, stop};
 use crate::error::{Failure, Result};
 
 const POLL: Duration = Duration::from_millis(100);
@@ -197,6 +197,10 @@ async fn prepare(
     }
     node::write_config(folder)?;
     state.save(folder)?;
+    if !state.provisioned {
+        keys::found(folder)?;
+        keys::found_identity(folder)?;
+    }
     Ok(server.binary)
 }
 

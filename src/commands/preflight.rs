@@ -7,6 +7,7 @@ use crate::error::{Failure, Result};
 use crate::llm::key_variable;
 use crate::restate::ingress::Ingress;
 use crate::restate::names::ServiceInfo;
+use crate::restate::secret::Secret;
 use crate::ui::Ui;
 
 /// What a run needs of the service.
@@ -31,7 +32,24 @@ pub(super) async fn check(nodes: &[(String, Ingress)], wanted: &Wanted<'_>, ui: 
             ui.warn(&format!("{name} does not serve: {error}; going on without it until it does"));
         }
     }
-    checkups.iter().flatten().filter_map(Checkup::info).try_for_each(|info| fits(info, wanted))
+    let ours = nodes.first().and_then(|(_, node)| node.secret()).map(Secret::name);
+    checkups.iter().flatten().filter_map(Checkup::info).try_for_each(|info| {
+        knows_secret(info, ours.as_deref())?;
+        fits(info, wanted)
+    })
+}
+
+/// A service that expects signed calls would refuse every batch of a client that cannot sign them.
+fn knows_secret(info: &ServiceInfo, ours: Option<&str>) -> Result<()> {
+    let Some(theirs) = info.secret.as_deref() else { return Ok(()) };
+    let has = match ours {
+        Some(ours) if ours == theirs => return Ok(()),
+        Some(_) => "another one",
+        None => "none",
+    };
+    Err(Failure::usage(format!("the service expects calls signed with its cluster's secret, and this client has {has}"))
+        .hint("name the cluster: `--cluster NAME`")
+        .hint("or elsewhere: `export CLASSIFY_CLUSTER_SECRET=…` with the text of the file `secret` in the cluster's folder"))
 }
 
 fn fits(info: &ServiceInfo, wanted: &Wanted<'_>) -> Result<()> {

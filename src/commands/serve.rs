@@ -32,9 +32,17 @@ pub(super) async fn run(global: &Global, args: ServeArgs, ui: Ui) -> Result<Exit
     let audit = args.audit_log.as_ref().map(open).transpose()?;
     let models = models(global, &args)?;
     let nodes = models.nodes.clone();
-    let shared = Shared::new(&taxonomy, rules, models, audit);
+    // Nodes that are named by their URLs may be of any cluster.
+    let cluster = args.ingress.is_empty().then_some(args.cluster.as_str());
+    let secret = target::secret(global, cluster)?;
+    let identity_keys = match (args.identity_keys.as_slice(), cluster) {
+        ([], Some(cluster)) => target::identity_key(global, cluster)?.into_iter().collect(),
+        (given, _) => given.to_vec(),
+    };
+    let is_open = secret.is_none();
+    let shared = Shared::new(&taxonomy, rules, models, audit, secret);
     let metrics = shared.metrics();
-    let service = service::endpoint(shared, &args.identity_keys)?;
+    let service = service::endpoint(shared, &identity_keys)?;
     let mut registration = Registration::look(global, &args).await?;
     let listener = service::listen(args.bind).map_err(|error| cannot_listen(&args, &error))?;
     let address = listener.local_addr().map_err(|error| cannot_listen(&args, &error))?;
@@ -48,6 +56,11 @@ pub(super) async fn run(global: &Global, args: ServeArgs, ui: Ui) -> Result<Exit
     let shutdown = signals::listen_as_service()?;
     ui.note(&format!("service    http://{} serves {}; Ctrl-C drains and stops", address, taxonomy.id()));
 
+    if is_open {
+        ui.warn(
+            "the cluster has no secret: whoever reaches a node's ingress may start calls and change limits (docs/security.md)",
+        );
+    }
     tokio::spawn(async move { warn_without_leases(&nodes, ui).await });
     if let Some(listener) = exporter {
         let address = listener.local_addr().map_err(|error| Failure::unexpected(error.to_string()))?;

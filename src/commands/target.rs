@@ -1,12 +1,15 @@
 //! Which nodes a command talks to: those named on the command line, else those of a cluster started here, else
 //! the default ports.
 
+use std::sync::Arc;
+
 use super::home;
 use crate::cli::Global;
-use crate::cluster::{DEFAULT_NAME, Folder, State};
+use crate::cluster::{self, DEFAULT_NAME, Folder, State};
 use crate::error::{Failure, Result};
 use crate::restate::admin::Admin;
 use crate::restate::ingress::Ingress;
+use crate::restate::secret::Secret;
 
 /// Ingress and admin of three nodes on default ports, in the compose file and the native runtime alike.
 const DEFAULT_INGRESS: [&str; 3] =
@@ -17,11 +20,24 @@ const DEFAULT_ADMIN: [&str; 3] =
 /// Name and ingress client of every node.
 pub(super) fn ingress(global: &Global, cluster: &str, given: &[String]) -> Result<Vec<(String, Ingress)>> {
     let urls = urls(global, cluster, given, &DEFAULT_INGRESS, State::ingress_urls)?;
+    // Nodes that are named by their URLs are taken for those of `cluster`: a signature tells a stranger nothing.
+    let secret = secret(global, Some(cluster))?;
     let named = urls.iter().enumerate().map(|(index, url)| {
         let ingress = Ingress::new(check("--ingress", url)?).map_err(|error| no_client(&error))?;
-        Ok((format!("restate-{}", index + 1), ingress))
+        Ok((format!("restate-{}", index + 1), ingress.with_secret(secret.clone())))
     });
     named.collect()
+}
+
+/// What calls to `cluster` are signed with; without one, what the environment says.
+pub(super) fn secret(global: &Global, cluster: Option<&str>) -> Result<Option<Arc<Secret>>> {
+    let folder = cluster.map(|cluster| Folder::new(&home::folder(global)?, cluster)).transpose()?;
+    cluster::secret(folder.as_ref())
+}
+
+/// What the nodes of `cluster` sign their requests with.
+pub(super) fn identity_key(global: &Global, cluster: &str) -> Result<Option<String>> {
+    cluster::identity_key(&Folder::new(&home::folder(global)?, cluster)?)
 }
 
 /// Whether the cluster's nodes are known: started here, or the default ones.

@@ -148,7 +148,7 @@ mod tests {
 
     fn info() -> ServiceInfo {
         let (version, taxonomy, taxonomy_digest) = Default::default();
-        ServiceInfo { version, taxonomy, taxonomy_digest, providers: Vec::new() }
+        ServiceInfo { version, taxonomy, taxonomy_digest, providers: Vec::new(), secret: None }
     }
 
     #[test]

@@ -139,6 +139,7 @@ mod tests {
                 taxonomy: "tickets@1".into(),
                 taxonomy_digest: digest.into(),
                 providers: providers.iter().map(|name| (*name).to_owned()).collect(),
+                secret: None,
             };
             match other_service(&[None, Some(Checkup::Serves(info))], &options) {
                 Some(Trouble::OtherService { why }) => why,

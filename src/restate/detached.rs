@@ -7,11 +7,12 @@ use serde::Deserialize;
 
 use super::Error;
 use super::id::InvocationId;
-use super::ingress::Ingress;
+use super::ingress::{Body, Ingress, Mode};
 use super::names::{
     BATCH_PAGE, BATCH_PAGE_PUT, DETACHED_RUN, DETACHED_RUN_BEGIN, DETACHED_RUN_FINISHED,
     DETACHED_RUN_GIVE_UP, Order,
 };
+use super::secret::Call;
 use crate::domain::detached::{Plan, Progress, Report};
 
 /// What a request is known by, however often it is sent.
@@ -29,8 +30,9 @@ impl Ingress {
         body: Bytes,
         timeout: Duration,
     ) -> Result<(), Error> {
-        let url = self.object_url(BATCH_PAGE, &format!("{run_id}.{page}"), BATCH_PAGE_PUT);
-        let request = self.http.post(&url).header("content-type", "application/octet-stream").body(body);
+        let key = format!("{run_id}.{page}");
+        let call = Call { service: BATCH_PAGE, key: &key, handler: BATCH_PAGE_PUT };
+        let (url, request) = self.request(Mode::Call, call, Body::Bytes(body));
         self.tell(&url, request, timeout).await
     }
 
@@ -39,8 +41,8 @@ impl Ingress {
     /// # Errors
     /// As [`Ingress::lease`]; [`Error::is_conflict`] where another run has this id.
     pub async fn begin_run(&self, run_id: &str, plan: &Plan, timeout: Duration) -> Result<Progress, Error> {
-        let url = self.object_url(DETACHED_RUN, run_id, DETACHED_RUN_BEGIN);
-        self.call(&url, self.http.post(&url).header(KEY, DETACHED_RUN_BEGIN).json(plan), timeout).await
+        let (url, request) = self.request(Mode::Call, of_run(run_id, DETACHED_RUN_BEGIN), Body::json(plan));
+        self.call(&url, request.header(KEY, DETACHED_RUN_BEGIN), timeout).await
     }
 
     /// Gives up a run that has not begun, and has the cluster forget its batches. Doing so again changes nothing.
@@ -48,9 +50,8 @@ impl Ingress {
     /// # Errors
     /// As [`Ingress::lease`]; [`Error::is_conflict`] where another run has this id.
     pub async fn give_up_run(&self, run_id: &str, plan: &Plan, timeout: Duration) -> Result<Progress, Error> {
-        let url = self.object_url(DETACHED_RUN, run_id, DETACHED_RUN_GIVE_UP);
-        let request = self.http.post(&url).header(KEY, DETACHED_RUN_GIVE_UP).json(plan);
-        self.call(&url, request, timeout).await
+        let (url, request) = self.request(Mode::Call, of_run(run_id, DETACHED_RUN_GIVE_UP), Body::json(plan));
+        self.call(&url, request.header(KEY, DETACHED_RUN_GIVE_UP), timeout).await
     }
 
     /// Asks or orders something of a detached run; any of it may be said again. What nobody answers yet is one invocation, however often and
@@ -78,10 +79,9 @@ impl Ingress {
         key: &str,
         timeout: Duration,
     ) -> Result<Progress, Error> {
-        let url = self.object_url(DETACHED_RUN, run_id, order.handler());
-        let request = self.http.post(&url).header(KEY, key);
-        let request = if let Order::Resume(changes) = order { request.json(&changes) } else { request };
-        self.call(&url, request, timeout).await
+        let body = if let Order::Resume(changes) = order { Body::json(&changes) } else { Body::None };
+        let (url, request) = self.request(Mode::Call, of_run(run_id, order.handler()), body);
+        self.call(&url, request.header(KEY, key), timeout).await
     }
 
     /// The invocation that carries out what was ordered under `key`, whether it ever arrived or not: computed, not looked for.
@@ -100,12 +100,12 @@ impl Ingress {
         struct Answer {
             invocation_id: InvocationId,
         }
-        let url = format!("{}/restate/lookup", self.url());
         let target = serde_json::json!({
             "target": "idempotentInvocation", "service": DETACHED_RUN, "key": run_id,
             "handler": order.handler(), "idempotencyKey": key,
         });
-        let answer: Answer = self.call(&url, self.http.post(&url).json(&target), timeout).await?;
+        let (url, request) = self.question("lookup", &target);
+        let answer: Answer = self.call(&url, request, timeout).await?;
         Ok(answer.invocation_id)
     }
 
@@ -114,7 +114,12 @@ impl Ingress {
     /// # Errors
     /// As [`Ingress::lease`].
     pub async fn report_batch(&self, run_id: &str, report: &Report, timeout: Duration) -> Result<(), Error> {
-        let url = self.object_url(DETACHED_RUN, run_id, DETACHED_RUN_FINISHED);
-        self.tell(&url, self.http.post(&url).json(&[report]), timeout).await
+        let call = of_run(run_id, DETACHED_RUN_FINISHED);
+        let (url, request) = self.request(Mode::Call, call, Body::json(&[report]));
+        self.tell(&url, request, timeout).await
     }
+}
+
+fn of_run<'a>(run_id: &'a str, handler: &'a str) -> Call<'a> {
+    Call { service: DETACHED_RUN, key: run_id, handler }
 }

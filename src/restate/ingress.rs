@@ -1,17 +1,20 @@
 //! The ingress of one node: submit a batch, ask for its output, prove that the way through works.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use percent_encoding::AsciiSet;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
 
 use super::http::{Error, Origin, status_error, transport};
 use super::names::{
     BATCH_RUN, BATCH_WORKFLOW, CLASSIFIER, CLASSIFIER_INFO, LeaseRequest, MODEL_LIMITS, MODEL_LIMITS_LEASE,
     MODEL_LIMITS_SET, MODEL_LIMITS_SHOW, ModelLimits, ServiceInfo,
 };
+use super::secret::{Call, SIGNATURE, Secret};
 use crate::domain::batch::BatchKey;
 use crate::domain::fingerprint::{GENERATIONS, generation};
 use crate::domain::payload;
@@ -29,7 +32,34 @@ const NOT_READY: u16 = 470;
 #[derive(Debug, Clone)]
 pub struct Ingress {
     url: String,
-    pub(super) http: Client,
+    http: Client,
+    /// What calls are signed with, where the cluster has a secret.
+    secret: Option<Arc<Secret>>,
+}
+
+/// Whether the answer to a call is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Mode {
+    Call,
+    Send,
+}
+
+/// Characters of a key that stand in a URL as they are.
+const KEPT: &AsciiSet = &percent_encoding::NON_ALPHANUMERIC.remove(b'.').remove(b'-').remove(b'_');
+
+/// The body of a call.
+#[derive(Debug)]
+pub(super) enum Body {
+    None,
+    Json(Bytes),
+    Bytes(Bytes),
+}
+
+impl Body {
+    pub(super) fn json(value: &impl Serialize) -> Self {
+        let json = serde_json::to_vec(value);
+        Self::Json(json.unwrap_or_else(|error| unreachable!("plain data is JSON: {error}")).into())
+    }
 }
 
 /// A batch that a node took.
@@ -76,7 +106,44 @@ impl Ingress {
             .http2_keep_alive_timeout(KEEP_ALIVE)
             .build()
             .map_err(|source| transport(&url, CONNECT_TIMEOUT, source))?;
-        Ok(Self { url, http })
+        Ok(Self { url, http, secret: None })
+    }
+
+    /// The same client, which signs its calls from now on.
+    #[must_use]
+    pub fn with_secret(self, secret: Option<Arc<Secret>>) -> Self {
+        Self { secret, ..self }
+    }
+
+    /// What its calls are signed with.
+    pub fn secret(&self) -> Option<&Secret> {
+        self.secret.as_deref()
+    }
+
+    /// A signed call, and its URL.
+    pub(super) fn request(&self, mode: Mode, call: Call<'_>, body: Body) -> (String, RequestBuilder) {
+        let Call { service, key, handler } = call;
+        let mode = match mode {
+            Mode::Call => "call",
+            Mode::Send => "send",
+        };
+        // Models are called things like `meta-llama/Llama-3.1-8B`, and a key is one segment of the path.
+        let segment = percent_encoding::utf8_percent_encode(key, KEPT);
+        let slash = if key.is_empty() { "" } else { "/" };
+        let url = format!("{}/restate/{mode}/{service}/{segment}{slash}{handler}", self.url);
+        let mut request = self.http.post(&url);
+        let (kind, bytes) = match body {
+            Body::None => (None, Bytes::new()),
+            Body::Json(bytes) => (Some("application/json"), bytes),
+            Body::Bytes(bytes) => (Some("application/octet-stream"), bytes),
+        };
+        if let Some(secret) = &self.secret {
+            request = request.header(SIGNATURE, secret.sign(call, &bytes));
+        }
+        if let Some(kind) = kind {
+            request = request.header("content-type", kind).body(bytes);
+        }
+        (url, request)
     }
 
     /// Where the node listens.
@@ -96,8 +163,9 @@ impl Ingress {
             invocation_id: String,
             status: String,
         }
-        let url = format!("{}/restate/send/{BATCH_WORKFLOW}/{key}/{BATCH_RUN}", self.url);
-        let request = self.http.post(&url).header("content-type", "application/octet-stream").body(body);
+        let key = key.to_string();
+        let call = Call { service: BATCH_WORKFLOW, key: &key, handler: BATCH_RUN };
+        let (url, request) = self.request(Mode::Send, call, Body::Bytes(body));
         let response = exchange(&url, request, timeout).await?;
         if !response.status().is_success() {
             return Err(status_error(&url, response).await);
@@ -111,11 +179,11 @@ impl Ingress {
     /// # Errors
     /// When the node gave no answer.
     pub async fn batch_output(&self, key: &BatchKey, timeout: Duration) -> Result<Output, Error> {
-        let url = format!("{}/restate/output", self.url);
         let target = serde_json::json!({
             "target": "workflow", "workflowName": BATCH_WORKFLOW, "workflowKey": key.to_string(),
         });
-        self.read_output(&url, self.http.post(&url).json(&target), timeout).await
+        let (url, request) = self.question("output", &target);
+        self.read_output(&url, request, timeout).await
     }
 
     /// Asks for an output: a read at the partition's leader that writes nothing to the log.
@@ -152,9 +220,10 @@ impl Ingress {
     /// # Errors
     /// [`Error::is_unknown_service`] where nothing is registered; a timeout where quorum or service is missing.
     pub async fn service_info(&self, timeout: Duration) -> Result<ServiceInfo, Error> {
-        let url = format!("{}/restate/call/{CLASSIFIER}/{CLASSIFIER_INFO}", self.url);
+        let call = Call { service: CLASSIFIER, key: "", handler: CLASSIFIER_INFO };
+        let (url, request) = self.request(Mode::Call, call, Body::None);
         // Repeated questions share one invocation: while the service is down each would otherwise stay and be retried.
-        self.call(&url, self.http.post(&url).header("idempotency-key", "info"), timeout).await
+        self.call(&url, request.header("idempotency-key", "info"), timeout).await
     }
 
     /// Whether the answer of this handler of the classifier to this fingerprint is known: reads that start nothing. A failure that is
@@ -168,13 +237,13 @@ impl Ingress {
         fingerprint: &str,
         timeout: Duration,
     ) -> Result<bool, Error> {
-        let url = format!("{}/restate/output", self.url);
         for number in 0..=GENERATIONS {
             let target = serde_json::json!({
                 "target": "idempotentInvocation", "service": CLASSIFIER, "handler": handler,
                 "idempotencyKey": generation(fingerprint, number),
             });
-            match self.read_output(&url, self.http.post(&url).json(&target), timeout).await? {
+            let (url, request) = self.question("output", &target);
+            match self.read_output(&url, request, timeout).await? {
                 Output::Pending | Output::Unknown => return Ok(false),
                 Output::Ready(body) if is_answer(&url, &body)? => return Ok(true),
                 Output::Ready(_) | Output::Ended { .. } => {}
@@ -193,8 +262,9 @@ impl Ingress {
         request: &LeaseRequest,
         timeout: Duration,
     ) -> Result<Lease, Error> {
-        let url = self.object_url(MODEL_LIMITS, model, MODEL_LIMITS_LEASE);
-        self.call(&url, self.http.post(&url).json(request), timeout).await
+        let call = Call { service: MODEL_LIMITS, key: model, handler: MODEL_LIMITS_LEASE };
+        let (url, request) = self.request(Mode::Call, call, Body::json(request));
+        self.call(&url, request, timeout).await
     }
 
     /// Asks what `model`'s limits are.
@@ -202,8 +272,9 @@ impl Ingress {
     /// # Errors
     /// As [`Ingress::lease`].
     pub async fn model_limits(&self, model: &str, timeout: Duration) -> Result<ModelLimits, Error> {
-        let url = self.object_url(MODEL_LIMITS, model, MODEL_LIMITS_SHOW);
-        self.call(&url, self.http.post(&url), timeout).await
+        let call = Call { service: MODEL_LIMITS, key: model, handler: MODEL_LIMITS_SHOW };
+        let (url, request) = self.request(Mode::Call, call, Body::None);
+        self.call(&url, request, timeout).await
     }
 
     /// Sets `model`'s limits for every process; `None` takes that back.
@@ -216,14 +287,16 @@ impl Ingress {
         limits: Option<Limits>,
         timeout: Duration,
     ) -> Result<(), Error> {
-        let url = self.object_url(MODEL_LIMITS, model, MODEL_LIMITS_SET);
-        self.tell(&url, self.http.post(&url).json(&limits), timeout).await
+        let call = Call { service: MODEL_LIMITS, key: model, handler: MODEL_LIMITS_SET };
+        let (url, request) = self.request(Mode::Call, call, Body::json(&limits));
+        self.tell(&url, request, timeout).await
     }
 
-    pub(super) fn object_url(&self, object: &str, key: &str, handler: &str) -> String {
-        // Models are called things like `meta-llama/Llama-3.1-8B`, and a key is one segment of the path.
-        let key = percent_encoding::utf8_percent_encode(key, percent_encoding::NON_ALPHANUMERIC);
-        format!("{}/restate/call/{object}/{key}/{handler}", self.url)
+    /// Asks Restate something about an invocation: `what` is a word of its API.
+    pub(super) fn question(&self, what: &str, target: &serde_json::Value) -> (String, RequestBuilder) {
+        let url = format!("{}/restate/{what}", self.url);
+        let request = self.http.post(&url).json(target);
+        (url, request)
     }
 
     /// Calls a handler that answers with nothing.
@@ -258,11 +331,11 @@ impl Ingress {
     /// # Errors
     /// A timeout where there is no quorum, `Unreachable` where there is no node.
     pub async fn probe_log(&self, probe: &str, timeout: Duration) -> Result<(), Error> {
-        let url = format!("{}/restate/attach", self.url);
         let target = serde_json::json!({
             "target": "workflow", "workflowName": BATCH_WORKFLOW, "workflowKey": format!("probe.{probe}"),
         });
-        let response = exchange(&url, self.http.post(&url).json(&target), timeout).await?;
+        let (url, request) = self.question("attach", &target);
+        let response = exchange(&url, request, timeout).await?;
         match status_error(&url, response).await {
             Error::Status { status: StatusCode::NOT_FOUND, origin: Origin::Invocation, .. } => Ok(()),
             other => Err(other),

@@ -13,6 +13,7 @@ pub mod metrics;
 pub mod models;
 pub mod names;
 pub mod queue;
+pub mod secret;
 pub mod snapshots;
 mod withdraw;
 

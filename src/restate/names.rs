@@ -124,4 +124,7 @@ pub struct ServiceInfo {
     pub taxonomy_digest: String,
     /// Providers it can use.
     pub providers: Vec<String>,
+    /// Name of the secret that calls have to be signed with, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
 }

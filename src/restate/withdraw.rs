@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::Error;
-use super::ingress::Ingress;
+use super::ingress::{Body, Ingress, Mode};
 use super::names::{CLASSIFIER, CLASSIFIER_WITHDRAW};
+use super::secret::Call;
 
 impl Ingress {
     /// Has the service cancel these invocations, now or once it is there: what of them has not left for a model's provider ends.
@@ -12,7 +13,8 @@ impl Ingress {
     /// # Errors
     /// As [`Ingress::lease`].
     pub async fn withdraw(&self, invocations: &[String], timeout: Duration) -> Result<(), Error> {
-        let url = format!("{}/restate/send/{CLASSIFIER}/{CLASSIFIER_WITHDRAW}", self.url());
-        self.tell(&url, self.http.post(&url).json(invocations), timeout).await
+        let call = Call { service: CLASSIFIER, key: "", handler: CLASSIFIER_WITHDRAW };
+        let (url, request) = self.request(Mode::Send, call, Body::json(&invocations));
+        self.tell(&url, request, timeout).await
     }
 }

@@ -9,8 +9,9 @@ use bytes::Bytes;
 use restate_sdk::prelude::*;
 
 use super::Metrics;
+use super::callers::Callers;
 use super::classifier::{Batch, ClassifierClient, ClassifyRequest, RulesRequest, Terms};
-use super::payload::{Payload, Plain, Received};
+use super::payload::{Payload, Plain, Raw};
 use super::reports::{BatchReportsClient, GATHERERS};
 use crate::domain::batch::{BatchRequest, BatchResponse};
 use crate::domain::detached::Report;
@@ -19,14 +20,19 @@ use crate::domain::method::{HYBRID, RULES};
 use crate::domain::outcome::{Failed, FailureClass, Outcome};
 use crate::domain::payload;
 use crate::domain::tally::{Tally, is_own};
+use crate::restate::names::{BATCH_RUN, BATCH_WORKFLOW};
+use crate::restate::secret::Call;
 
 /// First and longest pause before it is looked again whether the right service is there.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+/// The request is not one that the service understands.
+const MALFORMED: u16 = 400;
 /// Status of an invocation that was cancelled or killed.
 const ABORTED: u16 = 409;
 
 pub(super) struct ClassifyBatch {
     pub(super) metrics: Arc<Metrics>,
+    pub(super) callers: Callers,
 }
 
 // The result waits a day for its client; after that its rows come from the answers of `Classifier`, which are kept longer. The
@@ -49,11 +55,10 @@ pub(super) struct ClassifyBatch {
 )]
 impl ClassifyBatch {
     #[handler]
-    async fn run(
-        &self,
-        ctx: WorkflowContext<'_>,
-        Received { value: request, body }: Received<BatchRequest>,
-    ) -> HandlerResult<Payload<BatchResponse>> {
+    async fn run(&self, ctx: WorkflowContext<'_>, body: Raw) -> HandlerResult<Payload<BatchResponse>> {
+        let body = self.callers.bytes(ctx.headers(), batch(ctx.key()), body)?;
+        let request: BatchRequest = payload::decode(&body)
+            .map_err(|error| TerminalError::new_with_code(MALFORMED, error.to_string()))?;
         let gathered = gather(&ctx, &request, &body).await;
         if request.options.detached {
             report(&ctx, &request, &gathered);
@@ -62,6 +67,11 @@ impl ClassifyBatch {
         self.metrics.batch_finished();
         Ok(Payload(BatchResponse { outcomes }))
     }
+}
+
+/// The call that submits the batch with this key.
+pub(super) fn batch(key: &str) -> Call<'_> {
+    Call { service: BATCH_WORKFLOW, key, handler: BATCH_RUN }
 }
 
 /// One outcome per indicator, in order. The error is that of the whole batch: somebody cancelled it before a model was asked.
@@ -234,7 +244,7 @@ fn failed(error: &TerminalError) -> Failed {
 
 #[cfg(test)]
 mod tests {
-    use restate_sdk::serde::{Deserialize as _, Serialize as _};
+    use restate_sdk::serde::Serialize as _;
 
     use super::*;
 
@@ -244,8 +254,8 @@ mod tests {
     fn what_a_replay_compares_stays_as_it_is() {
         let request = r#"{"options":{"provider":"hybrid","model":"openai/gpt-5","threshold":0.85,"taxonomy":"d1"},
             "indicators":[{"id":"A","name":"GDP","units":"USD","extra":{"n":1.50,"note":"<&>"}}]}"#;
-        let Received { value: request, body } =
-            Received::<BatchRequest>::deserialize(&mut Bytes::from_static(request.as_bytes())).unwrap();
+        let body = Bytes::from_static(request.as_bytes());
+        let request: BatchRequest = payload::decode(&body).unwrap();
         let terms = Terms {
             method: request.options.method.clone(),
             taxonomy: request.options.taxonomy.clone(),

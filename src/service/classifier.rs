@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::Shared;
 use super::call::Call;
 use super::models::{NotAsked, Priced};
-use super::payload::{ENCLOSED, Enclosed, Payload, Plain};
+use super::payload::{ENCLOSED, Enclosed, Payload, Plain, Raw};
 use super::server;
 use crate::domain::batch::BatchRequest;
 use crate::domain::indicator::Indicator;
@@ -20,7 +20,8 @@ use crate::domain::labels::Labels;
 use crate::domain::method::{HYBRID, Method, RULES};
 use crate::domain::outcome::{Classification, Failed, FailureClass, Outcome, Usage};
 use crate::domain::payload;
-use crate::restate::names::ServiceInfo;
+use crate::restate::names::{CLASSIFIER, CLASSIFIER_WITHDRAW, ServiceInfo};
+use crate::restate::secret::Call as Target;
 use crate::taxonomy::Answer;
 
 /// The request is not one that the service understands.
@@ -145,7 +146,7 @@ impl Classifier {
 )]
 impl Classifier {
     /// Answers, in order, what the built-in rules are sure of; nothing where a model has to be asked.
-    #[handler(idempotency_retention = "7 days")]
+    #[handler(idempotency_retention = "7 days", ingress_private = true)]
     async fn rules(
         &self,
         _ctx: Context<'_>,
@@ -160,7 +161,7 @@ impl Classifier {
 
     /// Asks a model about one indicator. Failures are outcomes: an error here would be retried. So is the end of a call that was cancelled
     /// before it left; one that has left ends with its answer, cancelled or not: it is paid for, and kept for who asks next.
-    #[handler(idempotency_retention = "7 days")]
+    #[handler(idempotency_retention = "7 days", ingress_private = true)]
     async fn classify(
         &self,
         ctx: Context<'_>,
@@ -205,7 +206,7 @@ impl Classifier {
     }
 
     /// Whether this service may answer on these terms. A call of its own, for it reaches the service that is registered now.
-    #[handler(idempotency_retention = "0s")]
+    #[handler(idempotency_retention = "0s", ingress_private = true)]
     async fn fits(&self, ctx: Context<'_>, Plain(terms): Plain<Terms>) -> HandlerResult<Json<bool>> {
         let fits = self.shared.mismatch(&terms).is_none();
         Ok(ctx.run(|| async move { Ok(Json(fits)) }).name("fits").await?)
@@ -214,7 +215,9 @@ impl Classifier {
     /// Cancels invocations. `cancel` is a word of Restate's for something else.
     #[handler(idempotency_retention = "0s")]
     #[expect(clippy::unused_async, reason = "handlers are async, whether they wait or not")]
-    async fn withdraw(&self, ctx: Context<'_>, Json(invocations): Json<Vec<String>>) -> HandlerResult<()> {
+    async fn withdraw(&self, ctx: Context<'_>, body: Raw) -> HandlerResult<()> {
+        let call = Target { service: CLASSIFIER, key: "", handler: CLASSIFIER_WITHDRAW };
+        let invocations: Vec<String> = self.shared.callers.read(ctx.headers(), call, body)?;
         for invocation in invocations {
             ctx.invocation_handle(invocation).cancel();
         }

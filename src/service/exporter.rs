@@ -70,6 +70,7 @@ mod tests {
             taxonomy: "economic@1".into(),
             taxonomy_digest: "d".into(),
             providers: vec![],
+            secret: None,
         })
     }
 

@@ -5,8 +5,13 @@ use restate_sdk::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::callers::Callers;
 use super::clock;
-use crate::restate::names::{LeaseRequest, ModelLimits as Shown};
+use super::payload::Raw;
+use crate::restate::names::{
+    LeaseRequest, MODEL_LIMITS, MODEL_LIMITS_LEASE, MODEL_LIMITS_SET, MODEL_LIMITS_SHOW, ModelLimits as Shown,
+};
+use crate::restate::secret::Call;
 use crate::throttle::budget::{Budget, Lease, Limits};
 
 /// State: grants and pace.
@@ -19,6 +24,7 @@ const GIVEN: &str = "given";
 pub(super) struct ModelLimits {
     /// Limits this process was started with, the same for every model.
     pub(super) own: Limits,
+    pub(super) callers: Callers,
 }
 
 // A lease is worthless a second after it was asked for: nothing of it is kept, and it is not tried for long.
@@ -38,11 +44,9 @@ pub(super) struct ModelLimits {
 impl ModelLimits {
     /// Grants a process what the limits allow.
     #[handler]
-    async fn lease(
-        &self,
-        ctx: ObjectContext<'_>,
-        Json(request): Json<LeaseRequest>,
-    ) -> HandlerResult<Json<Lease>> {
+    async fn lease(&self, ctx: ObjectContext<'_>, body: Raw) -> HandlerResult<Json<Lease>> {
+        let call = of_model(ctx.key(), MODEL_LIMITS_LEASE);
+        let request: LeaseRequest = self.callers.read(ctx.headers(), call, body)?;
         let now = clock::shared(&ctx).await?;
         let set: Option<Limits> = read(ctx.get(SET).await?);
         let given: Option<Limits> = read(ctx.get(GIVEN).await?);
@@ -58,6 +62,7 @@ impl ModelLimits {
     /// The limits, and how much of them is used.
     #[handler]
     async fn show(&self, ctx: SharedObjectContext<'_>) -> HandlerResult<Json<Shown>> {
+        self.callers.admit(ctx.headers(), of_model(ctx.key(), MODEL_LIMITS_SHOW))?;
         let now = clock::seen(&ctx).await?;
         let set: Option<Limits> = read(ctx.get(SET).await?);
         let given: Option<Limits> = read(ctx.get(GIVEN).await?);
@@ -74,7 +79,9 @@ impl ModelLimits {
     /// Overrules those of the limits that are named, from the next lease on, and leaves the others as they are; with `null`, overrules
     /// none any more. A pause that the provider asked for is over: whoever sets limits wants to go on.
     #[handler]
-    async fn set(&self, ctx: ObjectContext<'_>, Json(limits): Json<Option<Limits>>) -> HandlerResult<()> {
+    async fn set(&self, ctx: ObjectContext<'_>, body: Raw) -> HandlerResult<()> {
+        let call = of_model(ctx.key(), MODEL_LIMITS_SET);
+        let limits: Option<Limits> = self.callers.read(ctx.headers(), call, body)?;
         match limits {
             Some(limits) => {
                 let before: Option<Limits> = read(ctx.get(SET).await?);
@@ -88,6 +95,10 @@ impl ModelLimits {
         }
         Ok(())
     }
+}
+
+fn of_model<'a>(model: &'a str, handler: &'a str) -> Call<'a> {
+    Call { service: MODEL_LIMITS, key: model, handler }
 }
 
 /// Each limit that was set by hand, and the others as they were given.

@@ -7,6 +7,7 @@
 mod audit;
 mod batch;
 mod call;
+mod callers;
 mod classifier;
 mod clock;
 mod detached;
@@ -45,8 +46,10 @@ pub use models::ModelSettings;
 use crate::domain::method::{HYBRID, RULES};
 use crate::error::{Failure, Result};
 use crate::restate::names::ServiceInfo;
+use crate::restate::secret::Secret;
 use crate::shutdown::{Level, Shutdown};
 use crate::taxonomy::{Rules, Taxonomy};
+use callers::Callers;
 use drain::Drain;
 use models::Models;
 use ongoing::Ongoing;
@@ -69,6 +72,7 @@ pub struct Shared {
     info: ServiceInfo,
     /// Tells this process from every other.
     process: String,
+    callers: Callers,
     rules: Rules,
     models: Models,
     ongoing: Ongoing,
@@ -78,24 +82,33 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// The service for `taxonomy`. With an audit log, every classification really executed is recorded there.
-    pub fn new(taxonomy: &Taxonomy, rules: Rules, models: ModelSettings, audit: Option<AuditLog>) -> Self {
+    /// The service for `taxonomy`. With an audit log, every classification really executed is recorded there. With a secret, it does only what
+    /// clients ask that know it.
+    pub fn new(
+        taxonomy: &Taxonomy,
+        rules: Rules,
+        models: ModelSettings,
+        audit: Option<AuditLog>,
+        secret: Option<Arc<Secret>>,
+    ) -> Self {
         let models = Models::new(models, taxonomy.clone());
         let mut providers: Vec<String> = models.providers().collect();
         if !providers.is_empty() {
             providers.push(HYBRID.to_owned());
         }
         providers.insert(0, RULES.to_owned());
+        let callers = Callers::new(secret);
         let info = ServiceInfo {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             taxonomy: taxonomy.id(),
             taxonomy_digest: taxonomy.digest().to_owned(),
             providers,
+            secret: callers.secret_name(),
         };
         let metrics = Arc::new(Metrics::new(&info));
         let process = ulid::Ulid::generate().to_string();
         let (ongoing, drain) = (Ongoing::default(), Drain::default());
-        Self { info, process, rules, models, ongoing, drain, audit, metrics }
+        Self { info, process, callers, rules, models, ongoing, drain, audit, metrics }
     }
 
     /// Whether nothing has begun that has not come to its end, where nodes wait for so many attempts of calls.
@@ -129,14 +142,15 @@ impl std::fmt::Debug for Service {
 pub fn endpoint(shared: Shared, identity_keys: &[String]) -> Result<Service> {
     let shared = Arc::new(shared);
     let own = shared.models.limits();
-    let batches = batch::ClassifyBatch { metrics: shared.metrics() };
+    let callers = || shared.callers.clone();
+    let batches = batch::ClassifyBatch { metrics: shared.metrics(), callers: callers() };
     let services = Endpoint::builder()
         .bind(batches)
         .bind(classifier::Classifier::new(Arc::clone(&shared)))
-        .bind(limits::ModelLimits { own })
-        .bind(detached::DetachedRun)
-        .bind(pages::BatchPage)
-        .bind(reports::BatchReports);
+        .bind(limits::ModelLimits { own, callers: callers() })
+        .bind(detached::DetachedRun { callers: callers() })
+        .bind(pages::BatchPage { callers: callers() })
+        .bind(reports::BatchReports { callers: callers() });
     let signed = identity_keys.iter().try_fold(services, |services, key| {
         services.identity_key(key).map_err(|error| {
             Failure::usage(format!("`{key}` is no identity key: {error}")).hint(

@@ -7,14 +7,20 @@ use bytes::Bytes;
 use restate_sdk::context::RequestTarget;
 use restate_sdk::prelude::*;
 
+use super::batch::batch as submits;
+use super::callers::Callers;
+use super::payload::Raw;
 use crate::domain::detached::{PAGE, Release};
 use crate::domain::page::read_page;
-use crate::restate::names::{BATCH_RUN, BATCH_WORKFLOW};
+use crate::restate::names::{BATCH_PAGE, BATCH_PAGE_PUT, BATCH_RUN, BATCH_WORKFLOW};
+use crate::restate::secret::Call;
 
 /// The request is not one that this object understands.
 const MALFORMED: u16 = 400;
 
-pub(super) struct BatchPage;
+pub(super) struct BatchPage {
+    pub(super) callers: Callers,
+}
 
 #[restate_sdk::object(
     name = "BatchPage",
@@ -34,7 +40,9 @@ impl BatchPage {
     /// Keeps batches. Doing so again changes nothing.
     #[handler]
     #[expect(clippy::unused_async, reason = "handlers are async, whether they wait or not")]
-    async fn put(&self, ctx: ObjectContext<'_>, body: Bytes) -> HandlerResult<()> {
+    async fn put(&self, ctx: ObjectContext<'_>, body: Raw) -> HandlerResult<()> {
+        let call = Call { service: BATCH_PAGE, key: ctx.key(), handler: BATCH_PAGE_PUT };
+        let body = self.callers.bytes(ctx.headers(), call, body)?;
         let batches = read_page(body)
             .ok_or_else(|| TerminalError::new_with_code(MALFORMED, "no batches behind an index"))?;
         for (index, batch) in batches {
@@ -44,7 +52,7 @@ impl BatchPage {
     }
 
     /// Submits batches, each when it is due, and forgets them.
-    #[handler]
+    #[handler(ingress_private = true)]
     async fn release(&self, ctx: ObjectContext<'_>, Json(releases): Json<Vec<Release>>) -> HandlerResult<()> {
         let run_id = ctx.key().rsplit_once('.').map_or_else(|| ctx.key(), |(run_id, _)| run_id);
         for Release { batch: index, delay } in releases {
@@ -53,15 +61,21 @@ impl BatchPage {
                 tracing::error!(page = ctx.key(), index, "a batch of a detached run is not there");
                 continue;
             };
-            let target = RequestTarget::workflow(BATCH_WORKFLOW, format!("{run_id}.{index}"), BATCH_RUN);
-            ctx.request::<Bytes, ()>(target, batch).send_after(delay);
+            let key = format!("{run_id}.{index}");
+            let signature = self.callers.signature(submits(&key), &batch);
+            let target = RequestTarget::workflow(BATCH_WORKFLOW, key, BATCH_RUN);
+            let request = ctx.request::<Bytes, ()>(target, batch);
+            match signature {
+                Some((name, value)) => request.header(name, value).send_after(delay),
+                None => request.send_after(delay),
+            };
             ctx.clear(&slot);
         }
         Ok(())
     }
 
     /// Forgets its batches from index `from` on.
-    #[handler]
+    #[handler(ingress_private = true)]
     #[expect(clippy::unused_async, reason = "handlers are async, whether they wait or not")]
     async fn discard(&self, ctx: ObjectContext<'_>, Json(from): Json<u64>) -> HandlerResult<()> {
         let page: u64 =

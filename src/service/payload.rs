@@ -48,18 +48,36 @@ impl<T: DeserializeOwned> Deserialize for Plain<T> {
     }
 }
 
-/// What a handler was given, and the bytes that it came as.
-pub(super) struct Received<T> {
-    pub(super) value: T,
-    pub(super) body: Bytes,
+/// A body as it came, to be read when it is known who sent it.
+pub(super) struct Raw(pub(super) Bytes);
+
+impl Serialize for Raw {
+    type Error = serde_json::Error;
+
+    fn serialize(&self) -> Result<Bytes, Self::Error> {
+        Ok(self.0.clone())
+    }
 }
 
-impl<T: DeserializeOwned> Deserialize for Received<T> {
+impl Deserialize for Raw {
     type Error = serde_json::Error;
 
     fn deserialize(body: &mut Bytes) -> Result<Self, Self::Error> {
-        let value = payload::decode(body)?;
-        Ok(Self { value, body: std::mem::take(body) })
+        Ok(Self(std::mem::take(body)))
+    }
+}
+
+impl PayloadMetadata for Raw {
+    fn json_schema() -> Option<serde_json::Value> {
+        None
+    }
+
+    fn input_metadata() -> InputMetadata {
+        Plain::<()>::input_metadata()
+    }
+
+    fn output_metadata() -> OutputMetadata {
+        Plain::<()>::output_metadata()
     }
 }
 
@@ -124,7 +142,7 @@ macro_rules! are_bytes {
     )*};
 }
 
-are_bytes!(Payload, Plain, Received, Enclosed);
+are_bytes!(Payload, Plain, Enclosed);
 
 #[cfg(test)]
 mod tests {

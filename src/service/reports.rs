@@ -3,11 +3,15 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use restate_sdk::prelude::*;
 
+use super::callers::Callers;
 use super::clock;
-use super::detached::DetachedRunClient;
+use super::detached::{DetachedRunClient, of_run};
+use super::payload::Raw;
 use crate::domain::detached::Report;
+use crate::restate::names::DETACHED_RUN_FINISHED;
 use crate::throttle::shared_clock::Reading;
 
 /// Objects that gather for one run: as many reports are taken at once.
@@ -21,11 +25,14 @@ const SINCE: &str = "since";
 /// State: what was reported and not passed on.
 const REPORTS: &str = "reports";
 
-pub(super) struct BatchReports;
+pub(super) struct BatchReports {
+    pub(super) callers: Callers,
+}
 
 #[restate_sdk::object(
     name = "BatchReports",
     client_visibility = "pub(super)",
+    ingress_private = true,
     journal_retention = "0s",
     idempotency_retention = "0s",
     invocation_retry_policy(
@@ -57,7 +64,15 @@ impl BatchReports {
     async fn pass_on(&self, ctx: ObjectContext<'_>) -> HandlerResult<()> {
         if let Some(Json(reports)) = ctx.get::<Json<Vec<Report>>>(REPORTS).await? {
             let run_id = ctx.key().rsplit_once('.').map_or_else(|| ctx.key(), |(run_id, _)| run_id);
-            ctx.object_client::<DetachedRunClient>(run_id).finished(Json(reports)).send();
+            let body = Bytes::from(
+                serde_json::to_vec(&reports).map_err(|error| TerminalError::new(error.to_string()))?,
+            );
+            let signature = self.callers.signature(of_run(run_id, DETACHED_RUN_FINISHED), &body);
+            let request = ctx.object_client::<DetachedRunClient>(run_id).finished(Raw(body));
+            match signature {
+                Some((name, value)) => request.header(name, value).send(),
+                None => request.send(),
+            };
             ctx.clear(REPORTS);
         }
         Ok(())

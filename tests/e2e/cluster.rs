@@ -295,6 +295,7 @@ mod stand_in {
                 taxonomy: "test@1".into(),
                 taxonomy_digest: "d".into(),
                 providers: vec!["rules".into()],
+                secret: None,
             }))
         }
     }

@@ -13,6 +13,7 @@ use super::project::{Container, Project, STORE};
 use super::stop::down;
 use crate::cluster::compose::{self, Layout};
 use crate::cluster::folder::Folder;
+use crate::cluster::keys;
 use crate::cluster::leaders;
 use crate::cluster::ports;
 use crate::cluster::ready::{self, Clients, NotReady};
@@ -20,6 +21,7 @@ use crate::cluster::start::{Outcome, RUNS_ON, Started, finish, port_taken};
 use crate::cluster::state::State;
 use crate::cluster::step::{Progress, Step};
 use crate::error::{Failure, Result};
+use crate::restate::secret::SECRET_VARIABLE;
 
 const LOG_LINES_SHOWN: &str = "15";
 const POLL: Duration = Duration::from_millis(500);
@@ -79,6 +81,9 @@ pub(in crate::cluster) async fn start(
     let as_they_are = !all_dead || !before.iter().all(|container| was_made_by(folder, container));
     let volumes = attempt.project.volumes().await?;
     attempt.is_new = !state.provisioned && before.is_empty() && volumes.is_empty();
+    if attempt.is_new {
+        keys::found(folder)?;
+    }
     let provision = may_provision(state.provisioned, &volumes);
     // The time for a download is not the nodes' fault.
     attempt.deadline = Instant::now() + timeout;
@@ -171,8 +176,16 @@ impl Attempt<'_> {
             args.push("--no-recreate");
         }
         let left = self.deadline.saturating_duration_since(Instant::now());
-        let settings: &[_] = if provision { &[] } else { &[("AUTO_PROVISION", "false")] };
-        let up = self.compose.run(&args, settings, left);
+        // One in the environment is compose's to find.
+        let secret = keys::text(self.folder)?.filter(|_| std::env::var_os(SECRET_VARIABLE).is_none());
+        let mut settings: Vec<(&str, &str)> = Vec::new();
+        if !provision {
+            settings.push(("AUTO_PROVISION", "false"));
+        }
+        if let Some(secret) = &secret {
+            settings.push((SECRET_VARIABLE, secret));
+        }
+        let up = self.compose.run(&args, &settings, left);
         tokio::select! {
             up = up => match up {
                 Ok(_) => {}

@@ -9,9 +9,15 @@ mod run;
 
 use restate_sdk::prelude::*;
 
+use super::callers::Callers;
 use super::clock;
 use super::pages::BatchPageClient;
+use super::payload::Raw;
 use crate::domain::detached::{Changes, PAGE, Plan, Progress, Report};
+use crate::restate::names::{
+    DETACHED_RUN, DETACHED_RUN_BEGIN, DETACHED_RUN_FINISHED, DETACHED_RUN_GIVE_UP, Order,
+};
+use crate::restate::secret::Call;
 use run::{Run, Step};
 
 /// State: the run.
@@ -21,7 +27,9 @@ const UNKNOWN: u16 = 404;
 /// The run is not one for which that makes sense.
 const CONFLICT: u16 = 409;
 
-pub(super) struct DetachedRun;
+pub(super) struct DetachedRun {
+    pub(super) callers: Callers,
+}
 
 // What is sent here must arrive: a step that is lost stops the run, a count that is lost leaves it unfinished for ever.
 #[restate_sdk::object(
@@ -40,7 +48,8 @@ pub(super) struct DetachedRun;
 impl DetachedRun {
     /// Begins the run. All its pages are there; saying it again is harmless.
     #[handler]
-    async fn begin(&self, ctx: ObjectContext<'_>, Json(plan): Json<Plan>) -> HandlerResult<Json<Progress>> {
+    async fn begin(&self, ctx: ObjectContext<'_>, body: Raw) -> HandlerResult<Json<Progress>> {
+        let plan: Plan = self.callers.read(ctx.headers(), of_run(ctx.key(), DETACHED_RUN_BEGIN), body)?;
         if let Some(Json(run)) = ctx.get::<Json<Run>>(RUN).await? {
             let Plan { indicators, batch_size, .. } = run.progress().plan;
             if (indicators, batch_size) != (plan.indicators, plan.batch_size) {
@@ -55,7 +64,8 @@ impl DetachedRun {
 
     /// Gives up a run that has not begun, wherever its hand-over ended: what there is of it is thrown away. Saying it again is harmless.
     #[handler]
-    async fn give_up(&self, ctx: ObjectContext<'_>, Json(plan): Json<Plan>) -> HandlerResult<Json<Progress>> {
+    async fn give_up(&self, ctx: ObjectContext<'_>, body: Raw) -> HandlerResult<Json<Progress>> {
+        let plan: Plan = self.callers.read(ctx.headers(), of_run(ctx.key(), DETACHED_RUN_GIVE_UP), body)?;
         let mut run = match ctx.get::<Json<Run>>(RUN).await? {
             Some(Json(run)) => run,
             None => Run::new(plan, clock::read(&ctx).await?.date),
@@ -66,7 +76,7 @@ impl DetachedRun {
     }
 
     /// Submits what is due, and sees to it that it will do so again.
-    #[handler]
+    #[handler(ingress_private = true)]
     async fn step(&self, ctx: ObjectContext<'_>, Json(epoch): Json<u64>) -> HandlerResult<()> {
         let mut run = load(&ctx).await?;
         if run.epoch() != epoch {
@@ -93,7 +103,9 @@ impl DetachedRun {
 
     /// Counts batches that are done.
     #[handler]
-    async fn finished(&self, ctx: ObjectContext<'_>, Json(reports): Json<Vec<Report>>) -> HandlerResult<()> {
+    async fn finished(&self, ctx: ObjectContext<'_>, body: Raw) -> HandlerResult<()> {
+        let call = of_run(ctx.key(), DETACHED_RUN_FINISHED);
+        let reports: Vec<Report> = self.callers.read(ctx.headers(), call, body)?;
         let mut run = load(&ctx).await?;
         for report in reports {
             run.finished(report);
@@ -106,6 +118,7 @@ impl DetachedRun {
     /// Submits nothing more for the time being.
     #[handler]
     async fn pause(&self, ctx: ObjectContext<'_>) -> HandlerResult<Json<Progress>> {
+        self.admit(ctx.headers(), ctx.key(), Order::Pause)?;
         let mut run = load(&ctx).await?;
         run.pause();
         Ok(save(&ctx, run))
@@ -113,11 +126,9 @@ impl DetachedRun {
 
     /// Goes on submitting.
     #[handler]
-    async fn resume(
-        &self,
-        ctx: ObjectContext<'_>,
-        Json(changes): Json<Changes>,
-    ) -> HandlerResult<Json<Progress>> {
+    async fn resume(&self, ctx: ObjectContext<'_>, body: Raw) -> HandlerResult<Json<Progress>> {
+        let call = of_run(ctx.key(), Order::Resume(Changes::default()).handler());
+        let changes: Changes = self.callers.read(ctx.headers(), call, body)?;
         let mut run = load(&ctx).await?;
         run.resume(changes).map_err(|reason| TerminalError::new_with_code(CONFLICT, reason))?;
         this(&ctx).step(Json(run.epoch())).send();
@@ -127,6 +138,7 @@ impl DetachedRun {
     /// Takes a step now, if the run goes on: the next one may have been killed.
     #[handler]
     async fn wake(&self, ctx: ObjectContext<'_>) -> HandlerResult<Json<Progress>> {
+        self.admit(ctx.headers(), ctx.key(), Order::Wake)?;
         let mut run = load(&ctx).await?;
         if run.wake() {
             this(&ctx).step(Json(run.epoch())).send();
@@ -137,6 +149,7 @@ impl DetachedRun {
     /// Submits nothing more, and throws away what was not submitted.
     #[handler]
     async fn cancel(&self, ctx: ObjectContext<'_>) -> HandlerResult<Json<Progress>> {
+        self.admit(ctx.headers(), ctx.key(), Order::Cancel)?;
         let mut run = load(&ctx).await?;
         run.cancel();
         this(&ctx).step(Json(run.epoch())).send();
@@ -146,9 +159,21 @@ impl DetachedRun {
     /// Where the run is.
     #[handler]
     async fn show(&self, ctx: SharedObjectContext<'_>) -> HandlerResult<Json<Progress>> {
+        self.admit(ctx.headers(), ctx.key(), Order::Show)?;
         let run = ctx.get::<Json<Run>>(RUN).await?;
         Ok(Json(run.ok_or_else(unknown)?.0.progress().clone()))
     }
+}
+
+impl DetachedRun {
+    fn admit(&self, headers: &HeaderMap, run_id: &str, order: Order) -> Result<(), TerminalError> {
+        self.callers.admit(headers, of_run(run_id, order.handler()))
+    }
+}
+
+/// A call of the object of this run.
+pub(super) fn of_run<'a>(run_id: &'a str, handler: &'a str) -> Call<'a> {
+    Call { service: DETACHED_RUN, key: run_id, handler }
 }
 
 fn this<'ctx>(ctx: &ObjectContext<'ctx>) -> DetachedRunClient<'ctx> {

@@ -1,0 +1,169 @@
+//! Who may use the cluster: its own clients, and nobody else who reaches a node.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use classify::restate::secret::{Call, SIGNATURE, Secret};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::llm_stub::Plan;
+use crate::provider::Provider;
+use crate::world::World;
+
+/// What a web page says of itself, and what it needs no permission to send.
+const PAGE: [(&str, &str); 2] = [("origin", "https://evil.example"), ("content-type", "text/plain")];
+
+/// One exchange as a web page or another user makes it.
+fn ask(method: Method, url: &str, headers: &[(&str, &str)], body: &str) -> (StatusCode, String) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let client = classify::tls::client().build().expect("a client");
+        let mut request = client.request(method, url).timeout(Duration::from_secs(20));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.body(body.to_owned()).send().await.expect("an answer");
+        (response.status(), response.text().await.unwrap_or_default())
+    })
+}
+
+fn node(world: &World) -> Value {
+    let status = world.classify(&["cluster", "status", "--json"]).expect_code(0).json();
+    status["nodes"][1].clone()
+}
+
+fn folder(world: &World) -> std::path::PathBuf {
+    world.cluster_folder()
+}
+
+pub(crate) fn who_does_not_know_the_secret_gets_nothing(world: &mut World) {
+    let provider = Provider::start(Plan::healthy());
+    provider.serve(world, &[]);
+    let node = node(world);
+    let ingress = node["ingress_url"].as_str().expect("a URL");
+    let indicator = json!({ "id": "A", "name": "Unemployment rate, %" });
+    let terms = json!({
+        "method": { "provider": "openai", "model": "openai/stub-door" },
+        "taxonomy": node["service"]["taxonomy_digest"], "at": "2026-01-02T03:04:05Z", "origin": "EVIL.0",
+    });
+
+    // What only handlers of ours call: Restate itself refuses it.
+    for (target, body) in [
+        ("Classifier/classify", json!({ "terms": terms, "indicator": indicator })),
+        ("Classifier/rules", json!({ "terms": terms, "indicators": [indicator] })),
+        ("Classifier/fits", terms.clone()),
+        ("BatchReports/x.0/add", json!({ "batch": 0, "tally": {} })),
+        ("BatchReports/x.0/pass_on", Value::Null),
+        ("BatchPage/x.0/release", json!([])),
+        ("BatchPage/x.0/discard", json!(0)),
+        ("DetachedRun/x/step", json!(0)),
+    ] {
+        let url = format!("{ingress}/restate/call/{target}");
+        // The key under which a victim's answer would be looked up: it cannot be taken.
+        let headers =
+            [&PAGE[..1], &[("content-type", "application/json"), ("idempotency-key", "victim")]].concat();
+        let (status, said) = ask(Method::POST, &url, &headers, &body.to_string());
+        assert!(status.is_client_error() && said.contains("not public"), "{target}: {status} {said}");
+    }
+
+    // What clients call: the service looks for the signature first.
+    let options = json!({ "provider": "openai", "model": "openai/stub-door",
+        "taxonomy": node["service"]["taxonomy_digest"] });
+    let batch = json!({ "options": options, "indicators": [indicator] }).to_string();
+    let limits = json!({ "requests": 1_000_000 }).to_string();
+    for (target, body) in [
+        ("ClassifyBatch/EVIL.0/run", batch.as_str()),
+        ("ModelLimits/openai%2Fstub-door/set", &limits),
+        ("ModelLimits/openai%2Fstub-door/show", ""),
+        ("ModelLimits/openai%2Fstub-door/lease", "{}"),
+        ("DetachedRun/x/begin", "{}"),
+        ("DetachedRun/x/give_up", "{}"),
+        ("DetachedRun/x/finished", "[]"),
+        ("DetachedRun/x/pause", ""),
+        ("DetachedRun/x/resume", "{}"),
+        ("DetachedRun/x/wake", ""),
+        ("DetachedRun/x/cancel", ""),
+        ("DetachedRun/x/show", ""),
+        ("BatchPage/x.0/put", "\0"),
+        ("Classifier/withdraw", "[]"),
+    ] {
+        let url = format!("{ingress}/restate/call/{target}");
+        let headers: &[_] = if body.is_empty() { &PAGE[..1] } else { &PAGE };
+        let (status, said) = ask(Method::POST, &url, headers, body);
+        assert_eq!(status, StatusCode::UNAUTHORIZED, "{target}: {said}");
+        assert!(said.contains("not signed with the cluster's secret"), "{target}: {said}");
+    }
+    assert_eq!(provider.seen("stub-door").len(), 0, "nothing was asked, so nothing was paid");
+    let shown = world.classify(&["limits", "show", "openai/stub-door", "--json"]).expect_code(0);
+    assert!(!shown.stdout.contains("1000000"), "{}", shown.stdout);
+
+    // A signature is of one call: seen in a log, it opens nothing else.
+    let secret = fs::read_to_string(folder(world).join("secret")).expect("a secret");
+    let secret = Secret::read(&secret).expect("64 digits");
+    let call = Call { service: "ModelLimits", key: "openai/other", handler: "set" };
+    let signature = secret.sign(call, limits.as_bytes());
+    let headers = [PAGE[1], (SIGNATURE, signature.as_str())];
+    let set = |model: &str| format!("{ingress}/restate/call/ModelLimits/openai%2F{model}/set");
+    assert_eq!(ask(Method::POST, &set("stub-door"), &headers, &limits).0, StatusCode::UNAUTHORIZED);
+    assert_eq!(ask(Method::POST, &set("other"), &headers, &limits).0, StatusCode::OK);
+
+    // What ended so is no work that waits.
+    let waits =
+        ["queue", "list", "--run", "EVIL", "--state", "waiting,running,suspended,retrying,paused", "--json"];
+    let waits = world.classify(&waits).expect_code(0);
+    assert!(!waits.stdout.contains("EVIL"), "{}", waits.stdout);
+    // A client of the cluster is served, detached as well.
+    let table = world.table(20);
+    let model = ["--provider", "openai", "--model", "stub-door"];
+    world.classify(&[&model[..], &["-o", "door.jsonl", &table]].concat()).expect_code(0);
+    world.expect_each_once(&table, "door.jsonl");
+}
+
+pub(crate) fn a_client_elsewhere_needs_the_secret(world: &mut World) {
+    let path = folder(world).join("secret");
+    let mode = fs::metadata(&path).expect("a secret").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let text = fs::read_to_string(&path).expect("a secret").trim().to_owned();
+    let node = node(world);
+    let ingress = node["ingress_url"].as_str().expect("a URL");
+    let table = world.table(8);
+    let elsewhere = |secret: Option<&str>| {
+        let mut command = world.command(&["--ingress", ingress, "--mode", "max", "-o", "far.jsonl", &table]);
+        command.env("CLASSIFY_HOME", world.path("elsewhere")).env_remove("CLASSIFY_CLUSTER");
+        command.envs(secret.map(|secret| ("CLASSIFY_CLUSTER_SECRET", secret)));
+        crate::world::Ran::from(command.output().expect("it runs"))
+    };
+    for (secret, has) in [(None, "none"), (Some("00".repeat(32)), "another one")] {
+        let ran = elsewhere(secret.as_deref()).expect_code(2);
+        assert!(ran.stderr.contains(&format!("this client has {has}")), "{}", ran.stderr);
+        assert!(ran.stderr.contains("CLASSIFY_CLUSTER_SECRET"), "{}", ran.stderr);
+    }
+    assert!(elsewhere(Some("no secret")).expect_code(2).stderr.contains("64 hexadecimal digits"));
+    elsewhere(Some(&text)).expect_code(0);
+    world.expect_each_once(&table, "far.jsonl");
+    world.classify(&["--detach", "--mode", "max", "-o", "detached.jsonl", &table]).expect_code(0);
+
+    // It is in the file of its own and in nothing else that is kept, logs and stores of the nodes included.
+    let found = having(&world.path("state"), text.as_bytes());
+    assert_eq!(found, [path]);
+}
+
+/// Files below `folder` that have `word` in them.
+fn having(folder: &Path, word: &[u8]) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                open.push(path);
+            } else if fs::read(&path).is_ok_and(|bytes| memchr::memmem::find(&bytes, word).is_some()) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
