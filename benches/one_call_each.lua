@@ -1,4 +1,4 @@
--- For wrk: one ingress call per indicator, each with an idempotency key of its own. Arguments: the indicators as JSON Lines,
+-- For wrk: one ingress call per indicator, each a batch with a key of its own. Arguments: the indicators as JSON Lines,
 -- the taxonomy's digest, and a word that makes the keys fresh.
 local threads = 0
 
@@ -12,14 +12,13 @@ function init(args)
   for line in io.lines(args[1]) do
     rows[#rows + 1] = line
   end
-  head = '{"terms":{"method":{"provider":"rules"},"taxonomy":"' .. args[2] ..
-    '","at":"2026-01-01T00:00:00Z","origin":"wrk"},"indicators":['
-  key = args[3] .. "." .. number .. "."
+  head = '{"options":{"provider":"rules","taxonomy":"' .. args[2] .. '","nonce":"' .. args[3] .. '"},"indicators":['
+  key = wrk.path .. "/" .. args[3] .. "." .. number .. "."
   count = 0
 end
 
 function request()
   count = count + 1
-  local headers = { ["content-type"] = "application/json", ["idempotency-key"] = key .. count }
-  return wrk.format("POST", nil, headers, head .. rows[(count - 1) % #rows + 1] .. "]}")
+  local headers = { ["content-type"] = "application/json" }
+  return wrk.format("POST", key .. count .. "/run", headers, head .. rows[(count - 1) % #rows + 1] .. "]}")
 end

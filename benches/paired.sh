@@ -19,15 +19,12 @@ command -v wrk >/dev/null || { echo "no wrk: apt-get install wrk" >&2; exit 1; }
 cargo build --quiet --locked --release --example bare_driver
 pairs=${PAIRS:-5} rows=${ROWS:-300000} connections=${CONNECTIONS:-64}
 indicators "$rows" >"$work/input.jsonl"
+# wrk signs nothing.
+open=1
 start
 mapfile -t nodes < <(ingress)
 digest=$("$binary" cluster status --json --name bench |
   python3 -c 'import json, sys; print(json.load(sys.stdin)["nodes"][0]["service"]["taxonomy_digest"])')
-
-# What wrk calls is private to the cluster otherwise.
-admin=$("$binary" cluster status --json --name bench |
-  python3 -c 'import json, sys; print(json.load(sys.stdin)["nodes"][0]["admin_url"])')
-curl -fsS -o /dev/null -X PATCH -H 'content-type: application/json' -d '{"public": true}' "$admin/services/Classifier"
 
 per_second() { python3 -c 'import sys; print(f"{int(sys.argv[1]) / float(sys.argv[2]):.0f}")' "$rows" "$1"; }
 
@@ -46,7 +43,7 @@ bare() { # -> indicators/s, from the start of the process to the last output
 one_call_each() { # ROUND -> indicators/s of all nodes
   local pids=()
   for node in "${!nodes[@]}"; do
-    wrk -t1 "-c$connections" -d10s --timeout 10s -s benches/one_call_each.lua "${nodes[$node]}/restate/call/Classifier/rules" \
+    wrk -t1 "-c$connections" -d10s --timeout 10s -s benches/one_call_each.lua "${nodes[$node]}/restate/call/ClassifyBatch" \
       -- "$work/input.jsonl" "$digest" "wrk.$1.$node" >"$work/wrk.$node" &
     pids+=($!)
   done

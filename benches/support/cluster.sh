@@ -23,8 +23,12 @@ cluster=() # options of `cluster start`
 start() { # [option of `serve`]... -> the cluster is up and serves
   "$binary" -q cluster start --ports auto --name bench "${cluster[@]}"
   # For who drives it without the product.
-  CLASSIFY_CLUSTER_SECRET=$(<"$CLASSIFY_HOME/cluster/bench/secret")
-  export CLASSIFY_CLUSTER_SECRET
+  if [ -n "${open:-}" ]; then
+    rm "$CLASSIFY_HOME/cluster/bench/secret"
+  else
+    CLASSIFY_CLUSTER_SECRET=$(<"$CLASSIFY_HOME/cluster/bench/secret")
+    export CLASSIFY_CLUSTER_SECRET
+  fi
   "$binary" -q serve --bind "127.0.0.1:$port" --register "$@" &
   echo $! >"$work/service.pid"
   for ((try = 0; ; try++)); do

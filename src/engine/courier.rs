@@ -130,7 +130,7 @@ impl Courier {
             places.rows = None;
         }
         self.pulse.beat(self.clock.elapsed());
-        let held = (places.rows, places.kib);
+        let held = Box::new((places.rows, places.kib));
         let finished = Delivery::Batch { batch, node, end, took: sent.elapsed(), held, charge };
         // A closed channel means that results cannot be written any more; the run says so itself.
         let _stopped = self.finished.send(finished).await;

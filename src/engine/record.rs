@@ -32,7 +32,7 @@ pub(super) enum Delivery {
         node: usize,
         end: End,
         took: Duration,
-        held: (Option<OwnedSemaphorePermit>, OwnedSemaphorePermit),
+        held: Box<(Option<OwnedSemaphorePermit>, OwnedSemaphorePermit)>,
         charge: Option<Charge>,
     },
     /// A row that is no indicator.

@@ -1,5 +1,6 @@
 //! Runs that were handed over: the cluster goes on with them when nobody is there.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use classify::domain::detached::{Phase, Progress};
@@ -32,6 +33,7 @@ impl Detached {
         let status = world.classify(&["cluster", "status", "--json", "--name", "e2e"]).json();
         let node =
             Ingress::new(status["nodes"][1]["ingress_url"].as_str().expect("a URL")).expect("a client");
+        let node = node.with_secret(Some(Arc::new(world.secret())));
         let ran = world
             .classify(&["--detach", "--rpm", "1200", "--batch-size", "5", "-o", RESULTS, &table])
             .expect_code(0);

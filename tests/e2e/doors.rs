@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use classify::restate::secret::{Call, SIGNATURE, Secret};
+use classify::restate::secret::{Call, SIGNATURE};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -35,10 +35,6 @@ fn node(world: &World) -> Value {
     status["nodes"][1].clone()
 }
 
-fn folder(world: &World) -> std::path::PathBuf {
-    world.cluster_folder()
-}
-
 pub(crate) fn who_does_not_know_the_secret_gets_nothing(world: &mut World) {
     let provider = Provider::start(Plan::healthy());
     provider.serve(world, &[]);
@@ -47,7 +43,7 @@ pub(crate) fn who_does_not_know_the_secret_gets_nothing(world: &mut World) {
     let indicator = json!({ "id": "A", "name": "Unemployment rate, %" });
     let terms = json!({
         "method": { "provider": "openai", "model": "openai/stub-door" },
-        "taxonomy": node["service"]["taxonomy_digest"], "at": "2026-01-02T03:04:05Z", "origin": "EVIL.0",
+        "taxonomy": node["service"]["taxonomy_digest"], "at": "2026-01-02T03:04:05Z", "origin": "01KBEVEVEVEVEVEVEVEVEVEVEV.0",
     });
 
     // What only handlers of ours call: Restate itself refuses it.
@@ -75,7 +71,7 @@ pub(crate) fn who_does_not_know_the_secret_gets_nothing(world: &mut World) {
     let batch = json!({ "options": options, "indicators": [indicator] }).to_string();
     let limits = json!({ "requests": 1_000_000 }).to_string();
     for (target, body) in [
-        ("ClassifyBatch/EVIL.0/run", batch.as_str()),
+        ("ClassifyBatch/01KBEVEVEVEVEVEVEVEVEVEVEV.0/run", batch.as_str()),
         ("ModelLimits/openai%2Fstub-door/set", &limits),
         ("ModelLimits/openai%2Fstub-door/show", ""),
         ("ModelLimits/openai%2Fstub-door/lease", "{}"),
@@ -101,8 +97,7 @@ pub(crate) fn who_does_not_know_the_secret_gets_nothing(world: &mut World) {
     assert!(!shown.stdout.contains("1000000"), "{}", shown.stdout);
 
     // A signature is of one call: seen in a log, it opens nothing else.
-    let secret = fs::read_to_string(folder(world).join("secret")).expect("a secret");
-    let secret = Secret::read(&secret).expect("64 digits");
+    let secret = world.secret();
     let call = Call { service: "ModelLimits", key: "openai/other", handler: "set" };
     let signature = secret.sign(call, limits.as_bytes());
     let headers = [PAGE[1], (SIGNATURE, signature.as_str())];
@@ -111,10 +106,17 @@ pub(crate) fn who_does_not_know_the_secret_gets_nothing(world: &mut World) {
     assert_eq!(ask(Method::POST, &set("other"), &headers, &limits).0, StatusCode::OK);
 
     // What ended so is no work that waits.
-    let waits =
-        ["queue", "list", "--run", "EVIL", "--state", "waiting,running,suspended,retrying,paused", "--json"];
+    let waits = [
+        "queue",
+        "list",
+        "--run",
+        "01KBEVEVEVEVEVEVEVEVEVEVEV",
+        "--state",
+        "waiting,running,suspended,retrying,paused",
+        "--json",
+    ];
     let waits = world.classify(&waits).expect_code(0);
-    assert!(!waits.stdout.contains("EVIL"), "{}", waits.stdout);
+    assert!(!waits.stdout.contains("01KBEVEVEVEVEVEVEVEVEVEVEV"), "{}", waits.stdout);
     // A client of the cluster is served, detached as well.
     let table = world.table(20);
     let model = ["--provider", "openai", "--model", "stub-door"];
@@ -123,7 +125,7 @@ pub(crate) fn who_does_not_know_the_secret_gets_nothing(world: &mut World) {
 }
 
 pub(crate) fn a_client_elsewhere_needs_the_secret(world: &mut World) {
-    let path = folder(world).join("secret");
+    let path = world.cluster_folder().join("secret");
     let mode = fs::metadata(&path).expect("a secret").permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
     let text = fs::read_to_string(&path).expect("a secret").trim().to_owned();
@@ -144,7 +146,10 @@ pub(crate) fn a_client_elsewhere_needs_the_secret(world: &mut World) {
     assert!(elsewhere(Some("no secret")).expect_code(2).stderr.contains("64 hexadecimal digits"));
     elsewhere(Some(&text)).expect_code(0);
     world.expect_each_once(&table, "far.jsonl");
-    world.classify(&["--detach", "--mode", "max", "-o", "detached.jsonl", &table]).expect_code(0);
+    let detached = ["--detach", "--mode", "max", "-o", "door-detached.jsonl", "--json", &table];
+    let handed = world.classify(&detached).expect_code(0).json();
+    world.classify(&["runs", "attach", handed["run_id"].as_str().expect("an id")]).expect_code(0);
+    world.expect_each_once(&table, "door-detached.jsonl");
 
     // It is in the file of its own and in nothing else that is kept, logs and stores of the nodes included.
     let found = having(&world.path("state"), text.as_bytes());

@@ -114,7 +114,7 @@ const TOGETHER: &[(&str, Test)] = &[
     test!(world service::says_when_no_node_can_keep_the_limits),
     test!(world service::drains_on_sigterm),
     test!(world service::takes_the_place_of_another_only_when_told_to),
-    test!(free service::the_rules_say_the_same_when_asked_again),
+    test!(world service::the_rules_say_the_same_when_asked_again),
     test!(world doors::who_does_not_know_the_secret_gets_nothing),
     test!(world doors::a_client_elsewhere_needs_the_secret),
     test!(world faults::a_killed_node_costs_nothing_but_time),

@@ -181,19 +181,8 @@ impl Payments {
 }
 
 pub(crate) fn what_is_not_ours_is_neither_shown_nor_touched(world: &mut World) {
-    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    let port = listener.local_addr().expect("an address").port();
-    drop(listener);
-    let address = format!("127.0.0.1:{port}").parse().expect("an address");
-    let endpoint = Endpoint::builder().bind(Payments).build();
-    runtime.spawn(async move { HttpServer::new(endpoint).listen_and_serve(address).await });
-    wait_for("the other service", Duration::from_secs(10), || {
-        std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
-    });
+    let (runtime, deployment) = also_serve(world, Endpoint::builder().bind(Payments).build());
     let admin = world.admin_url();
-    let uri = format!("http://127.0.0.1:{port}");
-    let deployment = http("POST", &format!("{admin}/deployments"), &json!({ "uri": uri }))["id"].clone();
     let status = world.classify(&["cluster", "status", "--json", "--name", "e2e"]).json();
     let ingress = status["nodes"][0]["ingress_url"].as_str().expect("a URL").to_owned();
     let accepted = http("POST", &format!("{ingress}/restate/send/Payments/hold"), &Value::Null);
@@ -217,9 +206,25 @@ pub(crate) fn what_is_not_ours_is_neither_shown_nor_touched(world: &mut World) {
     assert!(["running", "suspended"].contains(&state().as_str()), "{}", state());
 
     http("PATCH", &format!("{admin}/invocations/{held}/kill"), &Value::Null);
-    let id = deployment.as_str().expect("an id");
-    http("DELETE", &format!("{admin}/deployments/{id}?force=true"), &Value::Null);
+    http("DELETE", &deployment, &Value::Null);
     runtime.shutdown_background();
+}
+
+/// Serves `endpoint` to the cluster as well; what does so, and the URL by which a `DELETE` ends it.
+pub(crate) fn also_serve(world: &World, endpoint: Endpoint) -> (tokio::runtime::Runtime, String) {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    drop(listener);
+    let address = format!("127.0.0.1:{port}").parse().expect("an address");
+    runtime.spawn(async move { HttpServer::new(endpoint).listen_and_serve(address).await });
+    wait_for("the other service", Duration::from_secs(10), || {
+        std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+    });
+    let deployments = format!("{}/deployments", world.admin_url());
+    let uri = format!("http://127.0.0.1:{port}");
+    let deployment = http("POST", &deployments, &json!({ "uri": uri }))["id"].clone();
+    (runtime, format!("{deployments}/{}?force=true", deployment.as_str().expect("an id")))
 }
 
 pub(crate) fn paused_work_goes_on_when_it_is_retried(world: &mut World) {

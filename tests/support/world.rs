@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use classify::restate::secret::Secret;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -90,6 +91,15 @@ impl World {
     /// The folder with the cluster's state.
     pub(crate) fn cluster_folder(&self) -> PathBuf {
         self.path("state/cluster").join(self.program.cluster)
+    }
+
+    /// What calls to the cluster are signed with.
+    pub(crate) fn secret(&self) -> Secret {
+        Secret::read(&self.secret_text()).expect("64 digits")
+    }
+
+    fn secret_text(&self) -> String {
+        fs::read_to_string(self.cluster_folder().join("secret")).expect("a secret").trim().to_owned()
     }
 
     pub(crate) fn start_nodes(&self) {
@@ -177,6 +187,10 @@ impl World {
             .envs(self.program.environment.iter().cloned())
             .current_dir(self.path(""))
             .stdin(Stdio::null());
+        // A machine with another home folder has not that of the cluster.
+        if args.contains(&"--home") {
+            command.env("CLASSIFY_CLUSTER_SECRET", self.secret_text());
+        }
         command
     }
 
