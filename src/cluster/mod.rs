@@ -34,7 +34,7 @@ pub use docker::{
     ContainerLog, ContainerStatus, Foreign, ServicePlace, adopt, found, logs as container_logs,
     service_place, take_over,
 };
-pub use folder::{Folder, canonical};
+pub use folder::{Folder, MOUNTED, canonical};
 pub use plan::RuntimeChoice;
 pub use ports::{NodePorts, PortChoice};
 pub use register::{register, uri_for_nodes};
