@@ -36,7 +36,8 @@ pub fn partial_of(path: &Path) -> PathBuf {
 /// A new file in which the rows of a partial file are put in order. What a process that was killed left of another one goes.
 pub(super) fn create_ordered(partial: &Path) -> io::Result<NamedTempFile> {
     let (folder, name) = (disk::folder_of(partial), partial.file_name().unwrap_or_default());
-    for entry in fs::read_dir(&folder)?.flatten() {
+    // One that cannot be listed may still be written.
+    for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
         if is_ordered(&entry.file_name(), name) {
             // Somebody else's stays, and is in nobody's way.
             let _not_ours = fs::remove_file(entry.path());
