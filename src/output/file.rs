@@ -354,4 +354,6 @@ fn put_in_place(file: &File, partial: &Path, path: &Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
+mod others;
+#[cfg(test)]
 mod tests;
