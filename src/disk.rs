@@ -1,8 +1,10 @@
-//! What survives a loss of power: a name in a folder does once the folder is synced.
+//! What survives a loss of power: a name in a folder does once the folder is synced. And who may read what: [`private`].
 //!
 //! Syncing what stands in a file is the business of whoever writes it.
 
-use std::fs::{self, File};
+pub mod private;
+
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -30,14 +32,14 @@ pub fn folder_of(path: &Path) -> PathBuf {
     parent.unwrap_or_else(|| Path::new(".")).to_owned()
 }
 
-/// Makes `folder` and those above it that are missing, for good.
+/// Makes `folder` and those above it that are missing, for good and for their owner alone.
 ///
 /// # Errors
 /// When one cannot be made or synced.
 pub fn create_folders(folder: &Path) -> io::Result<()> {
     let missing: Vec<&Path> =
         folder.ancestors().take_while(|above| !above.as_os_str().is_empty() && !above.is_dir()).collect();
-    fs::create_dir_all(folder)?;
+    private::create_folders(folder)?;
     // From the outside in: what is inside of a folder without a name is lost with it.
     missing.into_iter().rev().try_for_each(sync_name)
 }

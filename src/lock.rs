@@ -7,6 +7,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::disk::private;
+
 /// Times that a lock is asked for while others do nothing but ask.
 const ASKERS: usize = 100_000;
 
@@ -23,9 +25,10 @@ impl Lock {
     /// When the file cannot be opened or locked.
     pub fn try_take(path: &Path) -> io::Result<Option<Self>> {
         if let Some(parent) = path.parent() {
-            std::fs::create_dir_all(parent)?;
+            private::create_folders(parent)?;
         }
-        let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+        let mut file =
+            private::open(path, OpenOptions::new().read(true).write(true).create(true).truncate(false))?;
         if !take(&file)? {
             return Ok(None);
         }

@@ -15,7 +15,23 @@ pub fn from_here(path: &Path) -> PathBuf {
 /// Replaces control characters (terminal escapes, line breaks, bidirectional overrides) so that hostile text can
 /// neither move the cursor, fake a second line nor reorder what is shown.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() || is_bidi_control(c) { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if is_power(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// As [`printable`], of several lines: their ends and tabs stay.
+pub fn printable_lines(text: &str) -> String {
+    text.chars().map(|c| if !matches!(c, '\n' | '\t') && is_power(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// Text without control characters. Those that stand for white space become a blank.
+pub fn without_controls(text: &str) -> String {
+    let blanks = text.chars().map(|c| if c.is_control() && c.is_whitespace() { ' ' } else { c });
+    blanks.filter(|c| !is_power(*c)).collect()
+}
+
+/// Whether a terminal may do something else with a character than show it.
+fn is_power(c: char) -> bool {
+    c.is_control() || is_bidi_control(c)
 }
 
 fn is_bidi_control(c: char) -> bool {
@@ -84,6 +100,8 @@ mod tests {
     fn terminal_escapes_and_line_breaks_lose_their_power() {
         assert_eq!(printable("a\u{1b}[2Jb\nc\u{202e}d"), "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d");
         assert_eq!(printable("Índice 日本"), "Índice 日本");
+        assert_eq!(printable_lines("a\tb\r\n\u{9b}c\u{202e}\n"), "a\tb\u{fffd}\n\u{fffd}c\u{fffd}\n");
+        assert_eq!(without_controls("a\u{1b}]0;x\u{7}b\r\n\tc\u{9b}\u{202e}d\u{7f}"), "a]0;xb   cd");
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub struct ProcessId {
     /// The same without a clock, where the system tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub birth: Option<Birth>,
+    /// The user it runs as.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
 }
 
 /// The start of a process in a count that nobody sets.
@@ -49,7 +52,9 @@ mod hexadecimal {
 impl ProcessId {
     /// Whether `seen`, which runs, is the process that was recorded.
     pub(super) fn is(self, seen: Self) -> bool {
+        let same_user = self.uid.zip(seen.uid).is_none_or(|(recorded, seen)| recorded == seen);
         self.pid == seen.pid
+            && same_user
             && match (self.birth, seen.birth) {
                 (Some(recorded), Some(seen)) => recorded == seen,
                 _ => self.started.abs_diff(seen.started) <= TOLERANCE_S,
@@ -94,7 +99,7 @@ mod tests {
     use super::*;
 
     const SEEN: ProcessId =
-        ProcessId { pid: 7, started: 1_000_000, birth: Some(Birth { boot: 3, ticks: 500 }) };
+        ProcessId { pid: 7, started: 1_000_000, birth: Some(Birth { boot: 3, ticks: 500 }), uid: Some(1000) };
 
     #[test]
     fn a_clock_that_is_set_hides_no_process() {
@@ -108,14 +113,15 @@ mod tests {
     #[test]
     fn another_process_with_the_same_number_is_another_one() {
         let born = |boot, ticks| ProcessId { birth: Some(Birth { boot, ticks }), ..SEEN };
-        for other in [born(3, 501), born(3, 499), born(4, 500), ProcessId { pid: 8, ..SEEN }] {
+        let theirs = ProcessId { uid: Some(1001), ..SEEN };
+        for other in [born(3, 501), born(3, 499), born(4, 500), ProcessId { pid: 8, ..SEEN }, theirs] {
             assert!(!other.is(SEEN) && !other.may_be(SEEN), "{other:?}");
         }
     }
 
     #[test]
     fn a_record_of_an_older_version_goes_by_seconds_and_by_the_command_line() {
-        let older = ProcessId { birth: None, ..SEEN };
+        let older = ProcessId { birth: None, uid: None, ..SEEN };
         assert!(older.is(SEEN));
         let stepped = ProcessId { started: SEEN.started + 60, ..older };
         assert!(!stepped.is(SEEN) && stepped.may_be(SEEN));
@@ -127,12 +133,12 @@ mod tests {
     fn the_record_is_read_back_also_that_of_an_older_version() {
         let birth =
             Birth { boot: boot_id("02a99892-5d95-42d6-bb5c-aec6cd31c120\n").unwrap(), ticks: 1_530_195 };
-        let id = ProcessId { birth: Some(birth), ..SEEN };
+        let id = ProcessId { birth: Some(birth), uid: Some(0), ..SEEN };
         let json = serde_json::to_string(&id).unwrap();
         assert!(json.contains("\"02a998925d9542d6bb5caec6cd31c120\""), "{json}");
         assert_eq!(serde_json::from_str::<ProcessId>(&json).unwrap(), id);
         let older: ProcessId = serde_json::from_str(r#"{"pid":7,"started":1000000}"#).unwrap();
-        assert_eq!(older, ProcessId { birth: None, ..SEEN });
+        assert_eq!(older, ProcessId { birth: None, uid: None, ..SEEN });
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::path::{Component, Path, PathBuf};
 use crate::error::{Failure, Result};
 
 const NAME_MAX: usize = 32;
+/// The folder of what containers mount. They run as other users, who must be able to read it.
+pub const MOUNTED: &str = "compose";
 
 /// A cluster's folder, `<home>/cluster/<name>/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,6 +62,11 @@ impl Folder {
         self.path.join("data")
     }
 
+    /// What node `name` keeps while it runs, and nobody needs afterwards.
+    pub(super) fn scratch(&self, name: &str) -> PathBuf {
+        self.path.join("tmp").join(name)
+    }
+
     /// What a node (or `service`) said.
     pub fn log(&self, process: &str) -> PathBuf {
         self.path.join("logs").join(format!("{process}.log"))
@@ -67,7 +74,7 @@ impl Folder {
 
     /// The compose file of a cluster in containers, and all it mounts.
     pub(super) fn compose(&self) -> PathBuf {
-        self.path.join("compose")
+        self.path.join(MOUNTED)
     }
 
     /// What clients sign their calls with.

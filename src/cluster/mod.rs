@@ -35,7 +35,7 @@ pub use docker::{
     ContainerLog, ContainerStatus, Foreign, ServicePlace, adopt, found, logs as container_logs,
     service_place, take_over,
 };
-pub use folder::{Folder, canonical};
+pub use folder::{Folder, MOUNTED, canonical};
 pub use keys::{identity_key, secret};
 pub use plan::RuntimeChoice;
 pub use ports::{NodePorts, PortChoice};

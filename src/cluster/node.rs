@@ -9,8 +9,10 @@ use std::process::Child;
 
 use super::birth::ProcessId;
 use super::folder::Folder;
-use super::process::{Launch, spawn};
+use super::process::{Launch, Looks, spawn};
+use super::server;
 use super::state::{Node, State, write_whole};
+use crate::disk::private;
 use crate::error::{Failure, Result};
 
 const CONFIG: &str = include_str!("../../restate.toml");
@@ -18,12 +20,11 @@ const CONFIG_NOTE: &str = "# Written by `classify cluster start`, which overwrit
 
 /// What a node may inherit. Everything else stays out: `RESTATE_*` of the user's shell would reconfigure it, and
 /// providers' keys are none of its business.
-const INHERITED: [&str; 16] = [
+const INHERITED: [&str; 15] = [
     "PATH",
     "HOME",
     "USER",
     "LOGNAME",
-    "TMPDIR",
     "LANG",
     "TZ",
     "RUST_BACKTRACE",
@@ -45,6 +46,14 @@ const LOOPBACK: &str = "127.0.0.1,localhost,::1";
 pub(super) fn args(folder: &Folder, name: &str) -> Vec<String> {
     let config = folder.config_file().to_string_lossy().into_owned();
     ["--no-logo", "--config-file", &config, "--node-name", name].map(str::to_owned).to_vec()
+}
+
+/// What a process is besides those words, if it is a node.
+pub(super) fn looks(folder: &Folder, state: &State) -> Looks {
+    let recorded = state.server.iter().filter_map(|server| {
+        server.canonicalize().as_ref().unwrap_or(server).file_name().map(OsStr::to_owned)
+    });
+    Looks::new(folder.path(), std::iter::once(server::BINARY.into()).chain(recorded))
 }
 
 /// Whether node 1 may found the cluster: only where there is none. A node 1 that lost its data must join the others
@@ -86,6 +95,11 @@ pub(super) fn launch(
     provision: bool,
 ) -> Result<(Child, ProcessId)> {
     let node = &state.nodes[index];
+    let scratch = folder.scratch(&node.name);
+    // What it left there when it last ended is of no use to anybody.
+    let _absent = std::fs::remove_dir_all(&scratch);
+    private::create_folders(&scratch)
+        .map_err(|error| Failure::unexpected(format!("{}: {error}", scratch.display())))?;
     let launch = Launch {
         program: server,
         args: &args(folder, &node.name),
@@ -123,6 +137,7 @@ fn environment(
     let replication = if state.nodes.len() == 1 { "1" } else { "2" };
     let set = [
         ("DO_NOT_TRACK", "1".to_owned()),
+        ("TMPDIR", folder.scratch(&node.name).to_string_lossy().into_owned()),
         ("RESTATE_FORCE_NODE_ID", (index + 1).to_string()),
         ("RESTATE_AUTO_PROVISION", (provision && index == 0).to_string()),
         ("RESTATE_BASE_DIR", folder.data().to_string_lossy().into_owned()),
@@ -184,6 +199,7 @@ mod tests {
             ("RESTATE_BIND_PORT", "1"),
             ("RUST_LOG", "trace"),
             ("MEMORY_LIMIT", "1"),
+            ("TMPDIR", "/tmp"),
             ("OPENAI_API_KEY", "secret"),
             ("AWS_SECRET_ACCESS_KEY", "secret"),
             ("http_proxy", "http://proxy:3128"),
@@ -199,6 +215,7 @@ mod tests {
         assert_eq!(get(&env, "RESTATE_BIND_PORT"), Some("25122"));
         assert_eq!(get(&env, "NO_PROXY"), Some("127.0.0.1,localhost,::1,intranet"));
         assert_eq!(get(&env, "DO_NOT_TRACK"), Some("1"));
+        assert_eq!(get(&env, "TMPDIR"), Some("/h/cluster/x/tmp/restate-2"));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Processes that outlive us: starting them, recognising them later, ending them.
 //!
-//! A pid alone proves nothing, for numbers come round again. A process is ours when pid, start time and the end of
-//! its command line are what was recorded. Nothing else is ever signalled.
+//! A pid alone proves nothing, for numbers come round again. A process is ours when pid, start time, user and the end of
+//! its command line are what was recorded. Nothing else is ever signalled. Words prove nothing either, for anybody can say them: what is
+//! looked for by them alone must be of the right user and the right program.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::OpenOptions;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -13,16 +15,22 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill, killpg};
-use nix::unistd::getpgid;
+use nix::unistd::{AccessFlags, access, geteuid, getpgid};
 use sysinfo::{Pid, Process, ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System, UpdateKind};
 use tokio::time::{Instant, sleep};
 
 use super::birth::{Birth, ProcessId};
 use super::folder::canonical;
 use super::step::{Progress, Step};
+use crate::disk::private;
 use crate::error::{Failure, Result};
 
 const POLL: Duration = Duration::from_millis(50);
+/// Sets the umask and becomes the program that is named behind it, so that what that one writes is its user's alone. Ours stays as it is:
+/// it belongs to all our threads.
+const PRIVATELY: [&str; 2] = ["-c", r#"umask 077; exec "$0" "$@""#];
+/// What Linux puts behind the path of a program that was removed, or replaced by a newer one, while it runs.
+const REMOVED: &str = " (deleted)";
 /// A killed process is gone at once unless the kernel holds it in a system call.
 const KILL_GRACE: Duration = Duration::from_secs(5);
 
@@ -50,8 +58,9 @@ pub(super) fn vitals(id: ProcessId, args: &[String]) -> Option<Vitals> {
     let process =
         system.process(pid).filter(|process| is_alive(process) && ends_with(process.cmd(), args))?;
     let seen = identity(process);
-    // Seconds alone may be those of another clock; then all words must be the recorded ones.
-    let same = id.is(seen) || (id.may_be(seen) && is_command(process.cmd(), args));
+    // Seconds alone may be those of another clock; then all words must be the recorded ones, and said by us.
+    let is_own = seen.uid == Some(geteuid().as_raw());
+    let same = id.is(seen) || (id.may_be(seen) && is_own && is_command(process.cmd(), args));
     let uptime_s = seen.birth.and_then(Birth::age_s).unwrap_or_else(|| process.run_time());
     same.then(|| Vitals { memory_bytes: process.memory(), uptime_s })
 }
@@ -64,23 +73,59 @@ pub(super) fn lives(id: ProcessId) -> bool {
     process.is_some_and(|process| is_alive(process) && id.is(identity(process)))
 }
 
+/// What a process must be besides its words.
+#[derive(Debug)]
+pub(super) struct Looks {
+    users: Vec<u32>,
+    programs: Vec<OsString>,
+}
+
+impl Looks {
+    /// Of a program with one of these names, run by us or by whoever owns `folder`.
+    pub(super) fn new(folder: &Path, programs: impl IntoIterator<Item = OsString>) -> Self {
+        let owner = std::fs::metadata(folder).ok().map(|found| found.uid());
+        let users = std::iter::once(geteuid().as_raw()).chain(owner).collect();
+        Self { users, programs: programs.into_iter().collect() }
+    }
+
+    fn fit(&self, user: Option<u32>, program: Option<&Path>) -> bool {
+        let name = program.and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+        let name = OsStr::new(name.strip_suffix(REMOVED).unwrap_or(&name));
+        user.is_some_and(|user| self.users.contains(&user))
+            && self.programs.iter().any(|program| program == name)
+    }
+}
+
 /// Finds a process by its command line: one we started and did not live to record. What runs it, say a tracer, has the same words
 /// behind its own and is another process.
-pub(super) fn find(args: &[String]) -> Option<ProcessId> {
+pub(super) fn find(args: &[String], looks: &Looks) -> Option<ProcessId> {
     let system = look(ProcessesToUpdate::All)?;
     let is_it = |process: &&Process| {
-        process.thread_kind().is_none() && is_alive(process) && is_command(process.cmd(), args)
+        process.thread_kind().is_none()
+            && is_alive(process)
+            && is_command(process.cmd(), args)
+            && looks.fit(user(process), process.exe())
     };
     system.processes().values().find(is_it).map(identity)
 }
 
 fn identity(process: &Process) -> ProcessId {
     let pid = process.pid().as_u32();
-    ProcessId { pid, started: process.start_time(), birth: Birth::of(pid) }
+    ProcessId { pid, started: process.start_time(), birth: Birth::of(pid), uid: user(process) }
+}
+
+/// Whose rights a process has.
+fn user(process: &Process) -> Option<u32> {
+    process.effective_user_id().map(|user| **user)
 }
 
 fn look(which: ProcessesToUpdate<'_>) -> Option<System> {
-    let kind = ProcessRefreshKind::nothing().with_cmd(UpdateKind::Always).with_memory().without_tasks();
+    let kind = ProcessRefreshKind::nothing()
+        .with_cmd(UpdateKind::Always)
+        .with_exe(UpdateKind::Always)
+        .with_user(UpdateKind::Always)
+        .with_memory()
+        .without_tasks();
     let mut system = System::new().ok()?;
     system.refresh_processes_specifics(which, true, kind);
     Some(system)
@@ -121,13 +166,19 @@ pub(super) struct Launch<'a> {
 }
 
 /// Starts a process that goes on when we end: own process group (Ctrl-C does not reach it), no terminal, output to a
-/// file. The [`Child`] is for learning how it ended; dropping it leaves the process alone.
+/// file, and whatever it writes for its user alone. The [`Child`] is for learning how it ended; dropping it leaves the process alone.
 pub(super) fn spawn(launch: Launch<'_>) -> io::Result<(Child, ProcessId)> {
     if let Some(parent) = launch.log.parent() {
-        std::fs::create_dir_all(parent)?;
+        private::create_folders(parent)?;
     }
-    let log = OpenOptions::new().create(true).append(true).open(launch.log)?;
-    let mut child = Command::new(launch.program)
+    let log = private::open(launch.log, OpenOptions::new().create(true).append(true))?;
+    // The shell would say it to the log.
+    if launch.program.is_absolute() {
+        access(launch.program, AccessFlags::X_OK)?;
+    }
+    let mut child = Command::new("/bin/sh")
+        .args(PRIVATELY)
+        .arg(launch.program)
         .args(launch.args)
         .env_clear()
         .envs(launch.env)
@@ -219,7 +270,7 @@ fn signal(target: &Target, signal: Signal) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
     fn sleeper(dir: &Path) -> (Child, Target) {
@@ -228,6 +279,85 @@ mod tests {
         let launch = Launch { program: Path::new("sleep"), args: &args, env: path(), dir, log: &log };
         let (child, id) = spawn(launch).unwrap();
         (child, Target { name: "s".into(), id, args })
+    }
+
+    /// What `sleep` is here: coreutils may be one program with many names.
+    pub(in crate::cluster) fn sleeping(folder: &Path) -> Looks {
+        let program = super::super::server::search(&std::env::var_os("PATH").unwrap(), "sleep").unwrap();
+        Looks::new(folder, [program.canonicalize().unwrap().file_name().unwrap().to_owned()])
+    }
+
+    #[test]
+    fn the_right_words_of_another_user_or_another_program_are_not_taken_for_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let us = geteuid().as_raw();
+        let looks = Looks::new(dir.path(), ["restate-server".into()]);
+        let server = Path::new("/opt/restate-server");
+        assert!(looks.fit(Some(us), Some(server)));
+        // An upgrade replaces a program that runs.
+        assert!(looks.fit(Some(us), Some(Path::new("/opt/restate-server (deleted)"))));
+        for (user, program) in [
+            (Some(us + 1), Some(server)),
+            (None, Some(server)),
+            (Some(us), Some(Path::new("/bin/sh"))),
+            (Some(us), None),
+        ] {
+            assert!(!looks.fit(user, program), "{user:?} {program:?}");
+        }
+        if !geteuid().is_root() {
+            return;
+        }
+        let mut theirs = Command::new("setpriv")
+            .args(["--reuid=65534", "--clear-groups", "sleep", "61.875"])
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let args = ["61.875".to_owned()];
+        let pid = theirs.id();
+        let begun = std::time::Instant::now();
+        // Until it is what it is to be.
+        while look(ProcessesToUpdate::Some(&[Pid::from_u32(pid)]))
+            .and_then(|system| system.process(Pid::from_u32(pid)).map(|p| is_command(p.cmd(), &args)))
+            != Some(true)
+        {
+            assert!(begun.elapsed() < Duration::from_secs(10), "it does not start");
+            std::thread::yield_now();
+        }
+        let found = find(&args, &sleeping(dir.path()));
+        std::os::unix::fs::chown(dir.path(), Some(65534), None).unwrap();
+        let of_owner = find(&args, &sleeping(dir.path()));
+        theirs.kill().unwrap();
+        theirs.wait().unwrap();
+        assert_eq!(found, None);
+        assert_eq!(of_owner.map(|id| (id.pid, id.uid)), Some((pid, Some(65534))), "whose cluster it is");
+    }
+
+    #[tokio::test]
+    async fn what_a_process_writes_is_its_user_s_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let args = ["-c", "mkdir made && echo x >made/file && umask"].map(str::to_owned);
+        let log = dir.path().join("logs/s.log");
+        let launch =
+            Launch { program: Path::new("sh"), args: &args, env: path(), dir: dir.path(), log: &log };
+        let (mut child, _) = spawn(launch).unwrap();
+        assert!(child.wait().unwrap().success());
+        assert_eq!(std::fs::read_to_string(&log).unwrap().trim(), "0077");
+        for name in ["logs", "logs/s.log", "made", "made/file"] {
+            let mode = std::fs::metadata(dir.path().join(name)).unwrap().mode();
+            assert_eq!(mode & 0o077, 0, "{name}: {mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_cannot_be_run_is_told_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("s.log");
+        for (name, kind) in [("missing", io::ErrorKind::NotFound), ("s.log", io::ErrorKind::PermissionDenied)]
+        {
+            let program = dir.path().join(name);
+            let launch = Launch { program: &program, args: &[], env: path(), dir: dir.path(), log: &log };
+            assert_eq!(spawn(launch).unwrap_err().kind(), kind, "{name}");
+        }
     }
 
     fn path() -> Vec<(OsString, OsString)> {
@@ -259,7 +389,7 @@ mod tests {
         let args = vec!["61.625".to_owned()];
         let deadline = Instant::now() + Duration::from_secs(10);
         let inner = loop {
-            if let Some(found) = find(&args) {
+            if let Some(found) = find(&args, &sleeping(dir.path())) {
                 break found;
             }
             assert!(Instant::now() < deadline, "it was not found");
@@ -268,7 +398,7 @@ mod tests {
         assert_ne!(inner.pid, outer.pid);
         let target = Target { name: "s".into(), id: inner, args };
         assert_eq!(terminate(&[target], deadline, &|_| {}).await.unwrap(), [""; 0]);
-        assert!(shell.wait().is_ok() && find(&["61.625".to_owned()]).is_none());
+        assert!(shell.wait().is_ok() && find(&["61.625".to_owned()], &sleeping(dir.path())).is_none());
     }
 
     #[test]

@@ -121,7 +121,7 @@ pub async fn stop_service(folder: &Folder, timeout: Duration, progress: Progress
     State::require(folder)?;
     let _lock = lock::take(&folder.lock_file(), timeout, progress).await?;
     let mut state = State::require(folder)?;
-    let running = service_target(&state);
+    let running = service_target(folder, &state);
     process::terminate(&running, Instant::now() + timeout, progress).await?;
     state.service = None;
     state.save(folder)?;

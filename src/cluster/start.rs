@@ -163,11 +163,12 @@ async fn start_processes(
 /// Which nodes do not run. Processes that were started and never recorded are taken in.
 fn find_dead(folder: &Folder, state: &mut State) -> Vec<usize> {
     let mut dead = Vec::new();
+    let looks = node::looks(folder, state);
     for (index, node) in state.nodes.iter_mut().enumerate() {
         if node.is_running(folder) {
             continue;
         }
-        node.process = process::find(&node::args(folder, &node.name));
+        node.process = process::find(&node::args(folder, &node.name), &looks);
         if node.process.is_none() {
             dead.push(index);
         }

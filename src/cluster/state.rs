@@ -247,11 +247,11 @@ mod tests {
         std::fs::create_dir_all(folder.path()).unwrap();
         let ports = ports::choose(PortChoice::Default, 3).unwrap();
         let mut state = State::new(&folder, PortChoice::Default, ports);
-        state.nodes[1].process = Some(ProcessId { pid: 12, started: 34, birth: None });
+        state.nodes[1].process = Some(ProcessId { pid: 12, started: 34, birth: None, uid: None });
         state.service = Some(Service {
             uri: "http://127.0.0.1:9080".into(),
             args: vec!["serve".into()],
-            process: ProcessId { pid: 56, started: 78, birth: None },
+            process: ProcessId { pid: 56, started: 78, birth: None, uid: None },
         });
         (home, folder, state)
     }

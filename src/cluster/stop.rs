@@ -1,5 +1,6 @@
 //! Ends a cluster's processes, and on request its data.
 
+use std::ffi::OsStr;
 use std::io;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use super::docker::{self, Foreign};
 use super::folder::Folder;
 use super::lock;
 use super::node;
-use super::process::{self, Target};
+use super::process::{self, Looks, Target};
 use super::state::{Runtime, Service, State};
 use super::step::Progress;
 use super::users;
@@ -43,7 +44,7 @@ async fn stop_locked(folder: &Folder, timeout: Duration, progress: Progress<'_>)
         return Ok(Stopped::default());
     };
     let begun = Instant::now();
-    let service = service_target(&state);
+    let service = service_target(folder, &state);
     if state.runtime == Runtime::Docker {
         let killed = process::terminate(&service, begun + timeout / 2, progress).await?;
         let mut stopped = match docker::foreign(folder, &state).await? {
@@ -56,13 +57,14 @@ async fn stop_locked(folder: &Folder, timeout: Duration, progress: Progress<'_>)
         state.save(folder)?;
         return Ok(stopped);
     }
+    let looks = node::looks(folder, &state);
     let nodes: Vec<Target> = state
         .nodes
         .iter()
         .filter_map(|node| {
             let args = node::args(folder, &node.name);
             let recorded = node.process.filter(|id| process::vitals(*id, &args).is_some());
-            let id = recorded.or_else(|| process::find(&args))?;
+            let id = recorded.or_else(|| process::find(&args, &looks))?;
             Some(Target { name: node.name.clone(), id, args })
         })
         .collect();
@@ -80,13 +82,15 @@ async fn stop_locked(folder: &Folder, timeout: Duration, progress: Progress<'_>)
 }
 
 /// The recorded service, if it runs.
-pub(super) fn service_target(state: &State) -> Vec<Target> {
+pub(super) fn service_target(folder: &Folder, state: &State) -> Vec<Target> {
+    let own = std::env::current_exe().ok().and_then(|program| program.file_name().map(OsStr::to_owned));
+    let looks = Looks::new(folder.path(), std::iter::once("classify".into()).chain(own));
     let target = |service: &Service| {
         let args = service.args.clone();
         let recorded = Some(service.process).filter(|id| process::vitals(*id, &args).is_some());
         // The home folder among its words makes it this cluster's and no other's.
         let is_unique = args.iter().any(|arg| arg == "--home");
-        let id = recorded.or_else(|| process::find(&args).filter(|_| is_unique))?;
+        let id = recorded.or_else(|| process::find(&args, &looks).filter(|_| is_unique))?;
         Some(Target { name: super::logs::SERVICE.into(), id, args })
     };
     state.service.as_ref().and_then(target).into_iter().collect()
@@ -110,7 +114,7 @@ pub async fn clean(folder: &Folder, timeout: Duration, progress: Progress<'_>) -
     let stopped = match state.runtime {
         Runtime::Native => stop_locked(folder, timeout, progress).await?,
         Runtime::Docker => {
-            process::terminate(&service_target(&state), Instant::now() + timeout, progress).await?;
+            process::terminate(&service_target(folder, &state), Instant::now() + timeout, progress).await?;
             docker::remove(folder, &state, progress).await?
         }
     };

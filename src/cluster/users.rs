@@ -122,7 +122,7 @@ mod tests {
         state.nodes[0].process = Some(own);
         let users = of(&folder, &state);
         assert!(users.len() == 1 && users[0].starts_with("restate-1: "), "{users:?}");
-        state.nodes[0].process = Some(ProcessId { pid: own.pid, started: 0, birth: None });
+        state.nodes[0].process = Some(ProcessId { pid: own.pid, started: 0, birth: None, uid: None });
         assert_eq!(of(&folder, &state), [""; 0], "the number came round again");
         child.kill().unwrap();
         child.wait().unwrap();

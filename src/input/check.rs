@@ -1,6 +1,5 @@
 //! The first pass: reads everything, keeps next to nothing, and answers for all of it or says what is wrong.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
@@ -10,6 +9,7 @@ use super::rows::Rows;
 use super::survey::{Findings, survey};
 use super::walk::{Prefix, Walk};
 use super::{Format, Options, Source, Summary};
+use crate::disk::private;
 use crate::domain::fingerprint::hex;
 use crate::error::Result;
 
@@ -89,7 +89,7 @@ impl Checked {
     /// When the disk fails.
     pub fn keep_copies(&self, place: impl Fn(usize, Format) -> PathBuf) -> io::Result<()> {
         for (number, source) in self.sources.iter().enumerate().filter(|(_, source)| source.spooled) {
-            let mut copy = File::create(place(number, source.format))?;
+            let mut copy = private::create(&place(number, source.format))?;
             io::copy(&mut source.reader(), &mut copy)?;
         }
         Ok(())

@@ -8,6 +8,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::disk::private;
 use crate::domain::indicator::Indicator;
 use crate::domain::outcome::FailureClass;
 use crate::error::{Failure, Result};
@@ -32,7 +33,8 @@ pub fn split_failures(
     retry: &Path,
     kept: &Path,
 ) -> io::Result<Failures> {
-    let (mut retry, mut keep) = (BufWriter::new(File::create(retry)?), BufWriter::new(File::create(kept)?));
+    let (mut retry, mut keep) =
+        (BufWriter::new(private::create(retry)?), BufWriter::new(private::create(kept)?));
     let failures = split(BufReader::new(File::open(from)?), classes, &mut retry, &mut keep)?;
     for mut file in [retry, keep] {
         file.flush()?;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tempfile::NamedTempFile;
 
 use super::journal::{self, Journal, Line, Unreadable};
-use super::past::Past;
+use super::past::{Past, Standing};
 use super::spec::{Spec, VERSION};
 use crate::disk;
 use crate::domain::stats::RunStats;
@@ -42,7 +42,14 @@ pub fn now() -> String {
     format!("{:.3}", jiff::Timestamp::now())
 }
 
-impl Opened {
+/// A run that this process, and no other, is at, whatever its journal says.
+#[derive(Debug)]
+pub struct Claimed {
+    folder: RunFolder,
+    _lock: Lock,
+}
+
+impl Claimed {
     /// Deletes the run: whatever it has written elsewhere stays.
     ///
     /// # Errors
@@ -59,6 +66,13 @@ impl Opened {
         delete().map_err(|error| cannot("delete", path, &error))
     }
 
+    /// Removes the copies of rows, which nobody will read again.
+    pub fn tidy(self) {
+        self.folder.tidy();
+    }
+}
+
+impl Opened {
     /// Takes back a run of which nothing was submitted.
     pub fn discard(self) {
         // One that stays is a run that can be resumed or cancelled.
@@ -79,9 +93,23 @@ impl RunFolder {
     /// # Errors
     /// When another process is at it, or the disk fails.
     pub fn open(self, stats: &mut RunStats) -> Result<Opened> {
+        let lock = self.lock()?;
+        self.read_on(lock, stats)
+    }
+
+    /// Claims the run for this process without reading its journal.
+    ///
+    /// # Errors
+    /// When another process is at it, or the disk fails.
+    pub fn claim(self) -> Result<Claimed> {
+        let lock = self.lock()?;
+        Ok(Claimed { folder: self, _lock: lock })
+    }
+
+    fn lock(&self) -> Result<Lock> {
         let file = self.lock_file();
         match Lock::try_take(&file) {
-            Ok(Some(lock)) => self.read_on(lock, stats),
+            Ok(Some(lock)) => Ok(lock),
             Ok(None) => {
                 let pid = lock::holder(&file).map(|pid| format!(" (pid {pid})")).unwrap_or_default();
                 Err(Failure::usage(format!("another `classify`{pid} is at the run {}", self.spec.run_id))
@@ -214,7 +242,7 @@ impl RunFolder {
         }
     }
 
-    /// Removes what is of no use once the run is complete: copies of what was read.
+    /// Removes what is of no use once nobody can go on with the run: copies of what was read.
     pub fn tidy(&self) {
         let Ok(entries) = fs::read_dir(&self.path) else { return };
         for entry in entries.flatten() {
@@ -223,6 +251,14 @@ impl RunFolder {
             if name.starts_with("input-") || name == "retry.jsonl" || name == "kept.jsonl" {
                 let _already_gone = fs::remove_file(entry.path());
             }
+        }
+        // A run over a changed input reads the copies of the run that it has taken over.
+        let is_ours = |parent: &Self| {
+            let past = parent.look(&mut RunStats::new(parent.spec.indicators(), Vec::new()));
+            past.is_ok_and(|past| past.standing == Standing::Superseded(self.spec.run_id.clone()))
+        };
+        if let Some(parent) = self.parent().filter(is_ours) {
+            parent.tidy();
         }
     }
 

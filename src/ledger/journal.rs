@@ -13,6 +13,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::disk::private;
 use crate::domain::event::Recorded;
 use crate::domain::outcome::FailureClass;
 use crate::output::Mark;
@@ -144,7 +145,8 @@ impl Journal {
     /// # Errors
     /// When the file cannot be read or written, a line before the last is damaged, or `each` refuses one.
     pub fn open(path: &Path, each: impl FnMut(Line<'_>) -> Result<(), String>) -> Result<Self, Unreadable> {
-        let mut file = OpenOptions::new().create(true).read(true).write(true).truncate(false).open(path)?;
+        let mut file =
+            private::open(path, OpenOptions::new().create(true).read(true).write(true).truncate(false))?;
         let length = read(&file, each)?;
         file.set_len(length)?;
         file.seek(SeekFrom::Start(length))?;

@@ -8,7 +8,7 @@
 //! | `run.json` | [`Spec`]; written once, last: a folder without it is no run |
 //! | `journal.jsonl` | [`Line`]s, appended |
 //! | `rows.bin` | two hashes of 8 bytes, little-endian, for each row in input order: of its id, of its content |
-//! | `input-N.FORMAT` | what came through standard input or a pipe |
+//! | `input-N.FORMAT` | what came through standard input or a pipe; until the run is complete or given up |
 //! | `retry.jsonl`, `kept.jsonl` | rows of an earlier run's failures: to classify again, to take over |
 //! | `report.json` | the report, as of the last orderly end |
 //! | `lock` | held while a process is at the run; its pid |
@@ -24,7 +24,7 @@ mod runs;
 mod spec;
 
 pub use carried::{Failures, rows as retried_rows, split_failures};
-pub use folder::{Opened, RunFolder, input_file, now};
+pub use folder::{Claimed, Opened, RunFolder, input_file, now};
 pub use journal::{Journal, Line, Unreadable};
 pub use past::{Past, Standing};
 pub use rows::{Changes, changes, read as read_rows, write as write_rows};

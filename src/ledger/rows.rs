@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Write as _};
 use std::path::Path;
 
+use crate::disk::private;
 use crate::input::RowId;
 
 /// How an input differs from what it was, in rows.
@@ -19,7 +20,7 @@ pub struct Changes {
 
 /// Writes the rows' hashes; syncing them is the caller's.
 pub fn write(path: &Path, rows: impl Iterator<Item = RowId>) -> io::Result<()> {
-    let mut file = BufWriter::new(File::create(path)?);
+    let mut file = BufWriter::new(private::create(path)?);
     for row in rows {
         file.write_all(&row.id.to_le_bytes())?;
         file.write_all(&row.content.to_le_bytes())?;

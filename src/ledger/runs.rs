@@ -9,7 +9,7 @@ use ulid::Ulid;
 
 use super::folder::{Opened, RunFolder, cannot, draft, put};
 use super::spec::Spec;
-use crate::disk;
+use crate::disk::{self, private};
 use crate::domain::stats::RunStats;
 use crate::error::{Failure, Result};
 use crate::lock::{self, Lock};
@@ -71,7 +71,7 @@ impl Runs {
             let lock = Lock::try_take(&path.join("lock"))?;
             fill(&path)?;
             // Its name, too, shall survive.
-            File::create(path.join("journal.jsonl"))?;
+            private::create(&path.join("journal.jsonl"))?;
             let run = draft(&path, &spec)?;
             // All at once: what is written by then shares one commit of the file system.
             sync_files(&path)?;

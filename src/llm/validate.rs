@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::unwrap::{self, Unwrapped};
 use crate::taxonomy::{Answer, Field};
-use crate::text::{printable, shorten};
+use crate::text::{printable, shorten, without_controls};
 
 /// Most bytes of an answer per indicator; a full one takes under 1,000.
 const LONGEST_ANSWER: usize = 64 * 1024;
@@ -109,8 +109,10 @@ fn answer(mut object: Map<String, Value>, fields: &[Field], note: Option<String>
     };
     let confidence = confidence(object.remove("confidence").as_ref(), &mut notes);
     let reasoning = match object.remove("reasoning") {
-        Some(Value::String(text)) if text.trim().is_empty() => None,
-        Some(Value::String(text)) => Some(shorten(text.trim(), LONGEST_REASONING)),
+        Some(Value::String(text)) => {
+            let text = without_controls(&text);
+            Some(text.trim()).filter(|text| !text.is_empty()).map(|text| shorten(text, LONGEST_REASONING))
+        }
         Some(_) => noted(&mut notes, "`reasoning` was no text"),
         None => noted(&mut notes, "`reasoning` was missing"),
     };
@@ -285,6 +287,16 @@ mod tests {
         ] {
             assert_eq!(complaint, expected);
         }
+    }
+
+    #[test]
+    fn a_reasoning_has_no_power_over_a_terminal() {
+        let mut value = good();
+        value["reasoning"] = json!("It\u{1b}]0;PWN\u{7} is\r\n\tso\u{9b}2J\u{202e}.\u{0}");
+        let (_, _, reasoning, notes) = read(&value.to_string());
+        assert_eq!((reasoning.as_deref(), notes), (Some("It]0;PWN is   so2J."), vec![]));
+        value["reasoning"] = json!("\u{1b}\u{7}\n");
+        assert_eq!(read(&value.to_string()).2, None);
     }
 
     fn read(text: &str) -> (Value, f64, Option<String>, Vec<String>) {

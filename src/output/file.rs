@@ -10,7 +10,7 @@ use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 use thiserror::Error;
 
 use super::extent::{Content, Extent};
-use super::place::{behind_links, inherit, is_at, obstacle, open_locked, ordered_path, partial_path};
+use super::place::{behind_links, create_ordered, inherit, is_at, obstacle, open_locked, partial_path};
 use crate::disk;
 use crate::error::{Failure, Result};
 use crate::text::from_here;
@@ -72,7 +72,7 @@ impl PartialFile {
             return Err(refuse(why));
         }
         let partial = partial_path(path);
-        let file = open_locked(&partial, path.exists()).map_err(&refuse)?;
+        let file = open_locked(&partial, path).map_err(&refuse)?;
         // Between opening and locking, another run may have put this very file in its place.
         if !is_at(&file, &partial) {
             return Err(refuse("another run has just finished it".into()));
@@ -152,7 +152,7 @@ impl PartialFile {
             if self.stage == Stage::Leftover {
                 // A file of our own: the run whose rows these were must not take ours for them.
                 fs::remove_file(&self.partial)?;
-                self.file = open_locked(&self.partial, self.path.exists()).map_err(io::Error::other)?;
+                self.file = open_locked(&self.partial, &self.path).map_err(io::Error::other)?;
             }
             self.stage = Stage::Begun;
             self.inherit()?;
@@ -249,9 +249,10 @@ impl PartialFile {
     /// first of them in the file stays there.
     pub(super) fn rewrite(&mut self, rows: impl Iterator<Item = (u64, u64)> + Clone) -> io::Result<()> {
         let head = rows.clone().map(|(start, _)| start).min().unwrap_or_default();
-        let ordered = ordered_path(&self.partial);
-        let file = open_locked(&ordered, true).map_err(io::Error::other)?;
-        file.set_len(0)?;
+        let ordered = create_ordered(&self.partial)?;
+        let file = ordered.as_file().try_clone()?;
+        // It takes the place of the one that was locked.
+        file.lock()?;
         inherit(&file, &self.file.metadata()?)?;
         let (mut out, mut content) = (BufWriter::with_capacity(256 * 1024, file), Content::default());
         let mut row = Vec::new();
@@ -263,7 +264,7 @@ impl PartialFile {
         }
         let file = out.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.sync_data()?;
-        fs::rename(&ordered, &self.partial)?;
+        ordered.persist(&self.partial)?;
         (self.file, self.written) = (file, content);
         Ok(())
     }
@@ -352,5 +353,7 @@ fn put_in_place(file: &File, partial: &Path, path: &Path) -> io::Result<()> {
     disk::sync_name(path)
 }
 
+#[cfg(test)]
+mod others;
 #[cfg(test)]
 mod tests;

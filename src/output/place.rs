@@ -1,5 +1,6 @@
 //! The place of a file that is written beside it first: which file is meant, whether it can be replaced at the end, and who may read it.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -7,6 +8,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
+use tempfile::NamedTempFile;
 
 use crate::disk;
 
@@ -14,8 +16,10 @@ use crate::disk;
 const LINKS: usize = 40;
 /// What the name of unfinished rows ends in.
 const PARTIAL: &str = ".partial";
-/// What is added to that while rows are put in order.
+/// What the name of rows ends in while they are put in order.
 const ORDERED: &str = ".ordered";
+/// Characters in front of that which nobody can guess.
+const RANDOM: usize = 6;
 /// A folder in which only its own may replace a file.
 const STICKY: u32 = 0o1000;
 
@@ -29,9 +33,34 @@ pub fn partial_of(path: &Path) -> PathBuf {
     behind_links(path).map_or_else(|_| partial_path(path), |path| partial_path(&path))
 }
 
-/// Where the rows of a partial file are put in order.
-pub(super) fn ordered_path(partial: &Path) -> PathBuf {
-    with_suffix(partial, ORDERED)
+/// A new file in which the rows of a partial file are put in order. What a process that was killed left of another one goes.
+pub(super) fn create_ordered(partial: &Path) -> io::Result<NamedTempFile> {
+    let (folder, name) = (disk::folder_of(partial), partial.file_name().unwrap_or_default());
+    // One that cannot be listed may still be written.
+    for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+        if is_ordered(&entry.file_name(), name) {
+            // Somebody else's stays, and is in nobody's way.
+            let _not_ours = fs::remove_file(entry.path());
+        }
+    }
+    let mut prefix = name.to_owned();
+    prefix.push(".");
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(&prefix).suffix(ORDERED).rand_bytes(RANDOM).append(true).tempfile_in(folder)
+}
+
+/// Whether `name` is that of rows of the file `partial` that are put in order. Older versions put nothing in between.
+fn is_ordered(name: &OsStr, partial: &OsStr) -> bool {
+    let between = name
+        .as_bytes()
+        .strip_prefix(partial.as_bytes())
+        .and_then(|rest| rest.strip_suffix(ORDERED.as_bytes()));
+    between.is_some_and(|between| match between.split_first() {
+        None => true,
+        Some((first, random)) => {
+            *first == b'.' && random.len() == RANDOM && random.iter().all(u8::is_ascii_alphanumeric)
+        }
+    })
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
@@ -71,7 +100,7 @@ pub(super) fn obstacle(path: &Path) -> Option<String> {
         return Some(format!("names in `{PARTIAL}` and `{ORDERED}` are those of unfinished results"));
     }
     // A name may be too long with what is added to it.
-    let longest = ordered_path(&partial_path(path));
+    let longest = with_suffix(&partial_path(path), &format!(".{}{ORDERED}", "x".repeat(RANDOM)));
     if let Err(error) = fs::symlink_metadata(longest)
         && error.kind() != io::ErrorKind::NotFound
     {
@@ -118,21 +147,64 @@ fn unescaped(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Opens a file for appending and locks it, creating it if it is not there: for its owner alone if it is to replace a file. Not truncated:
-/// another run may be writing it, which only the lock tells. What is appended after somebody else changed the file does not
-/// land where it would have, so that its length tells.
-pub(super) fn open_locked(path: &Path, private: bool) -> Result<File, String> {
+/// Opens a file on its way to `place` for appending and locks it, creating it if it is not there: for its owner alone if it is to replace a
+/// file. Not truncated: another run may be writing it, which only the lock tells. What is appended after somebody else changed the
+/// file does not land where it would have, so that its length tells.
+///
+/// Anybody can guess its name: a link there is not followed, and nobody else's file is taken.
+pub(super) fn open_locked(path: &Path, place: &Path) -> Result<File, String> {
     let mut open = OpenOptions::new();
-    open.create(true).read(true).append(true).custom_flags(OFlag::O_NOFOLLOW.bits());
-    if private {
+    open.read(true).append(true).custom_flags(OFlag::O_NOFOLLOW.bits());
+    if place.exists() {
         open.mode(0o600);
     }
-    let file = open.open(path).map_err(|error| error.to_string())?;
+    let file = match open.clone().create_new(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => there(path, place, &open)?,
+        file => file.map_err(|error| error.to_string())?,
+    };
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err("another run is writing it".into()),
         Err(TryLockError::Error(error)) => Err(error.to_string()),
     }
+}
+
+/// Opens the file that is at `path` already, if it can be one that an earlier run left on its way to `place`.
+fn there(path: &Path, place: &Path, open: &OpenOptions) -> Result<File, String> {
+    let refuse = |why: &str| format!("{} {why}: it is not one that an earlier run left", partial_name(path));
+    let found = fs::symlink_metadata(path).map_err(|error| error.to_string())?;
+    if found.is_symlink() {
+        return Err(refuse("is a symbolic link"));
+    }
+    if !found.is_file() {
+        return Err(refuse("is no regular file"));
+    }
+    let file = open.open(path).map_err(|error| error.to_string())?;
+    let found = file.metadata().map_err(|error| error.to_string())?;
+    if found.nlink() > 1 {
+        return Err(refuse("has more than one name"));
+    }
+    let replaced = fs::metadata(place).ok().map(|place| place.uid());
+    if !is_ours(found.uid(), replaced, || owner_here(path)) {
+        return Err(refuse("belongs to another user"));
+    }
+    Ok(file)
+}
+
+/// Whether a file of the user `owner` can be ours: made by us, or given to the owner of what it is to replace. Some disks give every file to
+/// one user, whoever makes it: `here` tells.
+fn is_ours(owner: u32, replaced: Option<u32>, here: impl FnOnce() -> Option<u32>) -> bool {
+    owner == nix::unistd::geteuid().as_raw() || Some(owner) == replaced || Some(owner) == here()
+}
+
+/// Who gets a file that we make beside `path`.
+fn owner_here(path: &Path) -> Option<u32> {
+    let made = tempfile::tempfile_in(disk::folder_of(path)).ok()?;
+    made.metadata().ok().map(|made| made.uid())
+}
+
+fn partial_name(path: &Path) -> String {
+    format!("`{}`", path.file_name().unwrap_or_default().display())
 }
 
 /// Gives `file` the owner and the mode of the file it replaces. Never lets anybody read it who could not read that one.
@@ -201,5 +273,31 @@ mod tests {
         assert!(is_mounted(Path::new("/proc")) || !Path::new("/proc/self/mountinfo").exists());
         assert!(!is_mounted(folder.path()));
         assert_eq!(unescaped(br"/a\040b\134\x"), br"/a b\\x");
+    }
+
+    #[test]
+    fn a_file_of_another_user_is_not_ours() {
+        let me = nix::unistd::geteuid().as_raw();
+        assert!(is_ours(me, None, || None) && is_ours(me + 1, Some(me + 1), || None));
+        assert!(is_ours(me + 1, None, || Some(me + 1)), "the disk knows one user only");
+        assert!(!is_ours(me + 1, None, || Some(me)) && !is_ours(me + 1, Some(me), || None));
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(owner_here(&folder.path().join("x")), Some(me));
+    }
+
+    #[test]
+    fn only_rows_that_are_put_in_order_have_such_names() {
+        let is = |name: &str| is_ordered(OsStr::new(name), OsStr::new("a.partial"));
+        assert!(is("a.partial.Ab3dE9.ordered") && is("a.partial.ordered"));
+        for other in [
+            "a.partial",
+            "a.partial.Ab3dE9",
+            "a.partial.Ab3dE.ordered",
+            "a.partial.b.partial.Ab3dE9.ordered",
+            "a.partial_Ab3dE9.ordered",
+            "b.a.partial.Ab3dE9.ordered",
+        ] {
+            assert!(!is(other), "{other}");
+        }
     }
 }

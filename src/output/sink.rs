@@ -1,6 +1,6 @@
 //! Where finished batches go: results to one file, failures to another, both synced before a batch counts.
 
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ use super::layout::{Entries, Layout};
 use super::{Destination, Format, order, row};
 use crate::domain::outcome::{Failed, FailureClass};
 use crate::error::Result;
+use crate::text::printable_lines;
 
 /// Open results and failures.
 #[derive(Debug)]
@@ -73,7 +74,7 @@ impl Sink {
         &self.layout
     }
 
-    /// Appends a batch; it counts once [`Self::sync`] returned.
+    /// Appends a batch; what goes to a terminal without its control characters. It counts once [`Self::sync`] returned.
     ///
     /// # Errors
     /// When the disk is full or fails, or stdout was closed.
@@ -97,6 +98,8 @@ impl Sink {
         match &mut self.results {
             Results::Stdout(header) => {
                 let mut stdout = io::stdout().lock();
+                let shown = stdout.is_terminal().then(|| printable_lines(&String::from_utf8_lossy(bytes)));
+                let bytes = shown.as_ref().map_or(bytes, |shown| shown.as_bytes());
                 if !bytes.is_empty() {
                     stdout.write_all(&std::mem::take(header))?;
                 }

@@ -10,7 +10,7 @@ use super::context::in_context;
 use super::progress::{LINE_EVERY, Recent, explain, style, time_left};
 use crate::domain::detached::{Phase, Progress};
 use crate::engine::attach::News;
-use crate::text::grouped;
+use crate::text::{grouped, printable};
 
 /// Shows such a run, as seen from outside.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Attached {
     /// Writes a line above the bar.
     fn say(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.println(in_context(line)),
+            Some(bar) => bar.println(printable(&in_context(line))),
             None => self.ui.note(line),
         }
     }

@@ -7,12 +7,13 @@ pub mod context;
 pub mod log;
 pub mod progress;
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::io::{self, IsTerminal, Write};
 
 use self::context::in_context;
 use crate::error::Failure;
-use crate::text::printable;
+use crate::text::{printable, printable_lines};
 
 /// Handle to the user's terminal.
 #[derive(Debug, Clone, Copy)]
@@ -38,12 +39,13 @@ impl Ui {
         self.quiet
     }
 
-    /// Writes data somebody may pipe, followed by a line break.
+    /// Writes data somebody may pipe, followed by a line break. A terminal gets no control characters of it.
     ///
     /// # Errors
     /// When stdout is closed or full. A reader that went away is the caller's to judge.
     pub fn data(&self, text: &str) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
+        let text = if stdout.is_terminal() { Cow::Owned(printable_lines(text)) } else { Cow::Borrowed(text) };
         stdout.write_all(text.as_bytes())?;
         stdout.write_all(b"\n")?;
         stdout.flush()
@@ -82,9 +84,9 @@ fn can_redraw(term: Option<&OsStr>) -> bool {
     term.is_some_and(|term| !term.is_empty() && term != "dumb")
 }
 
-/// Writes one line to stderr. A closed stderr leaves nobody to tell.
+/// Writes one line to stderr, which has no control characters whatever it was made of. A closed stderr leaves nobody to tell.
 fn say(line: &str) {
-    let _unheard = writeln!(io::stderr().lock(), "{}", in_context(line));
+    let _unheard = writeln!(io::stderr().lock(), "{}", printable_lines(&in_context(line)));
 }
 
 #[cfg(test)]

@@ -56,7 +56,7 @@ impl Progress {
     fn say(&self, line: &str) {
         match &self.bars {
             Some(bars) => {
-                let _terminal_gone = bars.multi.println(in_context(line));
+                let _terminal_gone = bars.multi.println(printable(&in_context(line)));
             }
             None => self.ui.note(line),
         }

@@ -1,9 +1,10 @@
 //! `classify cluster` against real nodes: the real binary, the real server, free ports.
 
+use std::fs::Permissions;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use classify::cluster::{Folder, ServiceCommand, start_service};
@@ -464,4 +465,69 @@ pub(crate) async fn a_service_that_dies_is_reported_with_its_last_words() {
     let failure = start_service(&folder, &command, &|_| {}).await.unwrap_err();
     assert!(failure.message().contains("does not answer"), "{failure:?}");
     assert!(home.record()["service"].is_null());
+}
+
+/// A process that has the words of a node for a command line, and does nothing.
+struct Pretender {
+    child: Child,
+    _folder: tempfile::TempDir,
+}
+
+impl Pretender {
+    /// One of the program `program`, run by nobody in particular or by us.
+    fn new(home: &Home, program: &str, by_nobody: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (gate, copy) = (folder.path().join("gate"), folder.path().join(program));
+        std::fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        std::fs::copy("/bin/true", &copy).unwrap();
+        // A library that never comes: the program waits for it before it looks at its words.
+        nix::unistd::mkfifo(&gate, nix::sys::stat::Mode::from_bits_truncate(0o644)).unwrap();
+        let mut command = if by_nobody { Command::new("setpriv") } else { Command::new("env") };
+        if by_nobody {
+            command.args(["--reuid=65534", "--clear-groups", "env"]);
+        }
+        let config = home.folder().join("restate.toml");
+        command.arg(format!("LD_PRELOAD={}", gate.display())).arg(copy).args(["--no-logo", "--config-file"]);
+        command.arg(config).args(["--node-name", "restate-1"]).stdin(Stdio::null());
+        let mut pretender = Self { child: command.spawn().unwrap(), _folder: folder };
+        let line = PathBuf::from(format!("/proc/{}/cmdline", pretender.child.id()));
+        wait_for("the pretender's words", || {
+            assert!(pretender.runs(), "it has ended");
+            let said = std::fs::read_to_string(&line).unwrap_or_default();
+            (said.split('\0').nth(1) == Some("--no-logo")).then_some(())
+        });
+        pretender
+    }
+
+    fn runs(&mut self) -> bool {
+        matches!(self.child.try_wait(), Ok(None))
+    }
+}
+
+impl Drop for Pretender {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+pub(crate) fn who_only_says_the_words_of_a_node_is_no_node() {
+    let (home, _) = Home::with_failed_start("I am the server");
+    assert!(home.record()["nodes"].is_array());
+    let root = nix::unistd::geteuid().is_root();
+    let other_user = root.then(|| Pretender::new(&home, "restate-server", true));
+    let other_program = Pretender::new(&home, "some-editor", false);
+    for mut pretender in other_user.into_iter().chain([other_program]) {
+        // Neither start takes it for a node, of which it would have two only to start,
+        let script = "[ \"$1\" = --version ] && echo restate-server 1.7.12 && exit\nexit 7";
+        let started = home.run_with_server(script, &["start"]);
+        assert!(started.stderr.contains("starting restate-1, restate-2, restate-3"), "{started:?}");
+        // nor does stop.
+        let stopped = home.run(&["stop"]).expect(0, &[]);
+        assert!(!stopped.stderr.contains("restate-1") && pretender.runs(), "{stopped:?}");
+    }
+    // What has the words, the user and the program is a node that nobody lived to record.
+    let mut node = Pretender::new(&home, "restate-server", false);
+    home.run(&["stop"]).expect(0, &["stopped restate-1"]);
+    assert!(!node.runs());
 }

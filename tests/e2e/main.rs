@@ -23,6 +23,7 @@ mod llm_stub;
 mod models;
 mod orders;
 mod places;
+mod private;
 mod promises;
 #[path = "../support/provider.rs"]
 mod provider;
@@ -86,6 +87,7 @@ const TOGETHER: &[(&str, Test)] = &[
     test!(free cluster::a_server_of_another_version_is_refused),
     test!(free cluster::without_server_and_npm_there_is_one_clear_error),
     test!(free cluster::a_reused_process_number_is_not_signalled),
+    test!(free cluster::who_only_says_the_words_of_a_node_is_no_node),
     test!(free cluster::snapshots_go_where_they_are_wanted_and_keys_only_to_the_nodes),
     test!(free cluster::a_folder_that_is_no_cluster_is_not_deleted),
     test!(free cluster::without_docker_containers_are_refused_and_nothing_is_left),
@@ -100,6 +102,12 @@ const TOGETHER: &[(&str, Test)] = &[
     test!(world places::a_place_that_cannot_be_taken_is_refused_before_the_first_row),
     test!(world places::a_reader_that_goes_away_ends_it_quietly),
     test!(world places::a_file_that_another_program_changes_is_never_called_complete),
+    test!(world private::a_home_is_its_owner_s_alone),
+    test!(world private::copies_of_rows_go_with_the_run),
+    test!(world private::a_damaged_journal_keeps_no_run),
+    test!(world private::what_others_laid_at_our_names_is_not_taken),
+    test!(world private::a_terminal_gets_no_control_characters),
+    test!(world private::a_terminal_without_capabilities_gets_lines),
     test!(world job::another_taxonomy_is_refused),
     test!(world job::another_taxonomy_registered_in_mid_run_is_waited_out),
     test!(world job::stop_and_start_keep_all_state),

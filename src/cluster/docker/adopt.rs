@@ -13,6 +13,7 @@ use crate::cluster::compose::DEFAULT_STORE_PORT;
 use crate::cluster::folder::Folder;
 use crate::cluster::ports::{NodePorts, PortChoice};
 use crate::cluster::state::{ComposeProject, Origin, Runtime, State};
+use crate::disk::private;
 use crate::error::{Failure, Result};
 
 /// Records the compose project `classify` as the default cluster, where there is such a project and no such record: it can be used,
@@ -88,7 +89,7 @@ async fn plain(folder: &Folder) -> Option<(Project, Vec<Container>)> {
 }
 
 fn write(folder: &Folder, state: &State) -> Result<()> {
-    std::fs::create_dir_all(folder.path())
+    private::create_folders(folder.path())
         .map_err(|error| Failure::unexpected(format!("{}: {error}", folder.path().display())))?;
     state.save(folder)
 }

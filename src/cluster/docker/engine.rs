@@ -184,6 +184,8 @@ pub(super) fn as_argument(path: &Path) -> Result<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cluster::process::find;
+    use crate::cluster::process::tests::sleeping;
 
     #[tokio::test]
     async fn a_failed_call_names_the_command_and_its_last_words() {
@@ -216,7 +218,7 @@ mod tests {
         let late = call("sh", &["-c", "sleep 61.375 & wait"], Duration::from_millis(500)).await.unwrap_err();
         assert!(late.message().ends_with("did not end within 0 s"), "{late}");
         let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
-        while crate::cluster::process::find(&["61.375".to_owned()]).is_some() {
+        while find(&["61.375".to_owned()], &sleeping(std::path::Path::new("/"))).is_some() {
             assert!(tokio::time::Instant::now() < deadline, "what it started goes on");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

@@ -20,6 +20,7 @@ use crate::cluster::ready::{self, Clients, NotReady};
 use crate::cluster::start::{Outcome, RUNS_ON, Started, finish, port_taken};
 use crate::cluster::state::State;
 use crate::cluster::step::{Progress, Step};
+use crate::disk::private;
 use crate::error::{Failure, Result};
 use crate::restate::secret::SECRET_VARIABLE;
 
@@ -68,7 +69,7 @@ pub(in crate::cluster) async fn start(
     }
 
     check_ports(&state, &dead).await?;
-    std::fs::create_dir_all(folder.path())
+    private::create_folders(folder.path())
         .map_err(|error| Failure::unexpected(format!("{}: {error}", folder.path().display())))?;
     compose::write_set(&folder.compose(), &Layout::of(&state), true)?;
     state.save(folder)?;

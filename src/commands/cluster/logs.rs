@@ -1,6 +1,6 @@
 //! `classify cluster logs`
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
@@ -11,7 +11,6 @@ use crate::cluster::logs::{Follower, Log, SERVICE, select, tail};
 use crate::cluster::{self, ContainerLog, Folder, Runtime, State};
 use crate::commands::block_on;
 use crate::error::{ExitStatus, Failure, Result};
-use crate::text::printable;
 use crate::ui::Ui;
 
 const POLL: Duration = Duration::from_millis(200);
@@ -135,20 +134,21 @@ struct Printer {
     ui: Ui,
     /// Width of the name; 0 for none.
     width: usize,
-    escape: bool,
 }
 
 impl Printer {
     fn new(ui: Ui, named: bool, longest: Option<usize>) -> Self {
         let width = longest.filter(|_| named).unwrap_or_default();
-        Self { ui, width, escape: io::stdout().is_terminal() }
+        Self { ui, width }
     }
 
     fn print(&self, name: &str, lines: &[String]) -> std::result::Result<(), Stop> {
         for line in lines {
-            let line = if self.escape { printable(line) } else { line.clone() };
-            let line =
-                if self.width == 0 { line } else { format!("{name:<width$} | {line}", width = self.width) };
+            let line = if self.width == 0 {
+                line.clone()
+            } else {
+                format!("{name:<width$} | {line}", width = self.width)
+            };
             match self.ui.data(&line) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Err(Stop::ReaderLeft),

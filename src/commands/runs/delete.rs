@@ -6,9 +6,9 @@ use super::place;
 use super::states::{Command, State};
 use crate::cli::Global;
 use crate::cli::runs::DeleteArgs;
-use crate::engine::{attach, counts};
+use crate::engine::attach;
 use crate::error::{ExitStatus, Failure, Result};
-use crate::ledger::{Opened, RunFolder, Runs};
+use crate::ledger::{Claimed, RunFolder, Runs};
 use crate::restate::ingress::Ingress;
 use crate::text::{count, grouped, printable};
 use crate::ui::Ui;
@@ -25,7 +25,7 @@ pub(super) async fn run(global: &Global, runs: &Runs, args: &DeleteArgs, ui: Ui)
     let mut claimed = Vec::new();
     for id in &ids {
         let folder = runs.find(id)?;
-        let line = describe(&folder)?;
+        let line = describe(&folder);
         claimed.push((claim(global, folder).await?, line));
     }
     for (_, line) in &claimed {
@@ -38,33 +38,34 @@ pub(super) async fn run(global: &Global, runs: &Runs, args: &DeleteArgs, ui: Ui)
         ui.note("nothing was deleted");
         return Ok(ExitStatus::Success);
     }
-    for (opened, _) in claimed {
-        opened.delete()?;
+    for (run, _) in claimed {
+        run.delete()?;
     }
     ui.note(&format!("deleted    {all}"));
     Ok(ExitStatus::Success)
 }
 
-fn describe(folder: &RunFolder) -> Result<String> {
+fn describe(folder: &RunFolder) -> String {
     let spec = &folder.spec;
     let results = spec.output.results.as_ref().map_or_else(|| "stdout".into(), |path| path.to_string_lossy());
-    Ok(format!(
+    format!(
         "run        {} of {}, {}: {} rows, results {}",
         spec.run_id,
         spec.created_at,
-        state(folder)?,
+        state(folder).unwrap_or_else(|_| "its journal is damaged".into()),
         grouped(spec.indicators()),
         printable(&results)
-    ))
+    )
 }
 
-/// Claims a run at which nobody is: no process here, and not the cluster.
-async fn claim(global: &Global, folder: RunFolder) -> Result<Opened> {
+/// Claims a run at which nobody is: no process here, and not the cluster. A journal that cannot be read keeps nobody from deleting it.
+async fn claim(global: &Global, folder: RunFolder) -> Result<Claimed> {
     let (spec, id) = (folder.spec.clone(), folder.spec.run_id.clone());
-    let listed = place::listed(&folder)?;
-    let opened = folder.open(&mut counts(spec.indicators(), &[]))?;
-    if !listed.is_of_cluster() {
-        return Ok(opened);
+    let listed = place::listed(&folder).ok();
+    let claimed = folder.claim()?;
+    let may_be_of_cluster = listed.as_ref().map_or(spec.options.detached, State::is_of_cluster);
+    if !may_be_of_cluster {
+        return Ok(claimed);
     }
     let nodes = target::ingress(global, &spec.target.cluster, &spec.target.ingress)?;
     let nodes: Vec<Ingress> = nodes.into_iter().map(|(_, node)| node).collect();
@@ -73,7 +74,11 @@ async fn claim(global: &Global, folder: RunFolder) -> Result<Opened> {
             "or give it up first, wherever its cluster is: `classify runs cancel {id} --ingress URL`"
         ))
     })?;
-    let state = progress.as_ref().map_or(State::NotHandedOver, State::in_cluster);
-    state.allow(Command::Delete, &id)?;
-    Ok(opened)
+    match (progress, listed) {
+        (Some(progress), _) => State::in_cluster(&progress).allow(Command::Delete, &id)?,
+        (None, Some(_)) => State::NotHandedOver.allow(Command::Delete, &id)?,
+        // The cluster knows nothing of it, and nothing here can say how far it got.
+        (None, None) => {}
+    }
+    Ok(claimed)
 }

@@ -43,7 +43,13 @@ pub(super) async fn cancel(global: &Global, runs: &Runs, args: &CancelArgs, ui: 
     state.allow(Command::Cancel, &place.id)?;
     let id = &place.id;
     match (state, &place.folder) {
-        (State::Cancelled, _) => ui.note(&format!("cancelled  {id} already; for the rest: {AGAIN}")),
+        (State::Cancelled, folder) => {
+            // An older version left its copies.
+            if let Some(folder) = folder {
+                folder.clone().claim()?.tidy();
+            }
+            ui.note(&format!("cancelled  {id} already; for the rest: {AGAIN}"));
+        }
         (State::Interrupted, Some(folder)) => {
             let pending = give_up(folder, false)?;
             ui.note(&format!("cancelled  {id}: {} pending", grouped(pending)));
@@ -79,7 +85,8 @@ fn collect_next(id: &str, ui: Ui) {
     ui.note(&format!("next       classify runs attach {id}   collects what was classified"));
 }
 
-/// Writes down that the run is given up, claimed so that nobody goes on with it meanwhile. Returns how many rows are pending.
+/// Writes down that the run is given up, claimed so that nobody goes on with it meanwhile. Returns how many rows are pending. Copies of rows
+/// go, but for those of a run whose results are still to be collected: `runs attach` reads them once more.
 fn give_up(folder: &RunFolder, collected: bool) -> Result<u64> {
     let mut stats = counts(folder.spec.indicators(), &[]);
     let mut opened = folder.clone().open(&mut stats)?;
@@ -89,6 +96,9 @@ fn give_up(folder: &RunFolder, collected: bool) -> Result<u64> {
     }
     if collected {
         opened.folder.save_report(&job::standing_report(folder, &opened.past, &stats))?;
+    }
+    if collected || !folder.spec.options.detached {
+        opened.folder.tidy();
     }
     Ok(stats.pending())
 }

@@ -94,9 +94,43 @@ fn a_run_that_is_deleted_is_gone_and_one_that_is_held_is_not_deleted() {
     let runs = Runs::new(home.path());
     let id = runs.new_id();
     run_on_disk(&runs, &id);
-    let open = || runs.find(&id).unwrap().open(&mut RunStats::new(9, Vec::new()));
-    let held = open().unwrap();
-    assert!(open().unwrap_err().message().contains("is at the run"));
+    let claim = || runs.find(&id).unwrap().claim();
+    let held = claim().unwrap();
+    assert!(claim().unwrap_err().message().contains("is at the run"));
     held.delete().unwrap();
     assert!(!runs.path(&id).exists() && runs.find(&id).is_err());
+}
+
+#[test]
+fn a_run_whose_journal_is_damaged_can_be_deleted() {
+    let home = tempfile::tempdir().unwrap();
+    let runs = Runs::new(home.path());
+    let id = runs.new_id();
+    run_on_disk(&runs, &id);
+    std::fs::write(runs.path(&id).join("journal.jsonl"), "damage\n{}\n").unwrap();
+    let run = || runs.find(&id).unwrap();
+    assert!(run().open(&mut RunStats::new(9, Vec::new())).is_err());
+    run().claim().unwrap().delete().unwrap();
+    assert!(!runs.path(&id).exists());
+}
+
+#[test]
+fn copies_go_with_the_run_that_reads_them_last() {
+    let home = tempfile::tempdir().unwrap();
+    let runs = Runs::new(home.path());
+    let (old, new) = ("01J0000000000000000000000A", "01J0000000000000000000000B");
+    run_on_disk(&runs, old);
+    run_on_disk(&runs, new);
+    let file = runs.path(new).join("run.json");
+    let mut spec: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    spec["parent"] = old.into();
+    std::fs::write(&file, spec.to_string()).unwrap();
+    let copy = runs.path(old).join("input-0.csv");
+    std::fs::write(&copy, "rows").unwrap();
+    let tidy = || runs.find(new).unwrap().claim().unwrap().tidy();
+    tidy();
+    assert!(copy.exists(), "the older run can still be resumed");
+    runs.find(old).unwrap().supersede(new).unwrap();
+    tidy();
+    assert!(!copy.exists());
 }

@@ -4,7 +4,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use super::*;
 
-fn create(path: &Path) -> PartialFile {
+pub(super) fn create(path: &Path) -> PartialFile {
     PartialFile::create(path, "--output").unwrap()
 }
 
@@ -155,7 +155,7 @@ fn what_cannot_be_written_is_refused_at_once() {
     }
 }
 
-fn mode(path: &Path) -> u32 {
+pub(super) fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().mode() & 0o777
 }
 
