@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 
 use super::cluster::{Runtime, ServerArgs};
 use crate::cluster::DEFAULT_NAME;
+use crate::domain::bounds::LARGEST_BATCH;
 use crate::domain::max_failures::MaxFailures;
 use crate::domain::method::{Effort, HYBRID, Method, RULES};
 use crate::error::Failure;
@@ -248,9 +249,6 @@ pub(super) fn items(text: &str) -> Result<NonZeroUsize, String> {
 pub(super) fn positive(text: &str) -> Result<NonZeroU32, String> {
     text.parse().map_err(|_| "must be a whole number above 0".to_owned())
 }
-
-/// A workflow fans out to all rows of its batch and holds their answers at once; beyond this it only gets slower.
-const LARGEST_BATCH: u32 = 1_000;
 
 fn batch_size(text: &str) -> Result<NonZeroU32, String> {
     positive(text).and_then(|size| {

@@ -12,9 +12,10 @@ use tokio_util::sync::CancellationToken;
 use super::Shared;
 use super::call::Call;
 use super::models::{NotAsked, Priced};
-use super::payload::{ENCLOSED, Enclosed, Payload, Plain};
+use super::payload::{ENCLOSED, Enclosed, Payload, Plain, Short};
 use super::server;
 use crate::domain::batch::BatchRequest;
+use crate::domain::bounds;
 use crate::domain::indicator::Indicator;
 use crate::domain::labels::Labels;
 use crate::domain::method::{HYBRID, Method, RULES};
@@ -58,6 +59,7 @@ pub(super) enum Batch {
 #[derive(Serialize, Deserialize)]
 struct PlainRules {
     terms: Terms,
+    #[serde(deserialize_with = "bounds::rows")]
     indicators: Vec<Indicator>,
 }
 
@@ -114,6 +116,7 @@ impl sdk::PayloadMetadata for RulesRequest {
 pub(super) struct ClassifyRequest {
     pub(super) terms: Terms,
     /// What to classify.
+    #[serde(deserialize_with = "bounds::row")]
     pub(super) indicator: Indicator,
 }
 
@@ -214,7 +217,7 @@ impl Classifier {
     /// Cancels invocations. `cancel` is a word of Restate's for something else.
     #[handler(idempotency_retention = "0s")]
     #[expect(clippy::unused_async, reason = "handlers are async, whether they wait or not")]
-    async fn withdraw(&self, ctx: Context<'_>, Json(invocations): Json<Vec<String>>) -> HandlerResult<()> {
+    async fn withdraw(&self, ctx: Context<'_>, Short(invocations): Short<Vec<String>>) -> HandlerResult<()> {
         for invocation in invocations {
             ctx.invocation_handle(invocation).cancel();
         }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use restate_sdk::context::RequestTarget;
 use restate_sdk::prelude::*;
 
+use super::payload::Short;
 use crate::domain::detached::{PAGE, Release};
 use crate::domain::page::read_page;
 use crate::restate::names::{BATCH_RUN, BATCH_WORKFLOW};
@@ -45,7 +46,7 @@ impl BatchPage {
 
     /// Submits batches, each when it is due, and forgets them.
     #[handler]
-    async fn release(&self, ctx: ObjectContext<'_>, Json(releases): Json<Vec<Release>>) -> HandlerResult<()> {
+    async fn release(&self, ctx: ObjectContext<'_>, Short(releases): Short<Vec<Release>>) -> HandlerResult<()> {
         let run_id = ctx.key().rsplit_once('.').map_or_else(|| ctx.key(), |(run_id, _)| run_id);
         for Release { batch: index, delay } in releases {
             let slot = index.to_string();

@@ -7,6 +7,7 @@ use restate_sdk::prelude::*;
 
 use super::clock;
 use super::detached::DetachedRunClient;
+use super::payload::Short;
 use crate::domain::detached::Report;
 use crate::throttle::shared_clock::Reading;
 
@@ -39,7 +40,7 @@ pub(super) struct BatchReports;
 impl BatchReports {
     /// Takes a report.
     #[handler]
-    async fn add(&self, ctx: ObjectContext<'_>, Json(report): Json<Report>) -> HandlerResult<()> {
+    async fn add(&self, ctx: ObjectContext<'_>, Short(report): Short<Report>) -> HandlerResult<()> {
         let Json(mut reports) = ctx.get::<Json<Vec<Report>>>(REPORTS).await?.unwrap_or_default();
         if reports.is_empty() {
             ctx.object_client::<BatchReportsClient>(ctx.key()).pass_on().send_after(GATHERED_FOR);
@@ -57,7 +58,7 @@ impl BatchReports {
     async fn pass_on(&self, ctx: ObjectContext<'_>) -> HandlerResult<()> {
         if let Some(Json(reports)) = ctx.get::<Json<Vec<Report>>>(REPORTS).await? {
             let run_id = ctx.key().rsplit_once('.').map_or_else(|| ctx.key(), |(run_id, _)| run_id);
-            ctx.object_client::<DetachedRunClient>(run_id).finished(Json(reports)).send();
+            ctx.object_client::<DetachedRunClient>(run_id).finished(Short(reports)).send();
             ctx.clear(REPORTS);
         }
         Ok(())

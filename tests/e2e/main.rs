@@ -22,6 +22,7 @@ mod llm_stub;
 mod models;
 mod orders;
 mod places;
+mod pressure;
 mod promises;
 #[path = "../support/provider.rs"]
 mod provider;
@@ -114,6 +115,7 @@ const TOGETHER: &[(&str, Test)] = &[
     test!(world service::drains_on_sigterm),
     test!(world service::takes_the_place_of_another_only_when_told_to),
     test!(world service::the_rules_say_the_same_when_asked_again),
+    test!(world pressure::a_body_that_unfolds_is_refused_for_good),
     test!(world faults::a_killed_node_costs_nothing_but_time),
     test!(world faults::a_node_that_hangs_is_not_waited_for),
     test!(world faults::a_killed_service_costs_nothing_but_time),
@@ -174,6 +176,7 @@ const TOGETHER: &[(&str, Test)] = &[
 /// Tests of times and rates, and of what must be so at once: whatever else the machine does would count.
 const ALONE: &[(&str, Test)] = &[
     test!(free cluster::the_life_of_a_cluster),
+    test!(world pressure::who_says_nothing_keeps_nobody_out),
     test!(world rate::arrivals_follow_the_rate),
     test!(world detached::goes_on_at_its_rate_when_nobody_is_there),
     test!(world detached::a_pause_stops_it_and_it_goes_on_where_it_was),

@@ -11,6 +11,7 @@ use restate_sdk::prelude::*;
 
 use super::clock;
 use super::pages::BatchPageClient;
+use super::payload::Short;
 use crate::domain::detached::{Changes, PAGE, Plan, Progress, Report};
 use run::{Run, Step};
 
@@ -77,7 +78,7 @@ impl DetachedRun {
         let together = run.progress().plan.batches_together();
         for some in releases.chunk_by(|one, next| one.batch / PAGE == next.batch / PAGE) {
             for some in some.chunks(together) {
-                page(&ctx, some[0].batch / PAGE).release(Json(some.to_vec())).send();
+                page(&ctx, some[0].batch / PAGE).release(Short(some.to_vec())).send();
             }
         }
         for number in discards {
@@ -93,7 +94,7 @@ impl DetachedRun {
 
     /// Counts batches that are done.
     #[handler]
-    async fn finished(&self, ctx: ObjectContext<'_>, Json(reports): Json<Vec<Report>>) -> HandlerResult<()> {
+    async fn finished(&self, ctx: ObjectContext<'_>, Short(reports): Short<Vec<Report>>) -> HandlerResult<()> {
         let mut run = load(&ctx).await?;
         for report in reports {
             run.finished(report);
