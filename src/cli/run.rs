@@ -192,13 +192,11 @@ impl RunArgs {
             return Err(Failure::usage(format!("`--provider {}` needs a model", self.provider))
                 .hint(format!("for instance `--model {example}`")));
         };
-        let model = if self.provider == HYBRID {
-            let model: Model =
-                name.parse().map_err(|error| Failure::usage(format!("`--model {name}`: {error}")))?;
-            model.to_string()
-        } else {
-            format!("{}/{name}", self.provider)
-        };
+        let full =
+            if self.provider == HYBRID { name.to_owned() } else { format!("{}/{name}", self.provider) };
+        let model: Model =
+            full.parse().map_err(|error| Failure::usage(format!("`--model {name}`: {error}")))?;
+        let model = model.to_string();
         Ok(Method {
             provider: self.provider.clone(),
             model: Some(model),

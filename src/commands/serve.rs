@@ -32,6 +32,7 @@ pub(super) async fn run(global: &Global, args: ServeArgs, ui: Ui) -> Result<Exit
     let audit = args.audit_log.as_ref().map(open).transpose()?;
     let models = models(global, &args)?;
     let nodes = models.nodes.clone();
+    let keys: Vec<&str> = models.access.iter().filter_map(Access::key_source).collect();
     let shared = Shared::new(&taxonomy, rules, models, audit);
     let metrics = shared.metrics();
     let service = service::endpoint(shared, &args.identity_keys)?;
@@ -48,6 +49,14 @@ pub(super) async fn run(global: &Global, args: ServeArgs, ui: Ui) -> Result<Exit
     let shutdown = signals::listen_as_service()?;
     ui.note(&format!("service    http://{} serves {}; Ctrl-C drains and stops", address, taxonomy.id()));
 
+    if !keys.is_empty() {
+        ui.note(&format!("keys       {}", keys.join(", ")));
+    }
+    if !address.ip().is_loopback() && args.identity_keys.is_empty() {
+        ui.warn(&format!(
+            "{address} answers whoever reaches it: with `--identity-key` it answers the nodes alone (docs/operations.md)"
+        ));
+    }
     tokio::spawn(async move { warn_without_leases(&nodes, ui).await });
     if let Some(listener) = exporter {
         let address = listener.local_addr().map_err(|error| Failure::unexpected(error.to_string()))?;

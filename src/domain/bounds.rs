@@ -167,7 +167,8 @@ fn check(row: &Indicator) -> Result<(), String> {
         &row.scale,
         &row.currency_code,
     ];
-    let texts = texts.into_iter().flatten().chain([&row.name]).chain(row.sample_values.iter().map(|v| &v.date));
+    let texts =
+        texts.into_iter().flatten().chain([&row.name]).chain(row.sample_values.iter().map(|v| &v.date));
     if let Some(long) = texts.into_iter().find(|text| text.len() > LONGEST_CELL) {
         return Err(format!("a cell of {} bytes, the limit is {LONGEST_CELL}", long.len()));
     }

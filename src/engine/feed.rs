@@ -70,7 +70,17 @@ impl<'a> Packer<'a> {
         let options = serde_json::to_string(options).map_err(anyhow::Error::from)?;
         let head = format!(r#"{{"options":{options},"indicators":["#).into_bytes();
         let (rows, json) = (Headings::default(), Vec::new());
-        Ok(Self { run_id, size: size.get() as usize, past, head, index: 0, wanted: false, rows, values: 0, json })
+        Ok(Self {
+            run_id,
+            size: size.get() as usize,
+            past,
+            head,
+            index: 0,
+            wanted: false,
+            rows,
+            values: 0,
+            json,
+        })
     }
 
     /// Adds a row; returns the batch it completes.

@@ -30,6 +30,9 @@ impl Room {
             Arc::clone(places).acquire_many_owned(number.min(*all)).await.ok()
         };
         let kib = u32::try_from(batch.bytes * IN_MEMORY / 1024 + 1).unwrap_or(u32::MAX);
-        Some(Places { rows: Some(take(&self.rows, batch.len().get()).await?), kib: take(&self.kib, kib).await? })
+        Some(Places {
+            rows: Some(take(&self.rows, batch.len().get()).await?),
+            kib: take(&self.kib, kib).await?,
+        })
     }
 }

@@ -19,6 +19,7 @@ mod models;
 mod ongoing;
 mod pages;
 mod payload;
+mod peers;
 mod reports;
 mod server;
 

@@ -46,7 +46,11 @@ impl BatchPage {
 
     /// Submits batches, each when it is due, and forgets them.
     #[handler]
-    async fn release(&self, ctx: ObjectContext<'_>, Short(releases): Short<Vec<Release>>) -> HandlerResult<()> {
+    async fn release(
+        &self,
+        ctx: ObjectContext<'_>,
+        Short(releases): Short<Vec<Release>>,
+    ) -> HandlerResult<()> {
         let run_id = ctx.key().rsplit_once('.').map_or_else(|| ctx.key(), |(run_id, _)| run_id);
         for Release { batch: index, delay } in releases {
             let slot = index.to_string();

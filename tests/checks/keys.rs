@@ -29,15 +29,18 @@ fn other_programs_get_no_keys() {
     let folder = spies(&["npm", "restate-server", "docker", "docker-compose"]);
     let path = folder.path("").to_str().unwrap().to_owned();
     let cache = folder.path("cache").to_str().unwrap().to_owned();
-    let more = [("PATH", path.as_str()), ("CLASSIFY_CACHE", &cache), ("NPM_CONFIG_REGISTRY", "http://r.test")];
+    let more =
+        [("PATH", path.as_str()), ("CLASSIFY_CACHE", &cache), ("NPM_CONFIG_REGISTRY", "http://r.test")];
     let environment = [&KEYS[..], &more, &[("DOCKER_HOST", "unix:///run/d.sock")]].concat();
     for runtime in ["native", "docker"] {
         let start = ["cluster", "start", "--ports", "auto", "--runtime", runtime];
         assert_ne!(folder.classify_with(&environment, &start).code, Some(0));
     }
-    for (program, needs) in
-        [("npm", "NPM_CONFIG_REGISTRY=http://r.test"), ("restate-server", "PATH="), ("docker", "DOCKER_HOST=unix")]
-    {
+    for (program, needs) in [
+        ("npm", "NPM_CONFIG_REGISTRY=http://r.test"),
+        ("restate-server", "PATH="),
+        ("docker", "DOCKER_HOST=unix"),
+    ] {
         let seen = std::fs::read_to_string(folder.path(&format!("{program}.env"))).expect("it was started");
         assert!(seen.contains(needs), "{program} does not get what it needs: {seen}");
         assert!(!seen.contains("canary"), "{program} gets {seen}");
@@ -47,7 +50,8 @@ fn other_programs_get_no_keys() {
 #[test]
 fn a_key_goes_over_plain_http_to_this_machine_only() {
     let folder = Folder::new();
-    let serve = ["serve", "--bind", "127.0.0.1:1"];
+    // Nobody of this machine has that address: a service that would start ends, too.
+    let serve = ["serve", "--bind", "192.0.2.1:9"];
     let gateway = [("OPENAI_API_KEY", "canary-openai"), ("CLASSIFY_OPENAI_URL", "http://gateway.test/v1")];
     let refused = folder.classify_with(&gateway, &serve);
     refused.failed(2).mentioned(&[
@@ -57,9 +61,7 @@ fn a_key_goes_over_plain_http_to_this_machine_only() {
     assert!(!refused.stderr.contains("canary"), "{}", refused.stderr);
     let other = [&gateway[..], &[("CLASSIFY_ALLOW_PLAIN_HTTP", "other.test")]].concat();
     folder.classify_with(&other, &serve).failed(2).mentioned(&["in clear to gateway.test"]);
-    // Port 1 is nobody's to listen on but root's; what follows is that the key is no obstacle.
     let named = [&gateway[..], &[("CLASSIFY_ALLOW_PLAIN_HTTP", "other.test, Gateway.test")]].concat();
-    let serve = ["serve", "--bind", "192.0.2.1:9"];
     folder.classify_with(&named, &serve).failed(2).mentioned(&["cannot listen on 192.0.2.1:9"]);
 }
 

@@ -5,13 +5,12 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
-use tokio::process::Command;
-
 use crate::cluster::compose;
+use crate::cluster::environment::{self, Needs};
 use crate::cluster::step::{Progress, Step};
 use crate::error::{Failure, Result};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 /// An engine on this machine answers in milliseconds; one that creates containers at the same time takes longer.
 pub(super) const ASK: Duration = Duration::from_secs(15);
@@ -48,7 +47,7 @@ impl Compose {
     ) -> Result<String> {
         let (program, first) = self.command();
         let args: Vec<&str> = first.into_iter().chain(args.iter().copied()).collect();
-        call_with(program, &args, settings, timeout).await
+        call_with(program, Needs::Compose, &args, settings, timeout).await
     }
 }
 
@@ -122,17 +121,18 @@ pub(super) async fn docker(args: &[&str]) -> Result<String> {
 
 /// Calls a program; what it wrote to standard output.
 pub(super) async fn call(program: &str, args: &[&str], timeout: Duration) -> Result<String> {
-    call_with(program, args, &[], timeout).await
+    call_with(program, Needs::Docker, args, &[], timeout).await
 }
 
 async fn call_with(
     program: &str,
+    needs: Needs,
     args: &[&str],
     settings: &[(&str, &str)],
     timeout: Duration,
 ) -> Result<String> {
     let line = format!("`{program} {}`", args.join(" "));
-    let mut command = Command::new(program);
+    let mut command = environment::command(program, needs);
     // Ctrl-C is for us: who is waiting here decides what comes of it.
     command.args(args).envs(settings.iter().copied()).process_group(0).kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

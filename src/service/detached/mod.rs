@@ -94,7 +94,11 @@ impl DetachedRun {
 
     /// Counts batches that are done.
     #[handler]
-    async fn finished(&self, ctx: ObjectContext<'_>, Short(reports): Short<Vec<Report>>) -> HandlerResult<()> {
+    async fn finished(
+        &self,
+        ctx: ObjectContext<'_>,
+        Short(reports): Short<Vec<Report>>,
+    ) -> HandlerResult<()> {
         let mut run = load(&ctx).await?;
         for report in reports {
             run.finished(report);
