@@ -111,9 +111,10 @@ pub fn key_variable(provider: Provider) -> &'static str {
     if names.default_url.is_some() { names.key } else { names.url }
 }
 
-/// All variables of the environment that tell where providers are and what their keys are.
+/// All variables of the environment that tell where providers are, what their keys are and where those may go.
 pub fn variables() -> Vec<&'static str> {
-    Provider::ALL.into_iter().map(names).flat_map(|names| [names.key, names.url]).collect()
+    let providers = Provider::ALL.into_iter().map(names).flat_map(|names| [names.key, names.url]);
+    providers.chain([ALLOW_PLAIN_HTTP]).collect()
 }
 
 impl Access {

@@ -34,7 +34,7 @@ pub async fn export(listener: TcpListener, metrics: Arc<Metrics>) {
             Ok((stream, _)) => stream,
             Err(error) => {
                 tracing::debug!("metrics: {error}");
-                peers.make_room();
+                peers.are_too_many();
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }

@@ -9,6 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+/// Connections that there may be in any case.
+const LEAST: usize = 16;
+
 /// All connections of a listener.
 #[derive(Debug, Clone)]
 pub(super) struct Peers(Arc<Mutex<Table>>);
@@ -67,9 +70,14 @@ impl Peers {
         Some(Arc::new(Place { number, peers: self.clone(), unwanted }))
     }
 
-    /// Sends away a connection that has nothing under way. Whether there was one.
-    pub(super) fn make_room(&self) -> bool {
-        self.lock().make_room()
+    /// There are too many, whatever was thought: no file descriptor is left. From now on half of them have to do, so that some are left for
+    /// other things. Whether any of them went.
+    pub(super) fn are_too_many(&self) -> bool {
+        let mut table = self.lock();
+        let before = table.peers.len();
+        table.most = table.most.min((before / 2).max(LEAST));
+        while table.peers.len() > table.most && table.make_room() {}
+        table.peers.len() < before
     }
 }
 
@@ -144,12 +152,31 @@ mod tests {
         let fifth = peers.admit().unwrap();
         assert!(is_out(&asked), "then who has been silent longest");
         let other = fifth.begin();
-        assert!(peers.admit().is_none() && !peers.make_room(), "nobody is cut off at work");
+        assert!(peers.admit().is_none() && !peers.are_too_many(), "nobody is cut off at work");
         assert!(!is_out(&works) && !is_out(&fourth) && !is_out(&fifth));
 
         drop(under_way);
         assert!(peers.admit().is_some() && is_out(&works));
         drop((request, other));
+    }
+
+    #[test]
+    fn without_descriptors_half_of_the_connections_have_to_do() {
+        let peers = Peers::new(1_000);
+        let mut places: Vec<Arc<Place>> = (0..100).map(|_| peers.admit().unwrap()).collect();
+        let works = places[0].begin();
+        assert!(peers.are_too_many());
+        let left =
+            |places: &[Arc<Place>]| places.iter().filter(|place| !place.unwanted.is_cancelled()).count();
+        assert_eq!(left(&places), 50);
+        places.extend((0..100).map(|_| peers.admit().unwrap()));
+        assert_eq!((left(&places), left(&places[..1])), (50, 1), "and no more from then on");
+        for _ in 0..9 {
+            peers.are_too_many();
+        }
+        assert_eq!(left(&places), LEAST);
+        assert!(!peers.are_too_many());
+        drop(works);
     }
 
     #[test]

@@ -31,9 +31,9 @@ use tokio_util::sync::CancellationToken;
 use super::peers::{Peers, Place, UnderWay};
 use crate::restate::names::{CLASSIFIER, CLASSIFIER_CLASSIFY};
 
-/// After a failed accept (no file descriptor left, say) that no connection could be given up for.
+/// After a failed accept (no file descriptor left, say) where no connection could be given up.
 const PAUSE: Duration = Duration::from_millis(100);
-/// After one for which a connection was given up, so that it is closed.
+/// After one for which connections were given up, so that they are closed.
 const SHORT_PAUSE: Duration = Duration::from_millis(5);
 /// How often it is told that connections cannot be accepted.
 const TOLD_EVERY: Duration = Duration::from_secs(10);
@@ -101,7 +101,7 @@ impl Server {
                         tracing::warn!("cannot accept a connection: {error}");
                         told = Some(Instant::now());
                     }
-                    tokio::time::sleep(if self.peers.make_room() { SHORT_PAUSE } else { PAUSE }).await;
+                    tokio::time::sleep(if self.peers.are_too_many() { SHORT_PAUSE } else { PAUSE }).await;
                 }
             }
             while connections.try_join_next().is_some() {}
