@@ -176,7 +176,7 @@ pub(super) async fn status_error(url: &str, response: Response) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncWriteExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpListener;
 
     use super::*;
@@ -187,6 +187,8 @@ mod tests {
         let url = format!("http://{}/", listener.local_addr().unwrap());
         tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
+            // The whole request: it is one piece.
+            assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
             stream.write_all(head.as_bytes()).await.unwrap();
             while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
         });

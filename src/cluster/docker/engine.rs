@@ -38,6 +38,13 @@ impl Compose {
         }
     }
 
+    /// Asks it for its version, for which it reads no file and needs no variable that one names.
+    async fn version(self) -> Result<String> {
+        let (program, first) = self.command();
+        let args: Vec<&str> = first.into_iter().chain(["version", "--short"]).collect();
+        call(program, &args, DETECT).await
+    }
+
     /// Runs it with these arguments and, above the environment, these settings.
     pub(super) async fn run(
         self,
@@ -55,7 +62,7 @@ impl Compose {
 pub(in crate::cluster) async fn detect() -> Result<Compose> {
     let (engine, v2, here) = tokio::join!(
         call("docker", &["version", "--format", "{{json .Server.Version}}"], DETECT),
-        Compose::V2.run(&["version", "--short"], &[], DETECT),
+        Compose::V2.version(),
         is_here(),
     );
     let hint = "`--runtime native` runs the same nodes as processes, without Docker";
@@ -64,7 +71,7 @@ pub(in crate::cluster) async fn detect() -> Result<Compose> {
     if v2.is_ok() {
         return Ok(Compose::V2);
     }
-    match Compose::V1.run(&["version", "--short"], &[], DETECT).await {
+    match Compose::V1.version().await {
         Ok(_) => Ok(Compose::V1),
         Err(_) => Err(Failure::usage("there is a Docker Engine, and no compose")
             .detail("neither `docker compose version` nor `docker-compose version` works")
