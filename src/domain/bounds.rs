@@ -232,7 +232,7 @@ mod tests {
         refused(&row(&format!(r#","extra":{{{}}}"#, columns.join(","))), "more than 65536 columns");
         let values = vec![r#"{"date":"","value":1}"#; MOST_VALUES / 10].join(",");
         let row = row(&format!(r#","sample_values":[{values}]"#));
-        assert!(read(&vec![row.as_str(); 10].join(",")).is_ok());
+        assert!(read(&[row.as_str(); 10].join(",")).is_ok());
         refused(&vec![row; 11].join(","), "more than 1048576 values");
     }
 

@@ -148,8 +148,8 @@ impl Access {
         };
         if key.is_some() && url.scheme() == "http" && !is_loopback(&url) {
             let host = url.host_str().unwrap_or_default();
-            let named = given(ALLOW_PLAIN_HTTP).unwrap_or_default();
-            if !named.split(',').any(|name| name.trim().eq_ignore_ascii_case(host)) {
+            let allowed = given(ALLOW_PLAIN_HTTP).unwrap_or_default();
+            if !allowed.split(',').any(|name| name.trim().eq_ignore_ascii_case(host)) {
                 let (url, key) = (names.url, names.key);
                 return Err(Failure::usage(format!(
                     "{url} is plain HTTP, and would carry {key} in clear to {host}"

@@ -160,11 +160,11 @@ mod tests {
     #[test]
     fn what_should_be_short_is_refused_when_it_is_long() {
         let list = vec!["inv_1"; 3];
-        let body = Short(&list).serialize().unwrap();
+        let mut body = Short(&list).serialize().unwrap();
         assert_eq!(body, serde_json::to_vec(&list).unwrap());
-        assert_eq!(Short::<Vec<String>>::deserialize(&mut body.clone()).unwrap().0, list);
-        let long = Bytes::from(format!("[{}0]", "0,".repeat(SHORT / 2)));
-        assert!(Short::<Vec<u8>>::deserialize(&mut long.clone()).is_err());
+        assert_eq!(Short::<Vec<String>>::deserialize(&mut body).unwrap().0, list);
+        let mut long = Bytes::from(format!("[{}0]", "0,".repeat(SHORT / 2)));
+        assert!(Short::<Vec<u8>>::deserialize(&mut long).is_err());
     }
 
     #[test]

@@ -104,8 +104,9 @@ fn bombs() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         packed(&all)
     };
     let row = r#"{"id":"","name":""},"#;
-    let columns: String = (0..2_500_000).map(|number| format!(r#""{number}":1,"#)).collect();
-    let wide = format!(r#"{{"id":"a","name":"b","extra":{{{columns}"x":1}}}}"#);
+    let columns: Vec<String> = (0..2_500_000).map(|number| format!(r#""{number}":1"#)).collect();
+    let columns = columns.join(",");
+    let wide = format!(r#"{{"id":"a","name":"b","extra":{{{columns}}}}}"#);
     let deep =
         format!(r#"{{"id":"a","name":"b","extra":{{"x":{}1{}}}}}"#, "[".repeat(100_000), "]".repeat(100_000));
     let one = |row: &str| packed(&format!(r#"{{"terms":{TERMS},"indicator":{row}}}"#));
