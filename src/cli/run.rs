@@ -8,6 +8,7 @@ use clap::{Args, ValueEnum};
 
 use super::cluster::{Runtime, ServerArgs};
 use crate::cluster::DEFAULT_NAME;
+use crate::domain::bounds::LARGEST_BATCH;
 use crate::domain::max_failures::MaxFailures;
 use crate::domain::method::{Effort, HYBRID, Method, RULES};
 use crate::error::Failure;
@@ -191,13 +192,11 @@ impl RunArgs {
             return Err(Failure::usage(format!("`--provider {}` needs a model", self.provider))
                 .hint(format!("for instance `--model {example}`")));
         };
-        let model = if self.provider == HYBRID {
-            let model: Model =
-                name.parse().map_err(|error| Failure::usage(format!("`--model {name}`: {error}")))?;
-            model.to_string()
-        } else {
-            format!("{}/{name}", self.provider)
-        };
+        let full =
+            if self.provider == HYBRID { name.to_owned() } else { format!("{}/{name}", self.provider) };
+        let model: Model =
+            full.parse().map_err(|error| Failure::usage(format!("`--model {name}`: {error}")))?;
+        let model = model.to_string();
         Ok(Method {
             provider: self.provider.clone(),
             model: Some(model),
@@ -248,9 +247,6 @@ pub(super) fn items(text: &str) -> Result<NonZeroUsize, String> {
 pub(super) fn positive(text: &str) -> Result<NonZeroU32, String> {
     text.parse().map_err(|_| "must be a whole number above 0".to_owned())
 }
-
-/// A workflow fans out to all rows of its batch and holds their answers at once; beyond this it only gets slower.
-const LARGEST_BATCH: u32 = 1_000;
 
 fn batch_size(text: &str) -> Result<NonZeroU32, String> {
     positive(text).and_then(|size| {

@@ -9,8 +9,19 @@ use clap::builder::PossibleValue;
 
 use crate::cluster::DEFAULT_NAME;
 
+/// What is no option: a command line can be seen by everybody.
+const ENVIRONMENT: &str = "\
+Environment:
+  OPENAI_API_KEY, ANTHROPIC_API_KEY, CLASSIFY_COMPATIBLE_API_KEY
+          Keys of providers
+  CLASSIFY_OPENAI_URL, CLASSIFY_ANTHROPIC_URL, CLASSIFY_COMPATIBLE_URL
+          Where they are; a key goes there over HTTPS, or to this machine
+  CLASSIFY_ALLOW_PLAIN_HTTP
+          Hosts, with commas between them, to which keys may go over plain HTTP";
+
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
+#[command(after_long_help = ENVIRONMENT)]
 pub struct ServeArgs {
     /// Where to listen; containers reach the service only beyond loopback
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9080", env = "CLASSIFY_BIND")]

@@ -38,6 +38,14 @@ const STORE_PORT: &str = "${STORE_PORT:-9000}";
 pub(super) const DEFAULT_STORE_PORT: u16 = 9000;
 const PEERS: &str = "RESTATE_METADATA_CLIENT__ADDRESSES: ";
 
+/// Whether the compose file asks for this variable of the environment.
+pub(super) fn names(variable: &str) -> bool {
+    let mut asked = TEMPLATE.split("${").skip(1);
+    asked.any(|rest| {
+        rest.strip_prefix(variable).is_some_and(|rest| rest.starts_with([':', '-', '}', '?', '+']))
+    })
+}
+
 /// What differs between two compose files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {

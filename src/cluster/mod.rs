@@ -7,6 +7,7 @@ pub mod archived;
 mod birth;
 pub mod compose;
 mod docker;
+mod environment;
 mod folder;
 mod keys;
 mod leaders;

@@ -165,7 +165,7 @@ fn environment(
     env
 }
 
-fn is_inherited(name: &OsStr) -> bool {
+pub(super) fn is_inherited(name: &OsStr) -> bool {
     name.to_str().is_some_and(|name| INHERITED.contains(&name) || name.starts_with("LC_"))
 }
 

@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use tokio::process::Command;
-
+use super::environment::{self, Needs};
 use super::server::{self, VERSION};
 use crate::restate::snapshots::{PartitionSnapshot, QUERY, parse};
 use crate::text;
@@ -52,7 +51,9 @@ impl Restatectl {
     /// Why it cannot be told.
     pub async fn partitions(&self, nodes: &[String]) -> Result<Vec<PartitionSnapshot>, String> {
         let Some((program, first)) = self.command.split_first() else { return Err("no command".into()) };
-        let mut command = Command::new(program);
+        // In a container it is Docker that is started.
+        let needs = if program == "docker" { Needs::Docker } else { Needs::Little };
+        let mut command = environment::command(program, needs);
         command
             .args(first)
             .args(["--address", &nodes.join(","), "--connect-timeout", ASK_MS, "--request-timeout", ASK_MS])

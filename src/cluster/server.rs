@@ -7,12 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use super::environment::{self, Needs};
 use super::lock;
 use super::restatectl;
 use super::step::{Progress, Step};
+use crate::domain::fingerprint::hex;
 use crate::error::{Failure, Result};
 
 pub(super) const BINARY: &str = "restate-server";
@@ -21,8 +25,26 @@ pub const VERSION: &str = "1.7.12";
 /// The versions that will do: the APIs we use, `x-restate-error-source` and configuration keys are those of 1.7.
 const COMPATIBLE: &str = "1.7.";
 /// What is fetched, and in which folder of the cache it is kept.
-const SERVER: Tool = Tool { binary: BINARY, folder: "restate" };
-const OPERATORS_TOOL: Tool = Tool { binary: restatectl::BINARY, folder: "restatectl" };
+const SERVER: Tool<'_> = Tool {
+    binary: BINARY,
+    folder: "restate",
+    digests: &[
+        ("linux-x64", "8597e9511a4aeb4f082c33a9f4cc62132ea1fe21289811a6e52ae3d2261a031f"),
+        ("linux-arm64", "345b6b16c8469e37de1fb2f9ebc80b086facf5f0657750cde367b9ed96bdb95a"),
+        ("darwin-x64", "005aaa71cdabdbbb2ca3295f64a103ab5f9efeaa83d574b88569646b9b99e96b"),
+        ("darwin-arm64", "343907cf6045859798b12cf6e1e12d25d72dc09e98aa59032c2a8c7305835353"),
+    ],
+};
+const OPERATORS_TOOL: Tool<'_> = Tool {
+    binary: restatectl::BINARY,
+    folder: "restatectl",
+    digests: &[
+        ("linux-x64", "f1f7cbd41de530f452246b2a3bc096ec623156fb2b8329fd25362fcabd93cc20"),
+        ("linux-arm64", "3a9646e2385313aa1fa02a1582461f72df9fb75e45af44db88471fd24967197e"),
+        ("darwin-x64", "d444eace4bbee89ee182552d42016895eeac98bb4f306929acf20b6ae69542a7"),
+        ("darwin-arm64", "f61d6c0ddc4868c06a32f2af304547c52d579e5307d01710fcda5eef58f48e33"),
+    ],
+};
 /// A download of some 60 MB over a slow line, and somebody else's before ours.
 const INSTALL_WAIT: Duration = Duration::from_mins(10);
 /// A program that tells its version does nothing else.
@@ -41,12 +63,14 @@ pub struct Source {
 }
 
 /// One of Restate's programs, which npm has as `@restatedev/BINARY`.
-struct Tool {
-    binary: &'static str,
-    folder: &'static str,
+struct Tool<'a> {
+    binary: &'a str,
+    folder: &'a str,
+    /// SHA-256 of the program of [`VERSION`], by platform.
+    digests: &'a [(&'a str, &'a str)],
 }
 
-impl Tool {
+impl Tool<'_> {
     fn package(&self) -> String {
         format!("@restatedev/{}", self.binary)
     }
@@ -64,6 +88,10 @@ pub struct Server {
 /// # Errors
 /// When there is none to be had, or it is of another version.
 pub async fn locate(source: &Source, progress: Progress<'_>) -> Result<Server> {
+    locate_or_fetch(&SERVER, source, progress).await
+}
+
+async fn locate_or_fetch(tool: &Tool<'_>, source: &Source, progress: Progress<'_>) -> Result<Server> {
     if let Some(binary) = &source.explicit {
         // Relative to where the user is, not to the node's folder.
         let binary = std::path::absolute(binary).unwrap_or_else(|_| binary.clone());
@@ -82,7 +110,7 @@ pub async fn locate(source: &Source, progress: Progress<'_>) -> Result<Server> {
         progress(&Step::OtherServer { why: unfit.message().to_owned() });
     }
     let fetched = async {
-        let binary = fetch(&SERVER, source, progress).await?;
+        let binary = fetch(tool, source, progress).await?;
         check_version(&binary, "downloaded").await?;
         Ok(Server { binary })
     };
@@ -114,7 +142,7 @@ pub(super) fn search(path: &OsStr, name: &str) -> Option<PathBuf> {
 }
 
 async fn check_version(binary: &Path, origin: &str) -> Result<()> {
-    let mut command = Command::new(binary);
+    let mut command = environment::command(binary, Needs::Little);
     command.arg("--version");
     let cannot_run = |why: &str| no_server(format!("cannot run {} ({origin}): {why}", binary.display()));
     let output = match timeout(VERSION_WAIT, run(command)).await {
@@ -146,15 +174,17 @@ fn version_of(said: &str) -> Option<&str> {
     said.strip_prefix(BINARY)?.split_whitespace().next()
 }
 
-async fn fetch(tool: &Tool, source: &Source, progress: Progress<'_>) -> Result<PathBuf> {
+async fn fetch(tool: &Tool<'_>, source: &Source, progress: Progress<'_>) -> Result<PathBuf> {
     let home = source.cache.join(format!("{}-{VERSION}", tool.folder));
     let package = tool.package();
     let Some(platform) = platform() else {
         return Err(Failure::usage(format!("there is no Restate server for {}", std::env::consts::OS))
             .hint("it runs on Linux and macOS, x64 and arm64"));
     };
-    let binary =
-        home.join("node_modules").join(format!("{package}-{platform}")).join("bin").join(tool.binary);
+    // The platform's package is all there is to it: the other one finds it, and brings somebody else's package along.
+    let place = Path::new("node_modules").join(format!("{package}-{platform}")).join("bin").join(tool.binary);
+    let binary = home.join(&place);
+    // Whatever lies there was compared when it came.
     if binary.is_file() {
         return Ok(binary);
     }
@@ -169,7 +199,9 @@ async fn fetch(tool: &Tool, source: &Source, progress: Progress<'_>) -> Result<P
     // Somebody may have fetched it while we waited.
     if !binary.is_file() {
         progress(&Step::Installing { package: format!("{package}@{VERSION}"), into: home.clone() });
-        install(&package, &npm, &source.cache, &home).await?;
+        let work = install(&format!("{package}-{platform}"), &npm, &source.cache).await?;
+        check_digest(tool, &platform, work.path().join(place)).await?;
+        keep(&work, &home)?;
     }
     if binary.is_file() {
         return Ok(binary);
@@ -177,14 +209,18 @@ async fn fetch(tool: &Tool, source: &Source, progress: Progress<'_>) -> Result<P
     Err(Failure::unexpected(format!("npm installed {package}@{VERSION} without {}", binary.display())))
 }
 
-/// Installs into a temporary folder first: a folder under its final name is complete.
-async fn install(package: &str, npm: &Path, cache: &Path, home: &Path) -> Result<()> {
-    let failed = |what: &str| Failure::unexpected(format!("npm cannot install {package}@{VERSION}: {what}"));
+fn failed(package: &str, what: &str) -> Failure {
+    Failure::unexpected(format!("npm cannot install {package}@{VERSION}: {what}"))
+}
+
+/// Installs into a temporary folder: a folder under its final name is complete, and what was published.
+async fn install(package: &str, npm: &Path, cache: &Path) -> Result<TempDir> {
+    let failed = |what: &str| failed(package, what);
     let work = tempfile::Builder::new()
         .prefix(".install-")
         .tempdir_in(cache)
         .map_err(|error| failed(&error.to_string()))?;
-    let mut command = Command::new(npm);
+    let mut command = environment::command(npm, Needs::Npm);
     command
         .args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"])
         .arg(work.path())
@@ -202,9 +238,50 @@ async fn install(package: &str, npm: &Path, cache: &Path, home: &Path) -> Result
             "is the npm registry reachable? Or set RESTATE_SERVER to a {BINARY} {COMPATIBLE}x"
         )));
     }
+    Ok(work)
+}
+
+/// Gives an installed package its place in the cache.
+fn keep(work: &TempDir, home: &Path) -> Result<()> {
     // What an interrupted older version may have left is not worth keeping.
     let _absent = std::fs::remove_dir_all(home);
-    std::fs::rename(work.path(), home).map_err(|error| failed(&format!("{}: {error}", home.display())))
+    std::fs::rename(work.path(), home)
+        .map_err(|error| Failure::unexpected(format!("cannot keep {}: {error}", home.display())))
+}
+
+/// Compares a downloaded program with the published one.
+async fn check_digest(tool: &Tool<'_>, platform: &str, file: PathBuf) -> Result<()> {
+    let shown = file.display().to_string();
+    let reading = move || {
+        let mut digest = Sha256::new();
+        std::io::copy(&mut std::fs::File::open(&file)?, &mut DigestWriter(&mut digest))?;
+        std::io::Result::Ok(hex(&digest.finalize()))
+    };
+    let found = tokio::task::spawn_blocking(reading).await.map_err(anyhow::Error::from)?;
+    let found = found.map_err(|error| failed(&tool.package(), &format!("{shown}: {error}")))?;
+    let known = tool.digests.iter().find(|(name, _)| *name == platform).map(|(_, digest)| *digest);
+    if known == Some(found.as_str()) {
+        return Ok(());
+    }
+    Err(Failure::unexpected(format!("{shown} is not the {} {VERSION} that was published", tool.binary))
+        .detail(format!("its SHA-256 is     {found}"))
+        .detail(format!("it should have been {}", known.unwrap_or("none")))
+        .hint("it was not run, and is deleted; is npm's registry the one it should be (`npm config get registry`)?")
+        .hint(format!("or set RESTATE_SERVER to a {BINARY} {COMPATIBLE}x that you trust")))
+}
+
+/// Takes what is written to it into a digest.
+struct DigestWriter<'a>(&'a mut Sha256);
+
+impl std::io::Write for DigestWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 async fn run(mut command: Command) -> std::io::Result<Output> {
@@ -261,12 +338,33 @@ mod tests {
         )
     }
 
+    /// SHA-256 of what that npm installs.
+    fn published() -> String {
+        hex(&Sha256::digest(format!("#!/bin/sh\necho {BINARY} {VERSION}\n")))
+    }
+
+    #[tokio::test]
+    async fn a_program_that_was_not_published_is_not_run() {
+        let (dir, source) = scripts(&[("npm", &npm())]);
+        let refused = locate(&source, &|_| {}).await.unwrap_err();
+        assert!(
+            refused.message().ends_with("restate-server is not the restate-server 1.7.12 that was published")
+        );
+        let known = SERVER.digests.iter().find(|(name, _)| *name == platform().unwrap()).unwrap().1;
+        let details = refused.details().join(" ");
+        assert!(details.contains(&published()) && details.contains(known), "{details}");
+        let left: Vec<_> = std::fs::read_dir(dir.path().join("cache")).unwrap().flatten().collect();
+        assert!(left.iter().all(|entry| entry.file_name() == "lock"), "{left:?}");
+    }
+
     #[tokio::test]
     async fn another_version_on_the_path_is_no_dead_end() {
         let (dir, source) = scripts(&[(BINARY, "echo restate-server 1.4.2"), ("npm", &npm())]);
         let steps = std::sync::Mutex::new(Vec::new());
         let progress = |step: &Step| steps.lock().unwrap().push(step.clone());
-        let server = locate(&source, &progress).await.unwrap();
+        let (platform, digest) = (platform().unwrap(), published());
+        let tool = Tool { digests: &[(&platform, &digest)], ..SERVER };
+        let server = locate_or_fetch(&tool, &source, &progress).await.unwrap();
         assert!(server.binary.starts_with(dir.path().join("cache")), "{server:?}");
         let steps = steps.into_inner().unwrap();
         let told = |step: &Step| matches!(step, Step::OtherServer { why } if why.contains("Restate 1.4.2"));

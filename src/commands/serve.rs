@@ -40,8 +40,10 @@ pub(super) async fn run(global: &Global, args: ServeArgs, ui: Ui) -> Result<Exit
         (given, _) => given.to_vec(),
     };
     let is_open = secret.is_none();
+    let keys: Vec<&str> = models.access.iter().filter_map(Access::key_source).collect();
     let shared = Shared::new(&taxonomy, rules, models, audit, secret);
     let metrics = shared.metrics();
+    let answers_all = identity_keys.is_empty();
     let service = service::endpoint(shared, &identity_keys)?;
     let mut registration = Registration::look(global, &args).await?;
     let listener = service::listen(args.bind).map_err(|error| cannot_listen(&args, &error))?;
@@ -60,6 +62,14 @@ pub(super) async fn run(global: &Global, args: ServeArgs, ui: Ui) -> Result<Exit
         ui.warn(
             "the cluster has no secret: whoever reaches a node's ingress may start calls and change limits (docs/security.md)",
         );
+    }
+    if !keys.is_empty() {
+        ui.note(&format!("keys       {}", keys.join(", ")));
+    }
+    if !address.ip().is_loopback() && answers_all {
+        ui.warn(&format!(
+            "{address} answers whoever reaches it: with `--identity-key` it answers the nodes alone (docs/operations.md)"
+        ));
     }
     tokio::spawn(async move { warn_without_leases(&nodes, ui).await });
     if let Some(listener) = exporter {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+use super::bounds;
 use super::labels::LabelsText;
 use super::outcome::{Failed, Usage};
 
@@ -12,7 +13,7 @@ use super::outcome::{Failed, Usage};
 #[derive(Debug, Deserialize)]
 pub struct Answers<'a> {
     /// One per indicator of the request, in its order.
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "bounds::one_each")]
     pub outcomes: Vec<Answer<'a>>,
 }
 

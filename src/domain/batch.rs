@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::bounds;
 use super::indicator::Indicator;
 use super::method::Method;
 use super::outcome::Outcome;
@@ -77,8 +78,10 @@ impl RunOptions {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BatchRequest {
     /// The run's settings.
+    #[serde(deserialize_with = "bounds::options")]
     pub options: RunOptions,
     /// What to classify.
+    #[serde(deserialize_with = "bounds::rows")]
     pub indicators: Vec<Indicator>,
 }
 
@@ -86,5 +89,6 @@ pub struct BatchRequest {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BatchResponse {
     /// One outcome per indicator of the request, in its order.
+    #[serde(deserialize_with = "bounds::one_each")]
     pub outcomes: Vec<Outcome>,
 }

@@ -161,7 +161,11 @@ impl Progress {
 mod ranges {
     use std::collections::BTreeSet;
 
+    use serde::de::Error as _;
     use serde::{Deserialize as _, Deserializer, Serializer};
+
+    /// More than can be unfinished at once. A range of any length can be written in a few bytes.
+    const MOST_UNDER_WAY: u64 = 1 << 22;
 
     pub(super) fn serialize<S: Serializer>(set: &BTreeSet<u64>, serializer: S) -> Result<S::Ok, S::Error> {
         let mut ranges: Vec<(u64, u64)> = Vec::new();
@@ -176,6 +180,10 @@ mod ranges {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeSet<u64>, D::Error> {
         let ranges = Vec::<(u64, u64)>::deserialize(deserializer)?;
+        let length = |(first, last): &(u64, u64)| last.saturating_sub(*first).saturating_add(1);
+        if ranges.iter().map(length).fold(0, u64::saturating_add) > MOST_UNDER_WAY {
+            return Err(D::Error::custom(format!("more than {MOST_UNDER_WAY} batches under way")));
+        }
         Ok(ranges.into_iter().flat_map(|(first, last)| first..=last).collect())
     }
 }
@@ -209,5 +217,8 @@ mod tests {
         let text = serde_json::to_string(&some).unwrap();
         assert_eq!(text, "[[1,3],[7,7],[9,10]]");
         assert_eq!(serde_json::from_str::<Some>(&text).unwrap(), some);
+        for endless in ["[[0,18446744073709551615]]", "[[0,4000000],[5000000,9000000]]"] {
+            assert!(serde_json::from_str::<Some>(endless).is_err(), "{endless}");
+        }
     }
 }

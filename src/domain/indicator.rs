@@ -3,6 +3,7 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
+use super::bounds;
 use super::cell::CellValue;
 
 /// An indicator as read from the input. Only `id` and `name` are required; text fields are trimmed and never empty.
@@ -49,7 +50,7 @@ pub struct Indicator {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sample_values: Vec<Sample>,
     /// Columns this product has no name for: kept, passed to the classifier and back to the user.
-    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty", deserialize_with = "bounds::columns")]
     pub extra: IndexMap<String, CellValue>,
 }
 

@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod batch;
+pub mod bounds;
 pub mod cell;
 pub mod detached;
 pub mod event;

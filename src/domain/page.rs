@@ -3,6 +3,8 @@
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 
+use super::detached::PAGE;
+
 /// A body in the making.
 #[derive(Debug)]
 pub struct PageWriter(BytesMut);
@@ -32,13 +34,16 @@ impl PageWriter {
     }
 }
 
-/// Index and request of each batch in a body; nothing where it is no such body.
+/// Index and request of each batch in a body; nothing where it is no such body, or one with more batches than a page has.
 pub fn read_page(mut body: Bytes) -> Option<Vec<(u64, Bytes)>> {
     let first = body.try_get_u64().ok()?;
     let mut batches = Vec::new();
     while body.has_remaining() {
         let length = body.try_get_u32().ok()? as usize;
         if length > body.len() {
+            return None;
+        }
+        if batches.len() as u64 >= PAGE {
             return None;
         }
         batches.push((first.checked_add(batches.len() as u64)?, body.split_to(length)));
@@ -60,6 +65,11 @@ mod tests {
         assert_eq!(read_page(body.clone()).unwrap(), batches);
         assert!(read_page(body.slice(..body.len() - 1)).is_none(), "cut off");
         assert!(read_page(Bytes::from_static(b"{\"a\"")).is_none());
+        let mut page = PageWriter::new(64);
+        (0..PAGE).for_each(|_| page.push(b""));
+        assert_eq!(read_page(page.0.clone().freeze()).unwrap().len(), 64);
+        page.push(b"");
+        assert!(read_page(page.finish()).is_none(), "more than a page");
         let mut last = PageWriter::new(u64::MAX);
         last.push(b"{}");
         last.push(b"{}");

@@ -18,8 +18,8 @@ const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 const LONG: usize = if cfg!(fuzzing) { 64 } else { 4 * 1024 };
 /// The fastest ordinary level.
 const LEVEL: i32 = 1;
-/// Most bytes that a body may unfold to, whatever it says of itself: twice the largest request there is.
-pub const LARGEST: usize = if cfg!(fuzzing) { 64 * 1024 } else { 64 * 1024 * 1024 };
+/// Most bytes that a body may unfold to, whatever it says of itself: a node takes no larger request, and no answer comes near it.
+pub const LARGEST: usize = if cfg!(fuzzing) { 64 * 1024 } else { 32 * 1024 * 1024 };
 
 /// Writes `value`.
 ///
@@ -32,7 +32,7 @@ pub fn encode(value: &impl Serialize) -> serde_json::Result<Vec<u8>> {
 /// Reads what [`encode`] wrote, or plain JSON.
 ///
 /// # Errors
-/// When it is neither, or unfolds to more than 64 MiB.
+/// When it is neither, or unfolds to more than 32 MiB.
 pub fn decode<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
     serde_json::from_str(&text(body)?)
 }
@@ -66,7 +66,7 @@ pub fn pack(text: &[u8]) -> Vec<u8> {
 /// The text that was packed.
 ///
 /// # Errors
-/// When it is damaged, or has more than 64 MiB.
+/// When it is damaged, or has more than 32 MiB.
 pub fn unpack(body: &[u8]) -> io::Result<Cow<'_, [u8]>> {
     if body.starts_with(&MAGIC) { decompress(body).map(Cow::Owned) } else { Ok(Cow::Borrowed(body)) }
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::domain::batch::{BatchKey, RunOptions};
+use crate::domain::bounds::{MOST_VALUES, values};
 use crate::domain::heading::{Heading, Headings};
 use crate::domain::indicator::Indicator;
 use crate::domain::payload;
@@ -58,6 +59,8 @@ struct Packer<'a> {
     index: u64,
     wanted: bool,
     rows: Headings,
+    /// Values in them that the service counts.
+    values: usize,
     /// Their JSON, of one batch after the other in the same memory.
     json: Vec<u8>,
 }
@@ -67,7 +70,17 @@ impl<'a> Packer<'a> {
         let options = serde_json::to_string(options).map_err(anyhow::Error::from)?;
         let head = format!(r#"{{"options":{options},"indicators":["#).into_bytes();
         let (rows, json) = (Headings::default(), Vec::new());
-        Ok(Self { run_id, size: size.get() as usize, past, head, index: 0, wanted: false, rows, json })
+        Ok(Self {
+            run_id,
+            size: size.get() as usize,
+            past,
+            head,
+            index: 0,
+            wanted: false,
+            rows,
+            values: 0,
+            json,
+        })
     }
 
     /// Adds a row; returns the batch it completes.
@@ -75,6 +88,7 @@ impl<'a> Packer<'a> {
         if self.rows.is_empty() {
             self.wanted = !self.past.is_done(self.index);
             self.json.clear();
+            self.values = 0;
             // What once held a giant must not keep its size for the rest of the run.
             self.json.shrink_to(JSON_KEPT);
         }
@@ -84,6 +98,7 @@ impl<'a> Packer<'a> {
             serde_json::to_writer(&mut self.json, row)
                 .map_err(|error| Failure::unexpected(format!("cannot encode row `{}`: {error}", row.id)))?;
         }
+        self.values += values(row);
         self.rows.push(row);
         if self.rows.len() < self.size { Ok(None) } else { self.flush() }
     }
@@ -103,6 +118,9 @@ impl<'a> Packer<'a> {
         if bytes > LARGEST_BODY {
             return Err(too_large(&rows, bytes));
         }
+        if self.values > MOST_VALUES {
+            return Err(too_wide(&rows, self.values));
+        }
         let key = BatchKey { run_id: self.run_id.to_owned(), index };
         Ok(Some(Prepared { key, rows, bytes, body: payload::pack(&self.json).into() }))
     }
@@ -115,6 +133,13 @@ fn too_large(rows: &Headings, bytes: usize) -> Failure {
     Failure::usage(format!("the batch of {rows} rows `{first}` to `{last}` has {mib} MiB"))
         .detail("the server takes at most 32 MiB in one request")
         .hint(format!("use smaller batches: `--batch-size {}`", (rows / (mib / 16).max(2)).max(1)))
+}
+
+fn too_wide(rows: &Headings, values: usize) -> Failure {
+    let rows = rows.len();
+    Failure::usage(format!("a batch of {rows} rows has {values} values"))
+        .detail(format!("the service takes at most {MOST_VALUES} in one request"))
+        .hint(format!("use smaller batches: `--batch-size {}`", (rows / (values / (MOST_VALUES / 2))).max(1)))
 }
 
 /// Sends every row of the input that is not done on its way. Returns early, without an error, when nobody takes them any more.

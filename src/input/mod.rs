@@ -41,21 +41,23 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::bounds;
+
 pub use self::check::{Checked, check};
 pub use self::duplicates::{Keys, RowId};
 pub use self::format::Format;
 pub use self::rows::{InvalidRow, Row, Rows};
 
 /// Longest text a cell may hold: one mebibyte.
-pub const MAX_CELL: usize = if cfg!(fuzzing) { 256 } else { 1 << 20 };
+pub const MAX_CELL: usize = if cfg!(fuzzing) { 256 } else { bounds::LONGEST_CELL };
 /// Longest row, in bytes: bounds the memory a hostile or broken file can claim.
 pub const MAX_ROW: usize = if cfg!(fuzzing) { 1024 } else { 8 << 20 };
 /// Longest id, in bytes. Ids travel in keys, logs and file names of the user's own tools.
-pub const MAX_ID: usize = if cfg!(fuzzing) { 64 } else { 512 };
+pub const MAX_ID: usize = if cfg!(fuzzing) { 64 } else { bounds::LONGEST_ID };
 
 /// Most arrays and objects that may lie in each other in a value of a column we have no name for. A row is part of larger JSON on its way,
 /// and `serde_json` reads 127 levels.
-pub const MAX_NESTING: usize = 64;
+pub const MAX_NESTING: usize = bounds::DEEPEST;
 
 /// How to read.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

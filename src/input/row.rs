@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::column::{Column, trimmed};
 use super::{MAX_CELL, MAX_ID, MAX_NESTING, MAX_ROW, samples};
+use crate::domain::bounds::MOST_COLUMNS;
 use crate::domain::cell::{CellValue, Shape, nesting};
 use crate::domain::indicator::Indicator;
 
@@ -65,6 +66,9 @@ impl RowBuilder {
 
     /// Keeps the cell of a column we have no name for.
     fn keep(&mut self, name: String, value: CellValue) {
+        if self.indicator.extra.len() >= MOST_COLUMNS && !self.indicator.extra.contains_key(&name) {
+            return self.problem(|| format!("more than {MOST_COLUMNS} columns"));
+        }
         match self.indicator.extra.entry(name) {
             Entry::Vacant(free) => drop(free.insert(value)),
             Entry::Occupied(taken) => {

@@ -1,6 +1,7 @@
 //! Where a provider is and the key for it: from the environment, and nowhere else.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use reqwest::Url;
 use reqwest::header::HeaderValue;
@@ -51,6 +52,8 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Hosts, with commas between them, to which keys may go over plain HTTP. Loopback need not be named.
+const ALLOW_PLAIN_HTTP: &str = "CLASSIFY_ALLOW_PLAIN_HTTP";
 /// Characters that a key has at least if it is one.
 const SHORTEST_SECRET: usize = 8;
 
@@ -108,9 +111,10 @@ pub fn key_variable(provider: Provider) -> &'static str {
     if names.default_url.is_some() { names.key } else { names.url }
 }
 
-/// All variables of the environment that tell where providers are and what their keys are.
+/// All variables of the environment that tell where providers are, what their keys are and where those may go.
 pub fn variables() -> Vec<&'static str> {
-    Provider::ALL.into_iter().map(names).flat_map(|names| [names.key, names.url]).collect()
+    let providers = Provider::ALL.into_iter().map(names).flat_map(|names| [names.key, names.url]);
+    providers.chain([ALLOW_PLAIN_HTTP]).collect()
 }
 
 impl Access {
@@ -142,6 +146,18 @@ impl Access {
                     .hint(format!("export {}=… where `classify serve` runs", names.key)));
             }
         };
+        if key.is_some() && url.scheme() == "http" && !is_loopback(&url) {
+            let host = url.host_str().unwrap_or_default();
+            let allowed = given(ALLOW_PLAIN_HTTP).unwrap_or_default();
+            if !allowed.split(',').any(|name| name.trim().eq_ignore_ascii_case(host)) {
+                let (url, key) = (names.url, names.key);
+                return Err(Failure::usage(format!(
+                    "{url} is plain HTTP, and would carry {key} in clear to {host}"
+                ))
+                .hint("use https://; or, where the way there is safe, name the host:")
+                .hint(format!("export {ALLOW_PLAIN_HTTP}={host}")));
+            }
+        }
         Ok(Self { provider, url, key })
     }
 
@@ -155,6 +171,16 @@ impl Access {
     /// Whose it is.
     pub fn provider(&self) -> Provider {
         self.provider
+    }
+
+    /// The variable that its key came from, where it has one.
+    pub fn key_source(&self) -> Option<&'static str> {
+        self.key.as_ref().map(|_| names(self.provider).key)
+    }
+
+    /// Whether a proxy would see its key, or it is on this machine, where there is none.
+    pub(super) fn is_direct(&self) -> bool {
+        is_loopback(&self.url) || (self.key.is_some() && self.url.scheme() == "http")
     }
 
     /// Where requests go.
@@ -178,6 +204,11 @@ impl Access {
     pub(super) fn key(&self) -> Option<&Secret> {
         self.key.as_ref()
     }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// The full URL of the one call we make. A base with a path is taken as it stands: `…/v1beta/openai` (Gemini),
@@ -272,6 +303,31 @@ mod tests {
         let variables = [("OPENAI_API_KEY", "k"), ("CLASSIFY_OPENAI_URL", "https://gateway.test/openai/v1")];
         let gateway = access(Provider::OpenAi, &variables).unwrap();
         assert_eq!(gateway.url().as_str(), "https://gateway.test/openai/v1/chat/completions");
+    }
+
+    #[test]
+    fn a_key_leaves_this_machine_over_plain_http_only_where_that_was_said() {
+        let key = ("CLASSIFY_COMPATIBLE_API_KEY", "k");
+        let given = |url, more: &[(&'static str, &'static str)]| {
+            access(Provider::Compatible, &[&[("CLASSIFY_COMPATIBLE_URL", url)], more].concat())
+        };
+        for url in ["http://localhost:1/v1", "http://127.0.0.2", "http://[::1]:8080", "https://a.test"] {
+            assert!(given(url, &[key]).is_ok(), "{url}");
+        }
+        for url in
+            ["http://a.test", "http://10.0.0.7/v1", "http://localhost.a.test", "http://127.0.0.1.a.test"]
+        {
+            let error = given(url, &[key]).unwrap_err();
+            assert!(error.message().contains("in clear"), "{error}");
+            assert!(given(url, &[]).is_ok(), "without a key there is nothing to hide: {url}");
+        }
+        let named = |list| given("http://A.test:8080/v1", &[key, ("CLASSIFY_ALLOW_PLAIN_HTTP", list)]);
+        assert!(named("b.test, a.TEST").unwrap().is_direct(), "no proxy may see it");
+        for list in ["", "b.test", "test", "*", "a.test:8080"] {
+            assert!(named(list).is_err(), "{list}");
+        }
+        assert!(!given("https://a.test", &[key]).unwrap().is_direct());
+        assert!(!given("http://a.test", &[]).unwrap().is_direct());
     }
 
     #[test]

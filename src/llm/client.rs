@@ -3,13 +3,12 @@
 //! Owns connections, time limits, the bound on what is read, and the words of errors. Repeats nothing (that is `ask`)
 //! and logs nothing: bodies hold the user's data, headers the key.
 
-use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Response, StatusCode, Url};
+use reqwest::{Response, StatusCode};
 use serde_json::Value;
 
 use super::access::Access;
@@ -94,7 +93,8 @@ pub(super) struct Exchange {
 }
 
 impl Client {
-    /// A client for the provider at `access`. Proxies are taken from the environment, except for loopback.
+    /// A client for the provider at `access`. Proxies are taken from the environment, except for loopback and
+    /// where one would see the key.
     ///
     /// # Errors
     /// When it cannot be built, for instance without any trusted certificates on this machine.
@@ -106,7 +106,7 @@ impl Client {
             .redirect(Policy::none())
             .user_agent(concat!("classify/", env!("CARGO_PKG_VERSION")))
             .default_headers(headers(&access));
-        if is_loopback(access.url()) {
+        if access.is_direct() {
             builder = builder.no_proxy();
         }
         let http = builder.build().map_err(|error| {
@@ -302,11 +302,6 @@ async fn read(mut response: Response) -> reqwest::Result<Vec<u8>> {
         }
     }
     Ok(body)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// The innermost error: "connection refused" is what helps, not the layers around it, which name the URL.

@@ -64,6 +64,9 @@ const MOST_ROOM_ELSEWHERE: u32 = 8_192;
 /// How much more room an answer gets that was cut off.
 const MORE_ROOM: u64 = 4;
 
+/// Most characters of a model's name. The longest ones in use have some 60.
+const LONGEST_NAME: usize = 128;
+
 /// Who runs the model, and so the wire format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Provider {
@@ -143,6 +146,9 @@ pub enum UnknownModel {
     /// What stands in front is none.
     #[error(transparent)]
     Provider(#[from] UnknownProvider),
+    /// No provider calls one so.
+    #[error("a model's name has at most {LONGEST_NAME} characters")]
+    TooLong,
 }
 
 impl FromStr for Model {
@@ -151,6 +157,7 @@ impl FromStr for Model {
     /// Reads `provider/name`; the name may have slashes of its own.
     fn from_str(text: &str) -> Result<Self, UnknownModel> {
         match text.split_once('/') {
+            Some((_, name)) if name.chars().count() > LONGEST_NAME => Err(UnknownModel::TooLong),
             Some((provider, name)) if !name.is_empty() => {
                 Ok(Self { provider: provider.parse()?, name: name.to_owned() })
             }
@@ -229,6 +236,8 @@ mod tests {
         let model = Model { provider: Provider::Compatible, name: "meta-llama/Llama-3.1-8B".into() };
         assert_eq!(model.to_string().parse(), Ok(model));
         assert_eq!("gpt".parse::<Model>(), Err(UnknownModel::NoProvider));
+        assert!(format!("openai/{}", "ä".repeat(128)).parse::<Model>().is_ok());
+        assert_eq!(format!("openai/{}", "ä".repeat(129)).parse::<Model>(), Err(UnknownModel::TooLong));
         let error = "OpenAI".parse::<Provider>().unwrap_err();
         assert_eq!(error.to_string(), "`OpenAI` is no provider with models (openai, anthropic, compatible)");
     }

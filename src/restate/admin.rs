@@ -6,7 +6,7 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::http::{Error, status_error, transport};
+use super::http::{Error, LONGEST_ANSWER, body, status_error, transport};
 use super::id::InvocationId;
 use crate::tls;
 
@@ -179,7 +179,7 @@ impl Admin {
     ) -> Result<T, Error> {
         let response = self.exchange(method, path, timeout, prepare).await?;
         let url = response.url().to_string();
-        let body = response.bytes().await.map_err(|source| transport(&url, timeout, source))?;
+        let body = body(&url, response, LONGEST_ANSWER, timeout).await?;
         serde_json::from_slice(&body).map_err(|error| Error::Malformed { url, message: error.to_string() })
     }
 

@@ -9,7 +9,7 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use super::http::{Error, Origin, status_error, transport};
+use super::http::{Error, LONGEST_OUTPUT, Origin, body, status_error, transport};
 use super::names::{
     BATCH_RUN, BATCH_WORKFLOW, CLASSIFIER, CLASSIFIER_INFO, LeaseRequest, MODEL_LIMITS, MODEL_LIMITS_LEASE,
     MODEL_LIMITS_SET, MODEL_LIMITS_SHOW, ModelLimits, ServiceInfo,
@@ -383,7 +383,7 @@ async fn exchange(url: &str, request: RequestBuilder, timeout: Duration) -> Resu
 }
 
 async fn read(url: &str, response: Response, timeout: Duration) -> Result<Bytes, Error> {
-    response.bytes().await.map_err(|source| transport(url, timeout, source))
+    body(url, response, LONGEST_OUTPUT, timeout).await
 }
 
 fn decode<T: for<'de> Deserialize<'de>>(url: &str, body: &[u8]) -> Result<T, Error> {

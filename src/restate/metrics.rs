@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::http::{Error, status_error, transport};
+use super::http::{Error, LONGEST_OUTPUT, body, status_error, transport};
 use crate::tls;
 
 const LEADERS: &str = "restate_num_active_partition_leaders";
@@ -87,7 +87,8 @@ impl Metrics {
         if !response.status().is_success() {
             return Err(status_error(&self.url, response).await);
         }
-        response.text().await.map_err(failed)
+        let text = body(&self.url, response, LONGEST_OUTPUT, timeout).await?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
     }
 }
 

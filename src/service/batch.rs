@@ -11,7 +11,7 @@ use restate_sdk::prelude::*;
 use super::Metrics;
 use super::callers::Callers;
 use super::classifier::{Batch, ClassifierClient, ClassifyRequest, RulesRequest, Terms};
-use super::payload::{Payload, Plain, Raw};
+use super::payload::{Payload, Plain, Raw, Short};
 use super::reports::{BatchReportsClient, GATHERERS};
 use crate::domain::batch::{BatchRequest, BatchResponse};
 use crate::domain::detached::Report;
@@ -204,7 +204,7 @@ fn report(ctx: &WorkflowContext<'_>, request: &BatchRequest, gathered: &Result<V
         && let Ok(batch) = batch.parse::<u64>()
     {
         let mailbox = format!("{run_id}.{}", batch % GATHERERS);
-        ctx.object_client::<BatchReportsClient>(mailbox).add(Json(Report { batch, tally })).send();
+        ctx.object_client::<BatchReportsClient>(mailbox).add(Short(Report { batch, tally })).send();
     }
 }
 
@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(rules[5..rules.len() - body.len()], *RULES_LETTER.as_bytes());
         assert_eq!(rules[rules.len() - body.len()..], body, "as the client sent it, whatever compressed it");
         let tally = Tally { succeeded: 4, failed: [(FailureClass::Schema, 1)].into(), ..Tally::default() };
-        assert_eq!(text(Json(Report { batch: 7, tally }).serialize().unwrap()), REPORT);
+        assert_eq!(text(Short(Report { batch: 7, tally }).serialize().unwrap()), REPORT);
         let keys = [
             fingerprint(&request.indicators[0], &request.options),
             joint_fingerprint(&request.indicators, &request.options),

@@ -15,6 +15,7 @@ use super::models::{NotAsked, Priced};
 use super::payload::{ENCLOSED, Enclosed, Payload, Plain, Raw};
 use super::server;
 use crate::domain::batch::BatchRequest;
+use crate::domain::bounds;
 use crate::domain::indicator::Indicator;
 use crate::domain::labels::Labels;
 use crate::domain::method::{HYBRID, Method, RULES};
@@ -59,6 +60,7 @@ pub(super) enum Batch {
 #[derive(Serialize, Deserialize)]
 struct PlainRules {
     terms: Terms,
+    #[serde(deserialize_with = "bounds::rows")]
     indicators: Vec<Indicator>,
 }
 
@@ -115,6 +117,7 @@ impl sdk::PayloadMetadata for RulesRequest {
 pub(super) struct ClassifyRequest {
     pub(super) terms: Terms,
     /// What to classify.
+    #[serde(deserialize_with = "bounds::row")]
     pub(super) indicator: Indicator,
 }
 

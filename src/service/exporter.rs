@@ -10,27 +10,37 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 
 use super::metrics::Metrics;
+use super::peers::Peers;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// A peer that connects and says nothing must not stay for ever.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Nor may one that asks and does not read.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// Connections at once. Prometheus has one; what is beyond takes the place of the oldest.
+const MOST_CONNECTIONS: usize = 64;
 /// After a failed accept (no file descriptor left, say).
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers scrapes on `listener` for as long as it is polled.
 pub async fn export(listener: TcpListener, metrics: Arc<Metrics>) {
     let mut connections = tokio::task::JoinSet::new();
+    let peers = Peers::new(MOST_CONNECTIONS);
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                tracing::warn!("metrics: {error}");
+                tracing::debug!("metrics: {error}");
+                peers.are_too_many();
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
         };
+        // Nothing is ever under way here: an answer is there at once.
+        let Some(place) = peers.admit() else { continue };
         let metrics = Arc::clone(&metrics);
         let answering = service_fn(move |request: Request<Incoming>| {
             let response = answer(request.method(), request.uri().path(), &metrics);
@@ -39,9 +49,16 @@ pub async fn export(listener: TcpListener, metrics: Arc<Metrics>) {
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
+            // A scrape is every few seconds, and a connection costs nothing.
+            .keep_alive(false)
             .serve_connection(TokioIo::new(stream), answering);
-        // Whoever scrapes sees himself that a connection broke.
-        connections.spawn(async move { connection.await.is_ok() });
+        connections.spawn(async move {
+            tokio::select! {
+                // Whoever scrapes sees himself that a connection broke.
+                ended = timeout(TIMEOUT, connection) => drop(ended),
+                () = place.unwanted() => {}
+            }
+        });
         while connections.try_join_next().is_some() {}
     }
 }
@@ -114,6 +131,26 @@ mod tests {
         let elsewhere = http.get(url.replace("/metrics", "/")).send().await.unwrap();
         assert_eq!(elsewhere.status(), 404);
         assert_eq!(http.post(&url).send().await.unwrap().status(), 405);
+        exporting.abort();
+    }
+
+    /// Heads that never end, as many as there may be connections, and more.
+    #[tokio::test]
+    async fn slow_heads_keep_no_scrape_out() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let exporting = tokio::spawn(export(listener, Arc::new(metrics())));
+        let mut slow = Vec::new();
+        for _ in 0..2 * MOST_CONNECTIONS {
+            let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut stream, b"GET /metrics HTTP/1.1\r\n").await.unwrap();
+            slow.push(stream);
+        }
+        let http = crate::tls::client().no_proxy().timeout(HEADER_TIMEOUT / 2).build().unwrap();
+        assert_eq!(http.get(format!("http://{address}/metrics")).send().await.unwrap().status(), 200);
+        let mut rest = Vec::new();
+        let closed = tokio::io::AsyncReadExt::read_to_end(&mut slow[0], &mut rest);
+        assert!(timeout(HEADER_TIMEOUT / 2, closed).await.is_ok(), "the oldest has to go");
         exporting.abort();
     }
 }

@@ -205,6 +205,9 @@ impl<L: Lessor> Lessee<L> {
             let question = shared.lock().question(&self.process, asked);
             let Some(ask) = question else {
                 shared.tell_if_gone();
+                if shared.lock().has_gone() {
+                    return;
+                }
                 shared.news.notified().await;
                 continue;
             };

@@ -20,6 +20,7 @@ mod models;
 mod ongoing;
 mod pages;
 mod payload;
+mod peers;
 mod reports;
 mod server;
 

@@ -1,6 +1,7 @@
 //! The models this process can ask, and what it takes to ask them: keys, limits, prices.
 //!
-//! Owns one limiter per model and one [`Desk`] per model and way of asking it, made when first asked for. Requests and
+//! Owns one HTTP client per provider, one limiter per model and one [`Desk`] per model and way of asking it, made when first asked for; of
+//! limiters and desks those that were asked last: whoever reaches the cluster can name any model. Requests and
 //! answers are `llm`'s business, budgets are `limits`'.
 
 use std::collections::HashMap;
@@ -9,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use indexmap::IndexMap;
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
@@ -18,7 +20,9 @@ use crate::domain::indicator::Indicator;
 use crate::domain::method::{Effort, Method};
 use crate::domain::money::{Allowance, PerMillion};
 use crate::domain::outcome::Usage;
-use crate::llm::{Access, Asked, Asker, Backoff, Client, Form, Model, ModelOptions, Prices, Timeouts};
+use crate::llm::{
+    Access, Asked, Asker, Backoff, Client, Form, Model, ModelOptions, Prices, Provider, Timeouts,
+};
 use crate::restate::ingress::Ingress;
 use crate::taxonomy::Taxonomy;
 use crate::throttle::budget::Limits;
@@ -26,6 +30,8 @@ use crate::throttle::budget::Limits;
 /// How long the first of several indicators for one request waits for the others. Calls of one batch arrive by way of three nodes,
 /// within some tens of milliseconds; a model takes seconds.
 const GATHER: Duration = Duration::from_millis(150);
+/// Most desks. Each has a prompt, and its model a limiter that talks to the nodes.
+const MOST_DESKS: usize = 64;
 
 /// What a process is told about models when it starts.
 #[derive(Debug)]
@@ -52,7 +58,9 @@ pub(super) struct Models {
     settings: ModelSettings,
     taxonomy: Taxonomy,
     limiters: Mutex<HashMap<Model, Limiter>>,
-    desks: Mutex<HashMap<Way, Arc<Desk>>>,
+    clients: Mutex<HashMap<Provider, Client>>,
+    /// The one that was asked last is the last.
+    desks: Mutex<IndexMap<Way, Arc<Desk>>>,
 }
 
 /// A model, most indicators per request, and how long it shall think.
@@ -108,7 +116,13 @@ pub(super) struct Priced {
 
 impl Models {
     pub(super) fn new(settings: ModelSettings, taxonomy: Taxonomy) -> Self {
-        Self { settings, taxonomy, limiters: Mutex::default(), desks: Mutex::default() }
+        Self {
+            settings,
+            taxonomy,
+            limiters: Mutex::default(),
+            clients: Mutex::default(),
+            desks: Mutex::default(),
+        }
     }
 
     /// Limits of each model, until a person sets others.
@@ -141,17 +155,17 @@ impl Models {
     }
 
     fn desk(&self, model: &Model, group: NonZeroUsize, effort: Option<Effort>) -> Result<Arc<Desk>, String> {
+        let way = (model.clone(), group, effort);
         let mut desks = self.desks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(desk) = desks.get(&(model.clone(), group, effort)) {
-            return Ok(Arc::clone(desk));
+        if let Some(desk) = desks.shift_remove(&way) {
+            desks.insert(way, Arc::clone(&desk));
+            return Ok(desk);
         }
-        let ModelSettings { access, prices, backoff, timeouts, .. } = &self.settings;
-        let access = access
-            .iter()
-            .find(|access| access.provider() == model.provider)
-            .ok_or_else(|| format!("the service has no provider `{}`", model.provider))?;
-        let client =
-            Client::new(access.clone(), *timeouts).map_err(|failure| failure.message().to_owned())?;
+        let ModelSettings { prices, backoff, .. } = &self.settings;
+        let client = self.client(model.provider)?;
+        if desks.len() >= MOST_DESKS {
+            self.make_room(&mut desks)?;
+        }
         let options =
             ModelOptions { form: self.settings.form, ..ModelOptions::new(model.provider, group, effort) };
         let limiter = self.limiter(model);
@@ -159,8 +173,40 @@ impl Models {
         let price = prices.of(model).map(PerMillion::from);
         let group_size = options.items_per_call.get();
         let desk = Arc::new(Desk { asker, price, group: group_size, gathering: Mutex::default() });
-        desks.insert((model.clone(), group, effort), Arc::clone(&desk));
+        desks.insert(way, Arc::clone(&desk));
         Ok(desk)
+    }
+
+    /// Connections to a provider are shared by its models.
+    fn client(&self, provider: Provider) -> Result<Client, String> {
+        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(&provider) {
+            return Ok(client.clone());
+        }
+        let ModelSettings { access, timeouts, .. } = &self.settings;
+        let access = access
+            .iter()
+            .find(|access| access.provider() == provider)
+            .ok_or_else(|| format!("the service has no provider `{provider}`"))?;
+        let client =
+            Client::new(access.clone(), *timeouts).map_err(|failure| failure.message().to_owned())?;
+        clients.insert(provider, client.clone());
+        Ok(client)
+    }
+
+    /// Gives up the desk that was asked longest ago, of those that nobody waits at, and with its last desk a model's limiter.
+    fn make_room(&self, desks: &mut IndexMap<Way, Arc<Desk>>) -> Result<(), String> {
+        // Whoever asks or is asked holds it, too; nobody can take hold of it meanwhile.
+        let idle = desks.values().position(|desk| Arc::strong_count(desk) == 1);
+        let Some(((model, ..), _)) = idle.and_then(|index| desks.shift_remove_index(index)) else {
+            return Err(format!("the service asks {MOST_DESKS} models already"));
+        };
+        if desks.keys().all(|(other, ..)| *other != model) {
+            let limiter = self.limiters.lock().unwrap_or_else(PoisonError::into_inner).remove(&model);
+            // Its places are others' once the cluster has heard.
+            limiter.map(|limiter| tokio::spawn(async move { limiter.close().await }));
+        }
+        Ok(())
     }
 
     /// Lets no more requests leave, and gives back what the process may have under way once nothing is.
@@ -244,5 +290,56 @@ impl Desk {
                 departure.changed().await;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn models() -> Models {
+        let access = Access::from_env(Provider::Compatible, |name| {
+            name.ends_with("URL").then(|| "http://127.0.0.1:1/v1".to_owned())
+        });
+        let settings = ModelSettings {
+            access: vec![access.unwrap()],
+            limits: Limits::default(),
+            nodes: vec![Ingress::new("http://127.0.0.1:1").unwrap()],
+            prices: Prices::embedded(),
+            backoff: Backoff::default(),
+            timeouts: Timeouts::within(Duration::from_secs(1)),
+            form: None,
+        };
+        Models::new(settings, Taxonomy::economic().clone())
+    }
+
+    #[tokio::test]
+    async fn models_that_nobody_asks_any_more_are_given_up() {
+        let models = models();
+        let desk = |number: usize| {
+            let model = Model { provider: Provider::Compatible, name: format!("m{number}") };
+            models.desk(&model, NonZeroUsize::MIN, None)
+        };
+        let kept = desk(0).unwrap();
+        for number in 1..=200 {
+            desk(1).unwrap();
+            desk(number).unwrap();
+        }
+        let names = |models: &Models| -> Vec<String> {
+            models.desks.lock().unwrap().keys().map(|(model, ..)| model.name.clone()).collect()
+        };
+        let left = names(&models);
+        assert_eq!((left.len(), models.limiters.lock().unwrap().len()), (MOST_DESKS, MOST_DESKS));
+        assert_eq!(models.clients.lock().unwrap().len(), 1);
+        assert!(Arc::ptr_eq(&kept, &desk(0).unwrap()), "somebody waits there");
+        assert!(left.contains(&"m1".to_owned()), "it was asked all the time");
+        assert!(left.contains(&"m200".to_owned()) && !left.contains(&"m2".to_owned()), "{left:?}");
+
+        let held: Vec<Arc<Desk>> =
+            left.iter().filter_map(|name| desk(name[1..].parse().unwrap()).ok()).collect();
+        assert_eq!(held.len(), MOST_DESKS);
+        assert_eq!(desk(999).unwrap_err(), "the service asks 64 models already");
+        drop(held);
+        assert!(desk(999).is_ok());
     }
 }

@@ -9,7 +9,7 @@ use restate_sdk::prelude::*;
 
 use super::batch::batch as submits;
 use super::callers::Callers;
-use super::payload::Raw;
+use super::payload::{Raw, Short};
 use crate::domain::detached::{PAGE, Release};
 use crate::domain::page::read_page;
 use crate::restate::names::{BATCH_PAGE, BATCH_PAGE_PUT, BATCH_RUN, BATCH_WORKFLOW};
@@ -53,7 +53,11 @@ impl BatchPage {
 
     /// Submits batches, each when it is due, and forgets them.
     #[handler(ingress_private = true)]
-    async fn release(&self, ctx: ObjectContext<'_>, Json(releases): Json<Vec<Release>>) -> HandlerResult<()> {
+    async fn release(
+        &self,
+        ctx: ObjectContext<'_>,
+        Short(releases): Short<Vec<Release>>,
+    ) -> HandlerResult<()> {
         let run_id = ctx.key().rsplit_once('.').map_or_else(|| ctx.key(), |(run_id, _)| run_id);
         for Release { batch: index, delay } in releases {
             let slot = index.to_string();

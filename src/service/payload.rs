@@ -48,6 +48,33 @@ impl<T: DeserializeOwned> Deserialize for Plain<T> {
     }
 }
 
+/// A list of something short, or one of it, as JSON. Its memory is some ten times as long at worst.
+pub(super) struct Short<T>(pub(super) T);
+
+/// Most bytes of [`Short`]: reports of some ten thousand batches.
+pub(super) const SHORT: usize = 4 * 1024 * 1024;
+
+impl<T: serde::Serialize> Serialize for Short<T> {
+    type Error = serde_json::Error;
+
+    fn serialize(&self) -> Result<Bytes, Self::Error> {
+        serde_json::to_vec(&self.0).map(Bytes::from)
+    }
+}
+
+impl<T: DeserializeOwned> Deserialize for Short<T> {
+    type Error = serde_json::Error;
+
+    fn deserialize(body: &mut Bytes) -> Result<Self, Self::Error> {
+        if body.len() > SHORT {
+            return Err(serde_json::Error::custom(format!("more than {SHORT} bytes")));
+        }
+        serde_json::from_slice(body).map(Self)
+    }
+}
+
+impl<T> PayloadMetadata for Short<T> {}
+
 /// A body as it came, to be read when it is known who sent it.
 pub(super) struct Raw(pub(super) Bytes);
 
@@ -147,6 +174,16 @@ are_bytes!(Payload, Plain, Enclosed);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_should_be_short_is_refused_when_it_is_long() {
+        let list = vec!["inv_1"; 3];
+        let mut body = Short(&list).serialize().unwrap();
+        assert_eq!(body, serde_json::to_vec(&list).unwrap());
+        assert_eq!(Short::<Vec<String>>::deserialize(&mut body).unwrap().0, list);
+        let mut long = Bytes::from(format!("[{}0]", "0,".repeat(SHORT / 2)));
+        assert!(Short::<Vec<u8>>::deserialize(&mut long).is_err());
+    }
 
     #[test]
     fn what_is_enclosed_stays_as_it_was() {

@@ -9,7 +9,7 @@ use restate_sdk::prelude::*;
 use super::callers::Callers;
 use super::clock;
 use super::detached::{DetachedRunClient, of_run};
-use super::payload::Raw;
+use super::payload::{Raw, Short};
 use crate::domain::detached::Report;
 use crate::restate::names::DETACHED_RUN_FINISHED;
 use crate::throttle::shared_clock::Reading;
@@ -46,7 +46,7 @@ pub(super) struct BatchReports {
 impl BatchReports {
     /// Takes a report.
     #[handler]
-    async fn add(&self, ctx: ObjectContext<'_>, Json(report): Json<Report>) -> HandlerResult<()> {
+    async fn add(&self, ctx: ObjectContext<'_>, Short(report): Short<Report>) -> HandlerResult<()> {
         let Json(mut reports) = ctx.get::<Json<Vec<Report>>>(REPORTS).await?.unwrap_or_default();
         if reports.is_empty() {
             ctx.object_client::<BatchReportsClient>(ctx.key()).pass_on().send_after(GATHERED_FOR);

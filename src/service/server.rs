@@ -19,17 +19,34 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use restate_sdk::endpoint::{Endpoint, HandleOptions, ProtocolMode, ResponseBody};
-use tokio::net::TcpListener;
+use sysinfo::System;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::peers::{Peers, Place, UnderWay};
 use crate::restate::names::{CLASSIFIER, CLASSIFIER_CLASSIFY};
 
-/// After a failed accept (no file descriptor left, say).
+/// After a failed accept (no file descriptor left, say) where no connection could be given up.
 const PAUSE: Duration = Duration::from_millis(100);
+/// After one for which connections were given up, so that they are closed.
+const SHORT_PAUSE: Duration = Duration::from_millis(5);
+/// How often it is told that connections cannot be accepted.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
+/// Most connections. Each node has a few; half of the file descriptors are for other things.
+const MOST_CONNECTIONS: usize = 1024;
+/// A connection without a request by then is nobody's that has one.
+const FIRST_REQUEST: Duration = Duration::from_secs(10);
+/// How often a silent connection is asked whether there is somebody (HTTP/2 PING), and how long the answer may take. A node answers while
+/// it waits for a model; one that has not answered for so long was left by the cluster long ago.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// Requests of one connection at once, and bytes of a request's head: what a node was always told.
+const MOST_REQUESTS: u32 = 200;
+const LONGEST_HEAD: u32 = 16 * 1024;
 /// Length of the head of a message: two bytes of its type, two of flags, four of its length.
 const HEAD: usize = 8;
 /// Pieces of messages that are looked at before the handler reads them. Few come while it waits for a model.
@@ -51,11 +68,15 @@ pub(super) struct Server {
     endpoint: Endpoint,
     /// Invocations of `Classifier` that go on.
     calls: Arc<AtomicUsize>,
+    peers: Peers,
+    first_request: Duration,
 }
 
 impl Server {
     pub(super) fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, calls: Arc::default() }
+        let descriptors = System::open_files_limit().unwrap_or(MOST_CONNECTIONS);
+        let peers = Peers::new((descriptors / 2).clamp(1, MOST_CONNECTIONS));
+        Self { endpoint, calls: Arc::default(), peers, first_request: FIRST_REQUEST }
     }
 
     /// Attempts of `Classifier` that nodes wait for, the end of each included.
@@ -66,45 +87,79 @@ impl Server {
     /// Serves on `listener`. Dropped, it hangs up on everybody.
     pub(super) async fn serve(&self, listener: &TcpListener) {
         let mut connections = JoinSet::new();
+        let mut told: Option<Instant> = None;
         loop {
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
+            match listener.accept().await {
+                // Where all others are at work it is closed at once: its node tries again.
+                Ok((stream, _)) => {
+                    if let Some(place) = self.peers.admit() {
+                        connections.spawn(self.connection(stream, place));
+                    }
+                }
                 Err(error) => {
-                    tracing::warn!("cannot accept a connection: {error}");
-                    tokio::time::sleep(PAUSE).await;
-                    continue;
+                    if told.is_none_or(|at| at.elapsed() > TOLD_EVERY) {
+                        tracing::warn!("cannot accept a connection: {error}");
+                        told = Some(Instant::now());
+                    }
+                    tokio::time::sleep(if self.peers.are_too_many() { SHORT_PAUSE } else { PAUSE }).await;
+                }
+            }
+            while connections.try_join_next().is_some() {}
+        }
+    }
+
+    /// Serves one connection to its end, which comes early where it never asks for anything or its place is needed.
+    fn connection(&self, stream: TcpStream, place: Arc<Place>) -> impl Future<Output = ()> + use<> {
+        let (endpoint, calls, asking) = (self.endpoint.clone(), Arc::clone(&self.calls), Arc::clone(&place));
+        let answer = service_fn(move |request| {
+            let response = answer(&endpoint, &calls, asking.begin(), request);
+            async move { Ok::<_, Infallible>(response) }
+        });
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(KEEP_ALIVE)
+            .keep_alive_timeout(KEEP_ALIVE)
+            .max_concurrent_streams(MOST_REQUESTS)
+            .max_header_list_size(LONGEST_HEAD)
+            .serve_connection(TokioIo::new(stream), answer);
+        let first_request = self.first_request;
+        async move {
+            let silent = async {
+                tokio::time::sleep(first_request).await;
+                if place.has_asked() {
+                    std::future::pending::<()>().await;
                 }
             };
-            let (endpoint, calls) = (self.endpoint.clone(), Arc::clone(&self.calls));
-            let answer = service_fn(move |request| {
-                let response = answer(&endpoint, &calls, request);
-                async move { Ok::<_, Infallible>(response) }
-            });
-            let connection =
-                http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), answer);
-            connections.spawn(async move {
-                if let Err(error) = connection.await {
-                    tracing::debug!("a connection of a node ended: {error}");
+            tokio::select! {
+                ended = connection => {
+                    if let Err(error) = ended {
+                        tracing::debug!("a connection of a node ended: {error}");
+                    }
                 }
-            });
-            while connections.try_join_next().is_some() {}
+                () = place.unwanted() => tracing::debug!("a silent connection has to go: there are too many"),
+                () = silent => tracing::debug!("a connection without a request is closed"),
+            }
         }
     }
 }
 
-fn answer(endpoint: &Endpoint, calls: &Arc<AtomicUsize>, request: Request<Incoming>) -> Response<Invocation> {
+fn answer(
+    endpoint: &Endpoint,
+    calls: &Arc<AtomicUsize>,
+    under_way: UnderWay,
+    request: Request<Incoming>,
+) -> Response<Invocation> {
     let options = || HandleOptions { protocol_mode: ProtocolMode::BidiStream };
     let (service, handler) = target(request.uri().path());
     let call = (service == CLASSIFIER).then(|| Count::one(calls));
-    if call.is_none() || handler != CLASSIFIER_CLASSIFY {
-        let cancelled = CancellationToken::new();
-        let response = endpoint.handle_with_options(request, options());
-        return response.map(|body| Invocation { body, cancelled, _call: call });
-    }
     let cancelled = CancellationToken::new();
-    let request = request.map(|body| heard(body, cancelled.clone()));
-    let response = endpoint.handle_with_options(request, options());
-    response.map(|body| Invocation { body, cancelled, _call: call })
+    let response = if call.is_some() && handler == CLASSIFIER_CLASSIFY {
+        let request = request.map(|body| heard(body, cancelled.clone()));
+        endpoint.handle_with_options(request, options())
+    } else {
+        endpoint.handle_with_options(request, options())
+    };
+    response.map(|body| Invocation { body, cancelled, _call: call, _under_way: under_way })
 }
 
 /// The service and handler in a path that ends in `/invoke/{service}/{handler}`.
@@ -135,6 +190,7 @@ struct Invocation {
     body: ResponseBody,
     cancelled: CancellationToken,
     _call: Option<Count>,
+    _under_way: UnderWay,
 }
 
 impl Body for Invocation {
@@ -282,6 +338,49 @@ mod tests {
         assert_eq!(target("/some/where/invoke/Classifier/classify"), ("Classifier", "classify"));
         assert_eq!(target("/health"), ("", "health"));
         assert_eq!(target(""), ("", ""));
+    }
+
+    async fn serving(most: usize, first_request: Duration) -> (std::net::SocketAddr, JoinSet<()>) {
+        let endpoint = Endpoint::builder().build();
+        let server = Server { endpoint, calls: Arc::default(), peers: Peers::new(most), first_request };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move { server.serve(&listener).await });
+        (address, tasks)
+    }
+
+    /// Whether the other end has closed it.
+    async fn is_closed(stream: &mut TcpStream) -> bool {
+        let mut rest = Vec::new();
+        let read = tokio::io::AsyncReadExt::read_to_end(stream, &mut rest);
+        tokio::time::timeout(Duration::from_secs(10), read).await.is_ok()
+    }
+
+    async fn health(address: std::net::SocketAddr) -> reqwest::Result<reqwest::Response> {
+        let client = crate::tls::node_client("http://").http2_prior_knowledge().build().unwrap();
+        client.get(format!("http://{address}/health")).timeout(Duration::from_secs(10)).send().await
+    }
+
+    #[tokio::test]
+    async fn who_connects_and_asks_nothing_is_sent_away() {
+        let (address, _tasks) = serving(10, Duration::from_millis(100)).await;
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        let mut preface = TcpStream::connect(address).await.unwrap();
+        let hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+        tokio::io::AsyncWriteExt::write_all(&mut preface, hello).await.unwrap();
+        assert!(is_closed(&mut silent).await && is_closed(&mut preface).await);
+    }
+
+    #[tokio::test]
+    async fn silent_connections_keep_nobody_out() {
+        let (address, _tasks) = serving(3, Duration::from_hours(1)).await;
+        let mut silent = Vec::new();
+        for _ in 0..9 {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        assert_eq!(health(address).await.unwrap().status(), 200);
+        assert!(is_closed(&mut silent[0]).await, "the first that came has to go");
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ mod chaos;
 #[path = "../support/chaos/checks.rs"]
 mod chaos_checks;
 mod hints;
+mod keys;
 mod llm;
 #[path = "../support/llm_stub/mod.rs"]
 mod llm_stub;

@@ -23,6 +23,7 @@ mod llm_stub;
 mod models;
 mod orders;
 mod places;
+mod pressure;
 mod private;
 mod promises;
 #[path = "../support/provider.rs"]
@@ -125,6 +126,7 @@ const TOGETHER: &[(&str, Test)] = &[
     test!(world service::the_rules_say_the_same_when_asked_again),
     test!(world doors::who_does_not_know_the_secret_gets_nothing),
     test!(world doors::a_client_elsewhere_needs_the_secret),
+    test!(world pressure::a_body_that_unfolds_is_refused_for_good),
     test!(world faults::a_killed_node_costs_nothing_but_time),
     test!(world faults::a_node_that_hangs_is_not_waited_for),
     test!(world faults::a_killed_service_costs_nothing_but_time),
@@ -185,6 +187,7 @@ const TOGETHER: &[(&str, Test)] = &[
 /// Tests of times and rates, and of what must be so at once: whatever else the machine does would count.
 const ALONE: &[(&str, Test)] = &[
     test!(free cluster::the_life_of_a_cluster),
+    test!(world pressure::who_says_nothing_keeps_nobody_out),
     test!(world rate::arrivals_follow_the_rate),
     test!(world detached::goes_on_at_its_rate_when_nobody_is_there),
     test!(world detached::a_pause_stops_it_and_it_goes_on_where_it_was),

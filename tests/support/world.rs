@@ -75,7 +75,7 @@ impl World {
     }
 
     /// Whether no batch and no call is unfinished.
-    fn is_idle(&self) -> bool {
+    pub(crate) fn is_idle(&self) -> bool {
         let queue = self.classify(&["queue", "status", "--json"]).expect_code(0).json();
         let services = queue["services"].as_array().expect("services");
         let unfinished = ["waiting", "running", "suspended", "retrying"];

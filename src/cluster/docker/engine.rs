@@ -5,13 +5,12 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
-use tokio::process::Command;
-
 use crate::cluster::compose;
+use crate::cluster::environment::{self, Needs};
 use crate::cluster::step::{Progress, Step};
 use crate::error::{Failure, Result};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
 /// An engine on this machine answers in milliseconds; one that creates containers at the same time takes longer.
 pub(super) const ASK: Duration = Duration::from_secs(15);
@@ -39,6 +38,13 @@ impl Compose {
         }
     }
 
+    /// Asks it for its version, for which it reads no file and needs no variable that one names.
+    async fn version(self) -> Result<String> {
+        let (program, first) = self.command();
+        let args: Vec<&str> = first.into_iter().chain(["version", "--short"]).collect();
+        call(program, &args, DETECT).await
+    }
+
     /// Runs it with these arguments and, above the environment, these settings.
     pub(super) async fn run(
         self,
@@ -48,7 +54,7 @@ impl Compose {
     ) -> Result<String> {
         let (program, first) = self.command();
         let args: Vec<&str> = first.into_iter().chain(args.iter().copied()).collect();
-        call_with(program, &args, settings, timeout).await
+        call_with(program, Needs::Compose, &args, settings, timeout).await
     }
 }
 
@@ -56,7 +62,7 @@ impl Compose {
 pub(in crate::cluster) async fn detect() -> Result<Compose> {
     let (engine, v2, here) = tokio::join!(
         call("docker", &["version", "--format", "{{json .Server.Version}}"], DETECT),
-        Compose::V2.run(&["version", "--short"], &[], DETECT),
+        Compose::V2.version(),
         is_here(),
     );
     let hint = "`--runtime native` runs the same nodes as processes, without Docker";
@@ -65,7 +71,7 @@ pub(in crate::cluster) async fn detect() -> Result<Compose> {
     if v2.is_ok() {
         return Ok(Compose::V2);
     }
-    match Compose::V1.run(&["version", "--short"], &[], DETECT).await {
+    match Compose::V1.version().await {
         Ok(_) => Ok(Compose::V1),
         Err(_) => Err(Failure::usage("there is a Docker Engine, and no compose")
             .detail("neither `docker compose version` nor `docker-compose version` works")
@@ -122,17 +128,18 @@ pub(super) async fn docker(args: &[&str]) -> Result<String> {
 
 /// Calls a program; what it wrote to standard output.
 pub(super) async fn call(program: &str, args: &[&str], timeout: Duration) -> Result<String> {
-    call_with(program, args, &[], timeout).await
+    call_with(program, Needs::Docker, args, &[], timeout).await
 }
 
 async fn call_with(
     program: &str,
+    needs: Needs,
     args: &[&str],
     settings: &[(&str, &str)],
     timeout: Duration,
 ) -> Result<String> {
     let line = format!("`{program} {}`", args.join(" "));
-    let mut command = Command::new(program);
+    let mut command = environment::command(program, needs);
     // Ctrl-C is for us: who is waiting here decides what comes of it.
     command.args(args).envs(settings.iter().copied()).process_group(0).kill_on_drop(true);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::Command;
 use tokio::sync::mpsc::Sender;
 use tokio::time::sleep;
 
 use super::engine::call;
 use super::project::Project;
+use crate::cluster::environment::{self, Needs};
 use crate::cluster::state::State;
 use crate::error::{Failure, Result};
 
@@ -64,7 +64,7 @@ impl ContainerLog {
         let failed = |what: &str| Failure::unexpected(format!("`docker logs {}`: {what}", self.container));
         let mut from = ["--tail".to_owned(), count.to_string()];
         loop {
-            let mut child = Command::new("sh")
+            let mut child = environment::command("sh", Needs::Docker)
                 .args(["-c", SCRIPT, "sh", "--follow"])
                 .args(&from)
                 .arg(&self.container)

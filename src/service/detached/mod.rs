@@ -12,7 +12,7 @@ use restate_sdk::prelude::*;
 use super::callers::Callers;
 use super::clock;
 use super::pages::BatchPageClient;
-use super::payload::Raw;
+use super::payload::{Raw, Short};
 use crate::domain::detached::{Changes, PAGE, Plan, Progress, Report};
 use crate::restate::names::{
     DETACHED_RUN, DETACHED_RUN_BEGIN, DETACHED_RUN_FINISHED, DETACHED_RUN_GIVE_UP, Order,
@@ -87,7 +87,7 @@ impl DetachedRun {
         let together = run.progress().plan.batches_together();
         for some in releases.chunk_by(|one, next| one.batch / PAGE == next.batch / PAGE) {
             for some in some.chunks(together) {
-                page(&ctx, some[0].batch / PAGE).release(Json(some.to_vec())).send();
+                page(&ctx, some[0].batch / PAGE).release(Short(some.to_vec())).send();
             }
         }
         for number in discards {
