@@ -75,7 +75,7 @@ async fn main() -> anyhow::Result<()> {
         .flat_map(|_| &args.ingress)
         .map(|url| Ok((client(url, args.http1)?, url.as_str())))
         .collect::<Result<_, reqwest::Error>>()?;
-    let secret = std::env::var(SECRET_VARIABLE).ok().and_then(|text| Secret::read(&text));
+    let secret = std::env::var_os(SECRET_VARIABLE).and_then(|text| Secret::read(&text.to_string_lossy()));
     let mut lines = BufReader::new(File::open(args.input)?).lines();
     let room = Arc::new(Semaphore::new(args.max_in_flight / args.batch_size));
     let mut batches: JoinSet<Outcomes> = JoinSet::new();

@@ -41,7 +41,9 @@ async fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let [what, run, urls, rest @ ..] = arguments.as_slice() else { bail!("see the top of this file") };
-    let secret = std::env::var(SECRET_VARIABLE).ok().and_then(|text| Secret::read(&text)).map(Arc::new);
+    let secret = std::env::var_os(SECRET_VARIABLE)
+        .and_then(|text| Secret::read(&text.to_string_lossy()))
+        .map(Arc::new);
     let node = |url| Ok(Ingress::new(url)?.with_secret(secret.clone()));
     let nodes = urls.split(',').map(node).collect::<Result<Vec<_>>>()?;
     let order = match *what {

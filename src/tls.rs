@@ -3,7 +3,10 @@
 //! reqwest refuses to build a client without it, also one that never speaks TLS, so every client of this program
 //! starts here.
 
+use std::net::IpAddr;
 use std::sync::Once;
+
+use reqwest::Url;
 
 /// A builder for an HTTP client that can speak HTTPS, and trusts whom this machine trusts.
 pub fn client() -> reqwest::ClientBuilder {
@@ -19,6 +22,12 @@ pub fn node_client(url: &str) -> reqwest::ClientBuilder {
     let builder = client().no_proxy();
     let plain = url.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("http://"));
     if plain { builder.tls_certs_only([]) } else { builder }
+}
+
+/// Whether what is sent to `url` stays on this machine.
+pub fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]

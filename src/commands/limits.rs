@@ -10,6 +10,7 @@ use crate::restate::Error;
 use crate::restate::ingress::Ingress;
 use crate::restate::models::models_with_limits;
 use crate::restate::names::ModelLimits;
+use crate::restate::secret::REMEDY;
 use crate::text::{duration, grouped, printable};
 use crate::throttle::budget::Limits;
 use crate::ui::{Ui, context};
@@ -100,6 +101,9 @@ async fn any<T>(
     for (_, node) in target::ingress(global, &place.cluster, &place.ingress)? {
         match ask(&node).await {
             Ok(answer) => return Ok(answer),
+            Err(error) if error.is_unsigned() => {
+                return Err(Failure::usage(error.to_string()).hint(REMEDY));
+            }
             Err(error) => failure = failure.detail(error.to_string()),
         }
     }

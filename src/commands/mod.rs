@@ -25,6 +25,8 @@ use std::future::Future;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
 use crate::cli::{Cli, Command, completions};
 use crate::error::{ExitStatus, Failure, Result};
 use crate::taxonomy::Taxonomy;
@@ -35,6 +37,7 @@ use crate::ui::Ui;
 /// # Errors
 /// Whatever the user must be told.
 pub fn dispatch(cli: Cli, ui: Ui) -> Result<ExitStatus> {
+    allow_descriptors();
     let global = cli.global;
     match cli.command {
         None => run::run(&global, &cli.run, ui),
@@ -50,6 +53,15 @@ pub fn dispatch(cli: Cli, ui: Ui) -> Result<ExitStatus> {
             print(&completions::script(args.shell), ui)?;
             Ok(ExitStatus::Success)
         }
+    }
+}
+
+/// Takes as many file descriptors as this process may have. A shell allows 1,024 and a Mac's 256, for the sake of programs that use `select`.
+fn allow_descriptors() {
+    let limit = Resource::RLIMIT_NOFILE;
+    let raised = getrlimit(limit).and_then(|(_, most)| setrlimit(limit, most, most));
+    if let Err(errno) = raised {
+        tracing::debug!("file descriptors stay as they are: {errno}");
     }
 }
 

@@ -7,7 +7,7 @@ use crate::error::{Failure, Result};
 use crate::llm::key_variable;
 use crate::restate::ingress::Ingress;
 use crate::restate::names::ServiceInfo;
-use crate::restate::secret::Secret;
+use crate::restate::secret::{REMEDY, Secret};
 use crate::ui::Ui;
 
 /// What a run needs of the service.
@@ -47,9 +47,10 @@ fn knows_secret(info: &ServiceInfo, ours: Option<&str>) -> Result<()> {
         Some(_) => "another one",
         None => "none",
     };
-    Err(Failure::usage(format!("the service expects calls signed with its cluster's secret, and this client has {has}"))
-        .hint("name the cluster: `--cluster NAME`")
-        .hint("or elsewhere: `export CLASSIFY_CLUSTER_SECRET=…` with the text of the file `secret` in the cluster's folder"))
+    Err(Failure::usage(format!(
+        "the service expects calls signed with its cluster's secret, and this client has {has}"
+    ))
+    .hint(REMEDY))
 }
 
 fn fits(info: &ServiceInfo, wanted: &Wanted<'_>) -> Result<()> {

@@ -3,6 +3,9 @@
 
 use std::sync::Arc;
 
+use reqwest::Url;
+use reqwest::header::HeaderValue;
+
 use super::home;
 use crate::cli::Global;
 use crate::cluster::{self, DEFAULT_NAME, Folder, State};
@@ -10,7 +13,10 @@ use crate::error::{Failure, Result};
 use crate::restate::admin::Admin;
 use crate::restate::ingress::Ingress;
 use crate::restate::secret::Secret;
+use crate::tls::is_loopback;
 
+/// Has the token that a proxy before the nodes asks for.
+const TOKEN_VARIABLE: &str = "CLASSIFY_INGRESS_TOKEN";
 /// Ingress and admin of three nodes on default ports, in the compose file and the native runtime alike.
 const DEFAULT_INGRESS: [&str; 3] =
     ["http://127.0.0.1:8080", "http://127.0.0.1:28080", "http://127.0.0.1:38080"];
@@ -23,7 +29,8 @@ pub(super) fn ingress(global: &Global, cluster: &str, given: &[String]) -> Resul
     // Nodes that are named by their URLs are taken for those of `cluster`: a signature tells a stranger nothing.
     let secret = secret(global, Some(cluster))?;
     let named = urls.iter().enumerate().map(|(index, url)| {
-        let ingress = Ingress::new(check("--ingress", url)?).map_err(|error| no_client(&error))?;
+        let token = token_for("--ingress", url)?;
+        let ingress = Ingress::with_token(url, token.as_ref()).map_err(|error| no_client(&error))?;
         Ok((format!("restate-{}", index + 1), ingress.with_secret(secret.clone())))
     });
     named.collect()
@@ -48,7 +55,11 @@ pub(super) fn is_known(global: &Global, cluster: &str) -> Result<bool> {
 /// Admin client of every node.
 pub(super) fn admin(global: &Global, cluster: &str, given: &[String]) -> Result<Vec<Admin>> {
     let urls = urls(global, cluster, given, &DEFAULT_ADMIN, State::admin_urls)?;
-    urls.iter().map(|url| Admin::new(check("--admin", url)?).map_err(|error| no_client(&error))).collect()
+    let admin = |url: &String| {
+        let token = token_for("--admin", url)?;
+        Admin::with_token(url, token.as_ref()).map_err(|error| no_client(&error))
+    };
+    urls.iter().map(admin).collect()
 }
 
 fn urls(
@@ -71,11 +82,37 @@ fn no_client(error: &crate::restate::Error) -> Failure {
     Failure::unexpected(format!("cannot make an HTTP client: {error}"))
 }
 
-fn check<'a>(flag: &str, url: &'a str) -> Result<&'a str> {
-    let usable = reqwest::Url::parse(url).is_ok_and(|url| url.scheme() == "http" && url.has_host());
-    if usable {
-        return Ok(url);
+/// The token for the proxy at `url`, if there is one; the URL must be one that may be asked, and that may have it.
+fn token_for(flag: &str, url: &str) -> Result<Option<HeaderValue>> {
+    let no_url = |why: &str| {
+        Failure::usage(format!("`{}` is no URL of a node{why}", without_login(url)))
+            .hint(format!("for instance `{flag} http://127.0.0.1:8080`"))
+    };
+    let parsed =
+        Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    let parsed = parsed.ok_or_else(|| no_url(""))?;
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        return Err(no_url(": it names a user").hint(format!(
+            "a proxy that asks for a login gets `Authorization: Bearer …` from {TOKEN_VARIABLE}"
+        )));
     }
-    Err(Failure::usage(format!("`{url}` is no URL of a node"))
-        .hint(format!("for instance `{flag} http://127.0.0.1:8080`")))
+    let Some(token) = std::env::var_os(TOKEN_VARIABLE).filter(|token| !token.is_empty()) else {
+        return Ok(None);
+    };
+    if parsed.scheme() == "http" && !is_loopback(&parsed) {
+        return Err(Failure::usage(format!("the token in {TOKEN_VARIABLE} would go to {url} in clear"))
+            .hint("name an `https://` URL, or unset the variable"));
+    }
+    let mut header = HeaderValue::try_from(format!("Bearer {}", token.to_string_lossy()))
+        .map_err(|_| Failure::usage(format!("the text in {TOKEN_VARIABLE} is no token")))?;
+    header.set_sensitive(true);
+    Ok(Some(header))
+}
+
+/// A text that should be a URL, without what may be a password.
+fn without_login(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at => format!("{}…{}", &url[..scheme + 3], &url[at..]),
+        _ => url.to_owned(),
+    }
 }

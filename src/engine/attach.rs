@@ -21,6 +21,7 @@ use crate::error::{Failure, Result};
 use crate::restate::Error;
 use crate::restate::ingress::{Ingress, Output};
 use crate::restate::names::Order;
+use crate::restate::secret::REMEDY;
 
 /// Patience with one node that is asked about a batch, or told something.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -288,6 +289,9 @@ fn lost(message: &str, key: &BatchKey, rows: usize) -> Tally {
 pub(super) fn explain(error: &Error, run_id: &str) -> Failure {
     if error.is_unknown_run() {
         return unknown(run_id);
+    }
+    if error.is_unsigned() {
+        return Failure::usage(error.to_string()).hint(REMEDY);
     }
     if error.is_conflict() {
         return Failure::usage(format!("run `{run_id}`: {}", error.reason()));

@@ -1,13 +1,13 @@
 //! Where a provider is and the key for it: from the environment, and nowhere else.
 
 use std::fmt;
-use std::net::IpAddr;
 
 use reqwest::Url;
 use reqwest::header::HeaderValue;
 
 use super::Provider;
 use crate::error::Failure;
+use crate::tls::is_loopback;
 
 /// A key. Neither `Debug` nor anything else shows it; it leaves as a header value marked sensitive, which is not shown
 /// either.
@@ -204,11 +204,6 @@ impl Access {
     pub(super) fn key(&self) -> Option<&Secret> {
         self.key.as_ref()
     }
-}
-
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
 }
 
 /// The full URL of the one call we make. A base with a path is taken as it stands: `…/v1beta/openai` (Gemini),

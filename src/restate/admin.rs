@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use reqwest::header::HeaderValue;
 use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::http::{Error, LONGEST_ANSWER, body, status_error, transport};
+use super::http::{Error, LONGEST_ANSWER, authorization, body, status_error, transport};
 use super::id::InvocationId;
 use crate::tls;
 
@@ -79,13 +80,22 @@ pub enum Reply {
 }
 
 impl Admin {
-    /// A client for the admin API at `url` (`http://host:port`).
+    /// A client for the admin API at `url` (`http://host:port`, or `https://host` of a proxy before it).
     ///
     /// # Errors
     /// When the HTTP client cannot be built.
     pub fn new(url: &str) -> Result<Self, Error> {
+        Self::with_token(url, None)
+    }
+
+    /// As [`Self::new`]; each request has `token` as its `authorization`, for a proxy that asks for it.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be built.
+    pub fn with_token(url: &str, token: Option<&HeaderValue>) -> Result<Self, Error> {
         let url = url.trim_end_matches('/').to_owned();
         let http = tls::node_client(&url)
+            .default_headers(authorization(token))
             .connect_timeout(CONNECT_TIMEOUT)
             .build()
             .map_err(|source| transport(&url, CONNECT_TIMEOUT, source))?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
 
@@ -87,6 +88,11 @@ impl Error {
         self.is_of_invocation(StatusCode::NOT_FOUND)
     }
 
+    /// Whether the call was not signed with the cluster's secret.
+    pub fn is_unsigned(&self) -> bool {
+        self.is_of_invocation(StatusCode::UNAUTHORIZED)
+    }
+
     /// Whether the object that was asked will not do that, ever.
     pub fn is_conflict(&self) -> bool {
         self.is_of_invocation(StatusCode::CONFLICT)
@@ -107,6 +113,11 @@ fn root_cause(error: &reqwest::Error) -> String {
         Some(io) if io.kind() == std::io::ErrorKind::ConnectionRefused => "connection refused".into(),
         _ => cause.to_string(),
     }
+}
+
+/// Headers of every request to a proxy that asks for a token.
+pub(super) fn authorization(token: Option<&HeaderValue>) -> HeaderMap {
+    token.map(|token| (AUTHORIZATION, token.clone())).into_iter().collect()
 }
 
 /// Turns a transport error into ours.

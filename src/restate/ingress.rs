@@ -5,20 +5,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use percent_encoding::AsciiSet;
+use reqwest::header::HeaderValue;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use super::http::{Error, LONGEST_OUTPUT, Origin, body, status_error, transport};
-use super::names::{
-    BATCH_RUN, BATCH_WORKFLOW, CLASSIFIER, CLASSIFIER_INFO, LeaseRequest, MODEL_LIMITS, MODEL_LIMITS_LEASE,
-    MODEL_LIMITS_SET, MODEL_LIMITS_SHOW, ModelLimits, ServiceInfo,
-};
+use super::http::{Error, LONGEST_OUTPUT, Origin, authorization, body, status_error, transport};
+use super::names::{BATCH_RUN, BATCH_WORKFLOW, CLASSIFIER, CLASSIFIER_INFO, ServiceInfo};
 use super::secret::{Call, SIGNATURE, Secret};
 use crate::domain::batch::BatchKey;
 use crate::domain::fingerprint::{GENERATIONS, generation};
 use crate::domain::payload;
-use crate::throttle::budget::{Lease, Limits};
 use crate::tls;
 
 /// A connection either comes at once or the node is not there; loopback and one data centre are meant.
@@ -90,15 +87,24 @@ pub enum Output {
 }
 
 impl Ingress {
-    /// A client for the node at `url` (`http://host:port`).
+    /// A client for the node at `url` (`http://host:port`), or for a proxy with TLS before it (`https://host`).
     ///
     /// # Errors
     /// When the HTTP client cannot be built.
     pub fn new(url: &str) -> Result<Self, Error> {
+        Self::with_token(url, None)
+    }
+
+    /// As [`Self::new`]; each request has `token` as its `authorization`, for a proxy that asks for it.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be built.
+    pub fn with_token(url: &str, token: Option<&HeaderValue>) -> Result<Self, Error> {
         let url = url.trim_end_matches('/').to_owned();
-        // Prior-knowledge HTTP/2: one connection carries all polls; the ingress has no upgrade.
-        let http = tls::node_client(&url)
-            .http2_prior_knowledge()
+        let client = tls::node_client(&url).default_headers(authorization(token));
+        // One connection carries all polls. The ingress has no upgrade to HTTP/2; with TLS the two agree on it.
+        let client = if url.starts_with("https:") { client } else { client.http2_prior_knowledge() };
+        let http = client
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_nodelay(true)
             // A peer that vanished without a word must not keep the one connection.
@@ -250,46 +256,6 @@ impl Ingress {
             }
         }
         Ok(false)
-    }
-
-    /// Asks for a lease of `model`'s limits.
-    ///
-    /// # Errors
-    /// When there is no answer in time, or the service does not know the object.
-    pub async fn lease(
-        &self,
-        model: &str,
-        request: &LeaseRequest,
-        timeout: Duration,
-    ) -> Result<Lease, Error> {
-        let call = Call { service: MODEL_LIMITS, key: model, handler: MODEL_LIMITS_LEASE };
-        let (url, request) = self.request(Mode::Call, call, Body::json(request));
-        self.call(&url, request, timeout).await
-    }
-
-    /// Asks what `model`'s limits are.
-    ///
-    /// # Errors
-    /// As [`Ingress::lease`].
-    pub async fn model_limits(&self, model: &str, timeout: Duration) -> Result<ModelLimits, Error> {
-        let call = Call { service: MODEL_LIMITS, key: model, handler: MODEL_LIMITS_SHOW };
-        let (url, request) = self.request(Mode::Call, call, Body::None);
-        self.call(&url, request, timeout).await
-    }
-
-    /// Sets `model`'s limits for every process; `None` takes that back.
-    ///
-    /// # Errors
-    /// As [`Ingress::lease`].
-    pub async fn set_model_limits(
-        &self,
-        model: &str,
-        limits: Option<Limits>,
-        timeout: Duration,
-    ) -> Result<(), Error> {
-        let call = Call { service: MODEL_LIMITS, key: model, handler: MODEL_LIMITS_SET };
-        let (url, request) = self.request(Mode::Call, call, Body::json(&limits));
-        self.tell(&url, request, timeout).await
     }
 
     /// Asks Restate something about an invocation: `what` is a word of its API.

@@ -12,6 +12,8 @@ use crate::domain::fingerprint::hex;
 pub const SIGNATURE: &str = "x-classify-signature";
 /// Has the secret where the cluster's folder is not at hand: in a container, on another machine.
 pub const SECRET_VARIABLE: &str = "CLASSIFY_CLUSTER_SECRET";
+/// What to do where a call was not signed with the right one.
+pub const REMEDY: &str = "name the cluster (`--cluster NAME`), or export CLASSIFY_CLUSTER_SECRET with the text of the file `secret` in its folder";
 /// Length of a secret in bytes.
 const LENGTH: usize = 32;
 /// What is signed to tell one secret from another without telling either.

@@ -224,3 +224,27 @@ fn other_features_would_be_found() {
     let second = features(&format!("{tests}serde v1.0.0|alloc\n"));
     assert_eq!(differences(&program, &second).len(), 1, "a second set is a difference, too");
 }
+
+/// A threat that nothing is shown against any more must not look as if it were.
+#[test]
+fn every_test_that_the_threats_name_is_there() {
+    let pattern = Regex::new(r"`(?:[a-z_]+::)+([a-z_0-9]{12,})`").unwrap();
+    let text = read("docs/security.md");
+    let names: BTreeSet<&str> = pattern.captures_iter(&text).map(|found| found.extract::<1>().1[0]).collect();
+    assert!(names.len() > 12, "{names:?}");
+    let mut sources = Vec::new();
+    let mut open = vec![root().join("src"), root().join("tests")];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|kind| kind == "rs") {
+                sources.push(read(path));
+            }
+        }
+    }
+    for name in names {
+        assert!(sources.iter().any(|source| source.contains(&format!("fn {name}("))), "no test `{name}`");
+    }
+}

@@ -28,7 +28,25 @@ fn run_with_a_fault(world: &mut World, results: &str, ingress: &[&str], fault: i
     assert_eq!(ran.json()["totals"]["failed"], 0);
 }
 
+/// A web page is refused, whatever name it found the proxy by; others are served.
+fn web_pages_are_refused() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let status = |headers: &[(&str, &str)]| {
+        let mut request =
+            classify::tls::client().build().expect("a client").get(format!("{LB}/restate/health"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        runtime.block_on(async { request.send().await.expect("an answer").status().as_u16() })
+    };
+    assert_eq!(status(&[]), 200);
+    assert_eq!(status(&[("host", "localhost:8000")]), 200);
+    assert_eq!(status(&[("origin", "https://evil.example")]), 403);
+    assert_eq!(status(&[("host", "evil.example:8000")]), 403);
+}
+
 pub(crate) fn one_url_survives_a_killed_node(world: &mut World) {
+    web_pages_are_refused();
     run_with_a_fault(world, "lb.jsonl", &["--ingress", LB], |world| world.docker("kill", "restate-3"));
 }
 

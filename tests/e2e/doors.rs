@@ -1,8 +1,10 @@
 //! Who may use the cluster: its own clients, and nobody else who reaches a node.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use classify::restate::secret::{Call, SIGNATURE};
@@ -11,7 +13,7 @@ use serde_json::{Value, json};
 
 use crate::llm_stub::Plan;
 use crate::provider::Provider;
-use crate::world::World;
+use crate::world::{Guarded, Ran, World};
 
 /// What a web page says of itself, and what it needs no permission to send.
 const PAGE: [(&str, &str); 2] = [("origin", "https://evil.example"), ("content-type", "text/plain")];
@@ -50,7 +52,7 @@ pub(crate) fn who_does_not_know_the_secret_gets_nothing(world: &mut World) {
     for (target, body) in [
         ("Classifier/classify", json!({ "terms": terms, "indicator": indicator })),
         ("Classifier/rules", json!({ "terms": terms, "indicators": [indicator] })),
-        ("Classifier/fits", terms.clone()),
+        ("Classifier/fits", terms),
         ("BatchReports/x.0/add", json!({ "batch": 0, "tally": {} })),
         ("BatchReports/x.0/pass_on", Value::Null),
         ("BatchPage/x.0/release", json!([])),
@@ -136,13 +138,24 @@ pub(crate) fn a_client_elsewhere_needs_the_secret(world: &mut World) {
         let mut command = world.command(&["--ingress", ingress, "--mode", "max", "-o", "far.jsonl", &table]);
         command.env("CLASSIFY_HOME", world.path("elsewhere")).env_remove("CLASSIFY_CLUSTER");
         command.envs(secret.map(|secret| ("CLASSIFY_CLUSTER_SECRET", secret)));
-        crate::world::Ran::from(command.output().expect("it runs"))
+        Ran::from(command.output().expect("it runs"))
     };
     for (secret, has) in [(None, "none"), (Some("00".repeat(32)), "another one")] {
         let ran = elsewhere(secret.as_deref()).expect_code(2);
         assert!(ran.stderr.contains(&format!("this client has {has}")), "{}", ran.stderr);
         assert!(ran.stderr.contains("CLASSIFY_CLUSTER_SECRET"), "{}", ran.stderr);
     }
+    let limits = world
+        .command(&["limits", "set", "openai/door", "--rpm", "9", "--ingress", ingress])
+        .env("CLASSIFY_HOME", world.path("elsewhere"))
+        .env_remove("CLASSIFY_CLUSTER")
+        .output();
+    let limits = Ran::from(limits.expect("it runs")).expect_code(2);
+    assert!(
+        limits.stderr.contains("not signed") && limits.stderr.contains("hint: name the cluster"),
+        "{}",
+        limits.stderr
+    );
     assert!(elsewhere(Some("no secret")).expect_code(2).stderr.contains("64 hexadecimal digits"));
     elsewhere(Some(&text)).expect_code(0);
     world.expect_each_once(&table, "far.jsonl");
@@ -154,6 +167,51 @@ pub(crate) fn a_client_elsewhere_needs_the_secret(world: &mut World) {
     // It is in the file of its own and in nothing else that is kept, logs and stores of the nodes included.
     let found = having(&world.path("state"), text.as_bytes());
     assert_eq!(found, [path]);
+}
+
+/// A proxy with TLS and a login before a node, as docs/operations.md advises for whoever shares a cluster.
+pub(crate) fn a_proxy_with_tls_asks_for_a_token(world: &mut World) {
+    let node = node(world);
+    let [certificate, key] = ["proxy.pem", "proxy.key"].map(|name| world.path(name).display().to_string());
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ed25519", "-nodes", "-days", "2", "-subj", "/CN=proxy"])
+        .args(["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"])
+        .args(["-out", &certificate, "-keyout", &key])
+        .output()
+        .expect("openssl");
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/tls_proxy.py");
+    let mut proxy = Command::new("python3");
+    proxy.args([script, &certificate, &key, "let-me-in", node["ingress_url"].as_str().expect("a URL")]);
+    let mut proxy = proxy.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("python3");
+    let mut port = String::new();
+    BufReader::new(proxy.stdout.take().expect("a pipe")).read_line(&mut port).expect("a port");
+    let _proxy = Guarded(proxy);
+    let url = format!("https://127.0.0.1:{}", port.trim());
+
+    let table = world.table(40);
+    let ask = |url: &str, token: &str, trusts: bool| {
+        let mut command = world.command(&["--ingress", url, "--mode", "max", "-o", "tls.jsonl", &table]);
+        command.env("CLASSIFY_INGRESS_TOKEN", token);
+        if trusts {
+            command.env("SSL_CERT_FILE", &certificate);
+        }
+        Ran::from(command.output().expect("it runs"))
+    };
+    let stranger = ask(&url, "let-me-in", false).expect_code(4);
+    assert!(stranger.stderr.contains("certificate"), "{}", stranger.stderr);
+    let nobody = ask(&url, "", true).expect_code(4);
+    assert!(nobody.stderr.contains("403"), "{}", nobody.stderr);
+    ask(&url, "let-me-in", true).expect_code(0);
+    world.expect_each_once(&table, "tls.jsonl");
+    let clear = ask("http://192.0.2.1:8080", "let-me-in", true).expect_code(2);
+    assert!(clear.stderr.contains("would go to http://192.0.2.1:8080 in clear"), "{}", clear.stderr);
+    let login = ask("http://user:hunter2@127.0.0.1:1", "", true).expect_code(2);
+    assert!(
+        login.stderr.contains("it names a user") && !login.stderr.contains("hunter2"),
+        "{}",
+        login.stderr
+    );
 }
 
 /// Files below `folder` that have `word` in them.

@@ -126,6 +126,7 @@ const TOGETHER: &[(&str, Test)] = &[
     test!(world service::the_rules_say_the_same_when_asked_again),
     test!(world doors::who_does_not_know_the_secret_gets_nothing),
     test!(world doors::a_client_elsewhere_needs_the_secret),
+    test!(world doors::a_proxy_with_tls_asks_for_a_token),
     test!(world pressure::a_body_that_unfolds_is_refused_for_good),
     test!(world faults::a_killed_node_costs_nothing_but_time),
     test!(world faults::a_node_that_hangs_is_not_waited_for),

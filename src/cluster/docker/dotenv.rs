@@ -41,8 +41,8 @@ pub(super) fn checked_env_file() -> Result<Option<PathBuf>> {
 fn check(path: &Path, text: &str) -> Result<()> {
     let stranger = text.lines().enumerate().find(|(_, line)| {
         let line = line.trim_start();
-        let free = |name: &&str| value_of(line, name).is_some();
-        !line.is_empty() && !line.starts_with('#') && !FOLDER_SETTINGS.iter().any(|name| free(&name))
+        let free = |name: &str| value_of(line, name).is_some();
+        !line.is_empty() && !line.starts_with('#') && !FOLDER_SETTINGS.iter().any(|name| free(name))
     });
     let Some((index, line)) = stranger else { return Ok(()) };
     // Never the value: it may be a key.
