@@ -235,7 +235,7 @@ fn no_answer() -> Failure {
 /// Tells the run of batches under way that have ended: what they said themselves did not arrive. Returns those that the cluster does
 /// not know although the service answers: who is among the `missing` of the last look as well was killed before its time had come. (A page
 /// that has yet to submit them does so within seconds.)
-async fn look_after(
+pub(super) async fn look_after(
     nodes: &[Ingress],
     run_id: &str,
     progress: &Progress,

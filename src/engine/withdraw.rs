@@ -1,17 +1,28 @@
 //! What a run that ends early takes back: batches that the cluster is at. What of them has not left for a model's provider ends, what has
 //! left ends with its answer. Going on with the run asks for the rest again, under the batch's next key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::ready;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::timeout;
+use futures_util::{StreamExt as _, stream};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::attach;
+use crate::domain::batch::BatchKey;
+use crate::domain::detached::Progress;
 use crate::restate::ingress::Ingress;
 
 /// Patience with one node.
 const TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a detached run may take to end that was cancelled; docs/runs.md promises it.
+const TAKEN_BACK: Duration = Duration::from_secs(15);
+/// How often its batches are taken back. Twice as long is enough for one to arrive from its page.
+const PERIOD: Duration = Duration::from_secs(2);
+/// Questions to the nodes at once.
+const AT_ONCE: usize = 32;
 
 /// Batches that the cluster is at.
 #[derive(Debug)]
@@ -70,4 +81,45 @@ impl UnderWay {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, String>> {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Takes back what a detached run that was cancelled has submitted, until all of it has said what became of it, or for 15 s: a call that has
+/// left for a model's provider ends with its answer. Where the run is then.
+pub async fn take_back(nodes: &[Ingress], run_id: &str, mut progress: Progress) -> Progress {
+    let begun = Instant::now();
+    let mut missing = BTreeSet::new();
+    while !progress.under_way.is_empty() && begun.elapsed() < TAKEN_BACK {
+        let ids = invocations(nodes, run_id, &progress).await;
+        for node in nodes {
+            if ids.is_empty() || node.withdraw(&ids, TIMEOUT).await.is_ok() {
+                break;
+            }
+        }
+        sleep(PERIOD).await;
+        // A batch that was not at work when it was cancelled says nothing; one that no node knows may be on its way from its page still.
+        if let Ok(unknown) = attach::look_after(nodes, run_id, &progress, &missing).await {
+            missing = unknown;
+        }
+        for node in nodes {
+            if let Ok(now) = attach::show(node, run_id).await {
+                progress = now;
+                break;
+            }
+        }
+    }
+    progress
+}
+
+/// Ids of the batches that are under way.
+async fn invocations(nodes: &[Ingress], run_id: &str, progress: &Progress) -> Vec<String> {
+    let id = async |batch: &u64| {
+        let key = BatchKey { run_id: run_id.to_owned(), index: *batch };
+        for node in nodes {
+            if let Ok(id) = node.batch_id(&key, TIMEOUT).await {
+                return Some(id);
+            }
+        }
+        None
+    };
+    stream::iter(&progress.under_way).map(id).buffer_unordered(AT_ONCE).filter_map(ready).collect().await
 }

@@ -192,6 +192,24 @@ impl Ingress {
         self.read_output(&url, request, timeout).await
     }
 
+    /// The invocation of a batch, whether it ever arrived or not: computed, not looked for.
+    ///
+    /// # Errors
+    /// When the node gave no answer, or one that names no invocation.
+    pub async fn batch_id(&self, key: &BatchKey, timeout: Duration) -> Result<String, Error> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Answer {
+            invocation_id: String,
+        }
+        let target = serde_json::json!({
+            "target": "workflow", "workflowName": BATCH_WORKFLOW, "workflowKey": key.to_string(),
+        });
+        let (url, request) = self.question("lookup", &target);
+        let answer: Answer = self.call(&url, request, timeout).await?;
+        Ok(answer.invocation_id)
+    }
+
     /// Asks for an output: a read at the partition's leader that writes nothing to the log.
     ///
     /// # Errors

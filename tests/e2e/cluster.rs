@@ -520,7 +520,7 @@ pub(crate) fn who_only_says_the_words_of_a_node_is_no_node() {
     for mut pretender in other_user.into_iter().chain([other_program]) {
         // Neither start takes it for a node, of which it would have two only to start,
         let script = "[ \"$1\" = --version ] && echo restate-server 1.7.12 && exit\nexit 7";
-        let started = home.run_with_server(script, &["start"]);
+        let started = home.run_with_server(script, &["start", "--ports", "auto"]);
         assert!(started.stderr.contains("starting restate-1, restate-2, restate-3"), "{started:?}");
         // nor does stop.
         let stopped = home.run(&["stop"]).expect(0, &[]);

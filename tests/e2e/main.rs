@@ -154,6 +154,7 @@ const TOGETHER: &[(&str, Test)] = &[
     test!(world models::a_planned_restart_repeats_no_call),
     test!(world models::what_is_cancelled_is_not_paid_for),
     test!(world models::what_is_stopped_is_not_paid_for),
+    test!(world models::a_detached_run_that_is_cancelled_is_not_paid_for),
     test!(world models::a_refused_key_stops_the_run),
     test!(world models::too_many_failures_stop_the_run),
     test!(world models::spent_money_stops_the_run_and_is_not_spent_twice),

@@ -10,6 +10,7 @@ use crate::cli::runs::{ActArgs, CancelArgs, ResumeArgs};
 use crate::domain::detached::{Changes, Phase, Plan, Progress};
 use crate::engine::counts;
 use crate::engine::orders::{self, Order};
+use crate::engine::withdraw::take_back;
 use crate::error::{ExitStatus, Failure, Result};
 use crate::ledger::{Line, RunFolder, Runs, Spec, now};
 use crate::text::grouped;
@@ -74,6 +75,9 @@ pub(super) async fn cancel(global: &Global, runs: &Runs, args: &CancelArgs, ui: 
             if let Some(folder) = &place.folder {
                 give_up(folder, false)?;
             }
+            // What costs nothing may end by itself.
+            let may_cost = place.spec().is_none_or(|spec| spec.options.method.model.is_some());
+            let progress = if may_cost { take_back(&place.ingress(), id, progress).await } else { progress };
             say("cancelled", id, &progress, ui);
             collect_next(id, ui);
         }

@@ -171,6 +171,11 @@ impl Run {
         if *phase == Phase::Cancelled {
             return Err("the run was cancelled".to_owned());
         }
+        if changes.max_cost_usd.is_some() && plan.max_cost_usd.is_none() && *released < plan.batches() {
+            let why = "it was handed over without a limit on its cost, so its requests have none, and cannot get \
+                       one: cancel it and run it again with `--max-cost`; what is answered is not paid for again";
+            return Err(why.to_owned());
+        }
         let (max_failures, mut account) = (changes.max_failures.or(plan.max_failures), self.account);
         let max_cost_usd = changes.max_cost_usd.or(plan.max_cost_usd);
         if let Some(most) = max_cost_usd {

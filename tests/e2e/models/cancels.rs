@@ -112,6 +112,38 @@ pub(crate) fn what_is_stopped_is_not_paid_for(world: &mut World) {
     too_many_failures(world);
 }
 
+/// The same of a run that the cluster goes on with: what had not left never leaves, and the answers of what had are kept.
+pub(crate) fn a_detached_run_that_is_cancelled_is_not_paid_for(world: &mut World) {
+    const MODEL: &str = "stub-detached";
+    const RESULTS: &str = "given-up.jsonl";
+    let provider = Provider::start(Plan::healthy());
+    provider.serve(world, &["--llm-concurrency", &AT_ONCE.to_string()]);
+    let table = world.table(ROWS);
+    let options = ["--batch-size", "5", "-o", RESULTS, &table];
+    let detached = ["--detach", "--provider", "openai", "--model", MODEL, "--rpm", "6000", "--json"];
+    provider.stub.hold(true);
+    let handed = world.classify(&[&detached[..], &options].concat()).expect_code(0).json();
+    let id = handed["run_id"].as_str().expect("an id").to_owned();
+    wait_for("calls under way", MINUTE, || provider.seen(MODEL).len() == AT_ONCE);
+    wait_for("all calls to wait", MINUTE, || running_calls(world, &id) == ROWS as u64);
+
+    let cancel = world.begin(&["runs", "cancel", &id]);
+    wait_for("what had not left to end", MINUTE, || running_calls(world, &id) == AT_ONCE as u64);
+    provider.stub.hold(false);
+    let cancelled = cancel.finish().expect_code(0);
+    assert!(cancelled.stderr.contains(&format!("cancelled  {id}")), "{}", cancelled.stderr);
+    assert_eq!(running_calls(world, &id), 0, "it waits for what had left");
+    assert_eq!(provider.seen(MODEL).len(), AT_ONCE, "calls that left after the order");
+    let collected = world.classify(&["runs", "attach", &id, "--json"]).expect_code(3).json();
+    assert_eq!(collected["totals"]["succeeded"], AT_ONCE, "{collected:#}");
+    provider.expect_same_counts(MODEL, &collected);
+
+    let again = world.classify(&with_model(MODEL, &options)).expect_code(0);
+    assert_eq!(again.json()["totals"]["reused"], AT_ONCE);
+    world.expect_each_once(&table, RESULTS);
+    expect_no_row_twice(&provider, MODEL);
+}
+
 /// One failure is too many: the other calls stay where they are.
 fn too_many_failures(world: &mut World) {
     const MODEL: &str = "stub-too-many";

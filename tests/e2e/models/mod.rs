@@ -14,7 +14,10 @@ use std::fs;
 use crate::provider::Provider;
 use crate::world::World;
 
-pub(crate) use cancels::{what_is_cancelled_is_not_paid_for, what_is_stopped_is_not_paid_for};
+pub(crate) use cancels::{
+    a_detached_run_that_is_cancelled_is_not_paid_for, what_is_cancelled_is_not_paid_for,
+    what_is_stopped_is_not_paid_for,
+};
 pub(crate) use caps::{
     a_cap_holds_by_the_providers_record, a_group_is_of_one_run, a_limit_that_is_passed_sends_nothing,
 };

@@ -160,6 +160,15 @@ fn it_halts_when_the_money_is_spent() {
 }
 
 #[test]
+fn a_run_without_a_limit_on_its_cost_gets_none_later() {
+    let mut run = Run::new(plan(100), START);
+    run.step(START);
+    let limit = Changes { max_cost_usd: Some(1.0), ..Changes::default() };
+    assert!(run.resume(limit).unwrap_err().contains("without a limit on its cost"));
+    run.resume(Changes::default()).unwrap();
+}
+
+#[test]
 fn a_run_that_had_halted_and_was_cancelled_says_so() {
     let mut run = Run::new(plan(100), START);
     run.step(START);
