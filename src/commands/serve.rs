@@ -60,7 +60,7 @@ pub(super) async fn run(global: &Global, args: ServeArgs, ui: Ui) -> Result<Exit
 
     if is_open {
         ui.warn(
-            "the cluster has no secret: whoever reaches a node's ingress may start calls and change limits (docs/security.md)",
+            "this service has no secret of a cluster: whoever reaches a node's ingress may start calls and change limits (docs/security.md)",
         );
     }
     if !keys.is_empty() {
