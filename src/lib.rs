@@ -6,8 +6,10 @@
 pub mod disk;
 pub mod domain;
 pub mod error;
+pub mod listener;
 pub mod lock;
 pub mod shutdown;
+pub mod sockets;
 pub mod text;
 pub mod throttle;
 pub mod tls;
@@ -17,6 +19,7 @@ pub mod output;
 pub mod restate;
 pub mod taxonomy;
 
+pub mod guard;
 pub mod ledger;
 pub mod llm;
 

@@ -23,5 +23,5 @@ pub(crate) fn build(cluster: &'static str) -> io::Result<Program> {
     let ours = std::env::current_exe()?;
     let folder = ours.parent().and_then(Path::parent).ok_or_else(|| io::Error::other("no target folder"))?;
     let (classify, cache) = (folder.join("classify"), cache(root.join("target/tmp")));
-    Ok(Program { classify, cache, cluster, environment: Vec::new() })
+    Ok(Program { classify, cache, cluster, listen: None, environment: Vec::new() })
 }

@@ -86,6 +86,24 @@ impl From<Ports> for PortChoice {
     }
 }
 
+/// How nodes listen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Listen {
+    /// At sockets that only you can open; at the ports a guard refuses other users and web pages
+    Unix,
+    /// At the ports, for every user of this machine and every web page that finds them
+    Tcp,
+}
+
+impl From<Listen> for cluster::Listen {
+    fn from(listen: Listen) -> Self {
+        match listen {
+            Listen::Unix => Self::Unix,
+            Listen::Tcp => Self::Tcp,
+        }
+    }
+}
+
 /// Where the Restate server comes from.
 #[derive(Debug, Args)]
 pub struct ServerArgs {
@@ -109,6 +127,10 @@ pub struct StartArgs {
     /// How ports are chosen [default: default, or what the cluster has]
     #[arg(long, value_enum)]
     pub ports: Option<Ports>,
+    /// How nodes that are processes listen [default: unix where the path of the folder is short enough, or what the
+    /// cluster has]
+    #[arg(long, value_enum)]
+    pub listen: Option<Listen>,
     /// Where the nodes keep snapshots, which let them trim their logs; credentials come from AWS's environment
     /// variables [default: what the cluster has, or nowhere]
     #[arg(long, value_name = "s3://BUCKET/PREFIX")]

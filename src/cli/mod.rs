@@ -3,6 +3,7 @@
 pub mod cluster;
 pub mod completions;
 pub mod config;
+pub mod guard;
 pub mod limits;
 pub mod queue;
 pub mod run;
@@ -188,6 +189,9 @@ pub enum Command {
     Taxonomy(taxonomy::TaxonomyArgs),
     /// Look at the settings
     Config(config::ConfigArgs),
+    /// Guard the ports of the nodes; `cluster start` starts this
+    #[command(hide = true)]
+    Guard(guard::GuardArgs),
     /// Write a script for shell completion to stdout
     Completions(completions::CompletionsArgs),
 }

@@ -97,7 +97,7 @@ pub struct RunArgs {
     /// Send nothing: say what the run would take and cost, with a sample of what a model would read
     #[arg(long, help_heading = "Limits")]
     pub plan: bool,
-    /// Submit no batch with which what is spent and under way would pass this many US dollars
+    /// Stop submitting before the total would exceed N US dollars
     #[arg(long, value_name = "USD", value_parser = dollars, allow_negative_numbers = true, help_heading = "Limits")]
     pub max_cost: Option<f64>,
     /// Stop submitting when more than N indicators, or N% of those finished, have failed

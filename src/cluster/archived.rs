@@ -6,6 +6,7 @@ use serde::Serialize;
 use super::ready::PROBE_TIMEOUT;
 use super::restatectl::Restatectl;
 use super::snapshots::Snapshots;
+use crate::restate::address::Address;
 use crate::restate::metrics::Metrics;
 use crate::restate::snapshots::PartitionSnapshot;
 
@@ -25,12 +26,12 @@ pub struct SnapshotStatus {
     pub problem: Option<String>,
 }
 
-/// Asks the nodes with these fabric URLs; `restatectl` knows them as `peers`.
+/// Asks the nodes at these addresses; `restatectl` knows them as `peers`.
 pub async fn look(
     snapshots: &Snapshots,
     restatectl: Result<Restatectl, String>,
     peers: &[String],
-    nodes: Vec<String>,
+    nodes: &[Address],
 ) -> SnapshotStatus {
     let told = match restatectl {
         _ if nodes.is_empty() => Err("no node runs".to_owned()),
@@ -50,7 +51,7 @@ pub async fn look(
     }
     // Before the first snapshot the nodes count from when they looked for one.
     if !status.partitions.is_empty() && status.partitions.iter().all(|p| p.archived_lsn.is_some()) {
-        let age = async |url: &String| Metrics::new(url)?.oldest_snapshot_s(PROBE_TIMEOUT).await;
+        let age = async |node: &Address| Metrics::new(node)?.oldest_snapshot_s(PROBE_TIMEOUT).await;
         let ages = join_all(nodes.iter().map(age)).await;
         status.oldest_age_s = ages.into_iter().filter_map(|age| age.ok().flatten()).max();
     }

@@ -47,6 +47,11 @@ impl Folder {
         &self.path
     }
 
+    /// The folder for all local state, in which it is.
+    pub(super) fn home(&self) -> &Path {
+        self.path.ancestors().nth(2).unwrap_or(&self.path)
+    }
+
     /// What is known of the cluster, see [`super::State`].
     pub fn state_file(&self) -> PathBuf {
         self.path.join("cluster.json")

@@ -9,6 +9,7 @@ pub mod compose;
 mod docker;
 mod environment;
 mod folder;
+mod guard;
 mod keys;
 mod leaders;
 mod lock;
@@ -23,13 +24,13 @@ pub mod restatectl;
 pub mod server;
 pub mod service;
 pub mod snapshots;
-mod sockets;
 pub mod start;
 pub mod state;
 pub mod status;
 pub mod step;
 pub mod stop;
 mod users;
+mod vacancy;
 
 pub use birth::ProcessId;
 pub use docker::{
@@ -37,6 +38,7 @@ pub use docker::{
     service_place, take_over,
 };
 pub use folder::{Folder, MOUNTED, canonical};
+pub use guard::Listen;
 pub use keys::{identity_key, secret};
 pub use plan::RuntimeChoice;
 pub use ports::{NodePorts, PortChoice};

@@ -132,7 +132,7 @@ fn environment(
         }
     }
     let node = &state.nodes[index];
-    let peers: Vec<String> = state.nodes.iter().map(Node::fabric_url).collect();
+    let peers: Vec<String> = state.nodes.iter().map(|node| state.fabric(node).for_restate()).collect();
     // One node cannot hold two copies; two and more can.
     let replication = if state.nodes.len() == 1 { "1" } else { "2" };
     let set = [
@@ -141,18 +141,14 @@ fn environment(
         ("RESTATE_FORCE_NODE_ID", (index + 1).to_string()),
         ("RESTATE_AUTO_PROVISION", (provision && index == 0).to_string()),
         ("RESTATE_BASE_DIR", folder.data().to_string_lossy().into_owned()),
-        ("RESTATE_LISTEN_MODE", "tcp".to_owned()),
-        ("RESTATE_BIND_IP", "127.0.0.1".to_owned()),
-        ("RESTATE_BIND_PORT", node.ports.fabric.to_string()),
-        ("RESTATE_ADVERTISED_ADDRESS", format!("{}/", node.fabric_url())),
-        ("RESTATE_INGRESS__BIND_PORT", node.ports.ingress.to_string()),
+        // The web UI shows these.
         ("RESTATE_INGRESS__ADVERTISED_ADDRESS", format!("{}/", node.ingress_url())),
-        ("RESTATE_ADMIN__BIND_PORT", node.ports.admin.to_string()),
         ("RESTATE_ADMIN__ADVERTISED_ADDRESS", format!("{}/", node.admin_url())),
         ("RESTATE_METADATA_CLIENT__ADDRESSES", serde_json::json!(peers).to_string()),
         ("RESTATE_DEFAULT_REPLICATION", replication.to_owned()),
     ];
     env.extend(set.map(|(name, value)| (name.into(), value.into())));
+    env.extend(listening(state, node).map(|(name, value)| (name.into(), value.into())));
     let identity = folder.identity_file();
     if identity.exists() {
         env.insert(IDENTITY.into(), identity.into());
@@ -163,6 +159,21 @@ fn environment(
     env.insert("no_proxy".into(), no_proxy.clone());
     env.insert("NO_PROXY".into(), no_proxy);
     env
+}
+
+/// Where a node listens. It makes its sockets in its own data folder, and tells the others where.
+fn listening(state: &State, node: &Node) -> impl Iterator<Item = (&'static str, String)> {
+    let tcp = || {
+        [
+            ("RESTATE_BIND_IP", "127.0.0.1".to_owned()),
+            ("RESTATE_BIND_PORT", node.ports.fabric.to_string()),
+            ("RESTATE_ADVERTISED_ADDRESS", format!("{}/", node.fabric_url())),
+            ("RESTATE_INGRESS__BIND_PORT", node.ports.ingress.to_string()),
+            ("RESTATE_ADMIN__BIND_PORT", node.ports.admin.to_string()),
+        ]
+    };
+    let (mode, ports) = if state.sockets.is_some() { ("unix", None) } else { ("tcp", Some(tcp())) };
+    std::iter::once(("RESTATE_LISTEN_MODE", mode.to_owned())).chain(ports.into_iter().flatten())
 }
 
 pub(super) fn is_inherited(name: &OsStr) -> bool {

@@ -2,6 +2,7 @@
 
 use super::docker;
 use super::folder::Folder;
+use super::guard::{self, Listen};
 use super::node;
 use super::ports::{self, PortChoice};
 use super::start::StartOptions;
@@ -117,7 +118,15 @@ pub(super) fn plan(
     let choice = options.ports.unwrap_or(PortChoice::Default);
     let nodes = options.nodes.unwrap_or(super::DEFAULT_NODES);
     Ok(match means.runtime() {
-        Runtime::Native => State::new(folder, choice, ports::choose(choice, nodes)?),
+        Runtime::Native => {
+            let sockets = guard::sockets(folder, options.listen)?;
+            State { sockets, ..State::new(folder, choice, ports::choose(choice, nodes)?) }
+        }
+        Runtime::Docker if options.listen.is_some() => {
+            return Err(Failure::usage(
+                "containers listen as the compose file says: `--listen` is for processes",
+            ));
+        }
         Runtime::Docker => {
             let layout = super::compose::Layout::choose(choice, nodes)?;
             let state = State::new(folder, choice, layout.nodes);
@@ -155,6 +164,14 @@ fn agree(folder: &Folder, options: &StartOptions, state: State) -> Result<State>
         .hint(clean_first(folder))
         .hint(BESIDE));
     }
+    let listens = if state.sockets.is_some() { Listen::Unix } else { Listen::Tcp };
+    if let Some(wanted) = options.listen
+        && wanted != listens
+    {
+        return Err(Failure::usage(format!("cluster `{name}` was not made with `--listen {wanted}`"))
+            .hint(clean_first(folder))
+            .hint(BESIDE));
+    }
     Ok(state)
 }
 
@@ -169,7 +186,7 @@ mod tests {
     fn options(nodes: Option<u8>, ports: Option<PortChoice>) -> StartOptions {
         let server = Source { explicit: None, path: "".into(), cache: PathBuf::new() };
         let runtime = RuntimeChoice::Only(Runtime::Native);
-        StartOptions { runtime, nodes, ports, snapshots: None, timeout: Duration::ZERO, server }
+        StartOptions { runtime, nodes, ports, listen: None, snapshots: None, timeout: Duration::ZERO, server }
     }
 
     #[tokio::test]

@@ -9,8 +9,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use super::sockets::{self, holder};
 use crate::error::{Failure, Result};
+use crate::sockets::{self, holder};
 
 /// Beyond this number of nodes the default scheme runs out of port numbers.
 const DEFAULT_SCHEME_MAX: u8 = 5;

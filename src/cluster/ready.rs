@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use super::docker::ServicePlace;
-use super::state::Node;
+use super::state::{Node, State};
 use crate::error::{Failure, Result};
 use crate::restate::Error;
 use crate::restate::admin::{Admin, Deployment};
@@ -33,14 +33,19 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    pub(super) fn new(node: &Node) -> Result<Self> {
+    pub(super) fn new(state: &State, node: &Node) -> Result<Self> {
         let failed = |error: Error| Failure::unexpected(error.to_string());
         Ok(Self {
             name: node.name.clone(),
-            ingress: Ingress::new(&node.ingress_url()).map_err(failed)?,
-            admin: Admin::new(&node.admin_url()).map_err(failed)?,
-            metrics: Metrics::new(&node.fabric_url()).map_err(failed)?,
+            ingress: Ingress::new(state.ingress(node)).map_err(failed)?,
+            admin: Admin::new(state.admin(node)).map_err(failed)?,
+            metrics: Metrics::new(&state.fabric(node)).map_err(failed)?,
         })
+    }
+
+    /// Clients for all nodes of a cluster.
+    pub(super) fn of_all(state: &State) -> Result<Vec<Self>> {
+        state.nodes.iter().map(|node| Self::new(state, node)).collect()
     }
 
     /// Writes to the log of (as good as) every partition through this node.

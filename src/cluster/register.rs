@@ -56,7 +56,7 @@ pub async fn register(
         return Err(Failure::unreachable(format!("no node of cluster `{}` runs", folder.name()))
             .hint(format!("start it with `{}`", folder.command("start"))));
     }
-    let clients = nodes.into_iter().map(Clients::new).collect::<Result<Vec<_>>>()?;
+    let clients = nodes.into_iter().map(|node| Clients::new(&state, node)).collect::<Result<Vec<_>>>()?;
     let deployment = tell(&clients, uri, timeout).await.map_err(|failure| match state.runtime {
         Runtime::Native => failure,
         Runtime::Docker => {

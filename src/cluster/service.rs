@@ -103,8 +103,8 @@ pub async fn start_service(
 
 /// Where the service is registered, as far as a node can be asked.
 pub async fn registered_uri(state: &State) -> Option<String> {
-    for url in state.admin_urls() {
-        let Ok(admin) = Admin::new(&url) else { continue };
+    for address in state.admin_addresses() {
+        let Ok(admin) = Admin::new(address) else { continue };
         if let Ok(deployments) = admin.deployments(PROBE_TIMEOUT).await {
             let uri = ready::classifier(&deployments)?.uri.as_deref()?;
             return Some(uri.trim_end_matches('/').to_owned());

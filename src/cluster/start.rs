@@ -7,17 +7,18 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::folder::Folder;
+use super::guard::{self, Listen};
 use super::leaders;
 use super::lock;
 use super::plan::{Means, RuntimeChoice};
-use super::ports::{self, PortChoice};
+use super::ports::PortChoice;
 use super::process::{self, Target};
 use super::ready::{self, Clients, NotReady, PROBE_TIMEOUT};
 use super::server::{self, Source};
 use super::snapshots::{self, Snapshots};
 use super::state::{Runtime, State};
 use super::step::{Progress, Step};
-use super::{docker, keys, logs, node, plan, stop};
+use super::{docker, keys, logs, node, plan, stop, vacancy};
 use crate::error::{Failure, Result};
 
 const POLL: Duration = Duration::from_millis(100);
@@ -38,6 +39,8 @@ pub struct StartOptions {
     pub nodes: Option<u8>,
     /// How ports are chosen; `None` takes what the cluster has, or the default ones.
     pub ports: Option<PortChoice>,
+    /// How processes listen; `None` takes what the cluster has, or sockets where their paths are short enough.
+    pub listen: Option<Listen>,
     /// Where snapshots are kept; `None` takes what the cluster has, or keeps none.
     pub snapshots: Option<Snapshots>,
     /// How long all of it may take.
@@ -105,6 +108,13 @@ async fn planned(folder: &Folder, options: &StartOptions, progress: Progress<'_>
     };
     let means = plan::means(folder, runtime, bound.as_ref(), progress).await?;
     let state = plan::plan(folder, options, bound, means)?;
+    if state.runtime == Runtime::Native
+        && !state.provisioned
+        && state.sockets.is_none()
+        && options.listen.is_none()
+    {
+        progress(&Step::ForEverybody);
+    }
     Ok((snapshots::settle(folder, state, options.snapshots.as_ref())?, means))
 }
 
@@ -115,12 +125,17 @@ async fn start_processes(
     begun: Instant,
     progress: Progress<'_>,
 ) -> Result<Started> {
+    guard::check_place(folder, &state)?;
     let dead = find_dead(folder, &mut state);
-    let clients = state.nodes.iter().map(Clients::new).collect::<Result<Vec<_>>>()?;
+    let clients = Clients::of_all(&state)?;
 
     if dead.is_empty() {
+        let outcome = match guard::ensure(folder, &mut state, progress).await? {
+            true => Outcome::Repaired(vec![guard::NAME.to_owned()]),
+            false => Outcome::AlreadyUp,
+        };
         if let Ok(version) = ready::wait_until_ready(&clients, Instant::now()).await {
-            return finish(folder, state, &clients, Outcome::AlreadyUp, version, begun).await;
+            return finish(folder, state, &clients, outcome, version, begun).await;
         }
         progress(&Step::WaitingUntilReady);
         return match leaders::wait_until_settled(&clients, begun + options.timeout).await {
@@ -129,7 +144,7 @@ async fn start_processes(
         };
     }
 
-    let binary = prepare(folder, options, &mut state, &dead, progress).await?;
+    let prepared = prepare(folder, options, &mut state, &dead, progress).await?;
     let names: Vec<String> = dead.iter().map(|index| state.nodes[*index].name.clone()).collect();
     let outcome =
         if dead.len() == state.nodes.len() { Outcome::Started } else { Outcome::Repaired(names.clone()) };
@@ -140,8 +155,8 @@ async fn start_processes(
     let new_data = !node::has_data(folder, &state).contains(&true);
     // The time for a download is not the nodes' fault.
     let deadline = Instant::now() + options.timeout;
-    let mut launched = Launched { folder, children: Vec::new() };
-    let up = match launched.launch(&mut state, &dead, &binary) {
+    let mut launched = Launched { folder, guard: prepared.guard, children: Vec::new() };
+    let up = match launched.launch(&mut state, &dead, &prepared.server) {
         Ok(()) => launched.wait(&clients, deadline, options.timeout).await,
         Err(failure) => Err(failure),
     };
@@ -176,21 +191,25 @@ fn find_dead(folder: &Folder, state: &mut State) -> Vec<usize> {
     dead
 }
 
-/// All that can fail before a process is started: ports, server, files.
+/// What is there before the first node is started.
+struct Prepared {
+    server: PathBuf,
+    /// Whether the guard was started.
+    guard: bool,
+}
+
+/// All that can fail before a node is started: ports, server, files, and the guard.
 async fn prepare(
     folder: &Folder,
     options: &StartOptions,
     state: &mut State,
     dead: &[usize],
     progress: Progress<'_>,
-) -> Result<PathBuf> {
-    for index in dead {
-        let node = &state.nodes[*index];
-        for (purpose, port) in node.ports.named() {
-            if !ports::comes_free(port).await {
-                return Err(port_taken(state, &node.name, purpose, port));
-            }
-        }
+) -> Result<Prepared> {
+    if state.sockets.is_none() {
+        vacancy::check_free(state, dead.iter().map(|index| &state.nodes[*index])).await?;
+    } else if guard::running(folder, state).is_none() {
+        vacancy::check_free(state, &state.nodes).await?;
     }
     let server = server::locate(&options.server, progress).await?;
     if state.snapshots.is_some() {
@@ -202,29 +221,15 @@ async fn prepare(
         keys::found(folder)?;
         keys::found_identity(folder)?;
     }
-    Ok(server.binary)
-}
-
-pub(super) fn port_taken(state: &State, node: &str, purpose: &str, port: u16) -> Failure {
-    let holder = ports::taken_by(port);
-    let failure = Failure::usage(format!("port {port} is taken{holder}; {node} needs it for its {purpose}"));
-    let all = state.nodes.iter().flat_map(|node| node.ports.named()).map(|(_, port)| port);
-    let failure = match ports::reserve_hint(port, all) {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    };
-    if state.provisioned {
-        failure
-            .hint("stop that process; this cluster keeps its ports")
-            .hint("or start another cluster beside it: `--name OTHER --ports auto`")
-    } else {
-        failure.hint("stop that process, or let free ports be chosen: `--ports auto`")
-    }
+    let guard = guard::ensure(folder, state, progress).await?;
+    Ok(Prepared { server: server.binary, guard })
 }
 
 /// Nodes started by this very command.
 struct Launched<'a> {
     folder: &'a Folder,
+    /// Whether the guard is one of them.
+    guard: bool,
     children: Vec<(usize, Child)>,
 }
 
@@ -273,6 +278,10 @@ impl Launched<'_> {
             let node = &mut state.nodes[*index];
             let args = node::args(self.folder, &node.name);
             targets.extend(node.process.take().map(|id| Target { name: node.name.clone(), id, args }));
+        }
+        if self.guard {
+            targets.extend(guard::target(self.folder, state));
+            state.guard = None;
         }
         process::terminate(&targets, Instant::now() + UNDO_WAIT, progress).await?;
         for (_, child) in &mut self.children {

@@ -17,6 +17,7 @@ use super::process;
 use super::snapshots::Snapshots;
 use crate::disk;
 use crate::error::{Failure, Result};
+use crate::restate::address::Address;
 
 const FORMAT: u32 = 1;
 
@@ -47,8 +48,14 @@ pub struct State {
     /// Where the nodes keep snapshots of their partitions, if anywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshots: Option<Snapshots>,
+    /// The folder in which the nodes have their sockets; without one they listen at the ports themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sockets: Option<PathBuf>,
     /// The nodes, number 1 first.
     pub nodes: Vec<Node>,
+    /// The guard at the ports of nodes that have sockets, when last seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guard: Option<ProcessId>,
     /// The classification service, if it was started as part of the cluster.
     pub service: Option<Service>,
 }
@@ -147,7 +154,9 @@ impl State {
             server: None,
             restatectl: None,
             snapshots: None,
+            sockets: None,
             nodes: ports.into_iter().enumerate().map(node).collect(),
+            guard: None,
             service: None,
         }
     }
@@ -194,14 +203,37 @@ impl State {
             .map_err(|error| Failure::unexpected(format!("{}: {error}", path.display())))
     }
 
-    /// Base URLs of all ingresses, node 1 first.
-    pub fn ingress_urls(&self) -> Vec<String> {
-        self.nodes.iter().map(Node::ingress_url).collect()
+    /// Where all ingresses are, node 1 first.
+    pub fn ingress_addresses(&self) -> Vec<Address> {
+        self.nodes.iter().map(|node| self.ingress(node)).collect()
     }
 
-    /// Base URLs of all admin APIs, node 1 first.
-    pub fn admin_urls(&self) -> Vec<String> {
-        self.nodes.iter().map(Node::admin_url).collect()
+    /// Where all admin APIs are, node 1 first.
+    pub fn admin_addresses(&self) -> Vec<Address> {
+        self.nodes.iter().map(|node| self.admin(node)).collect()
+    }
+
+    /// Where a node's ingress is.
+    pub fn ingress(&self, node: &Node) -> Address {
+        self.address(node, node.ingress_url(), "ingress.sock")
+    }
+
+    /// Where a node's admin API is.
+    pub fn admin(&self, node: &Node) -> Address {
+        self.address(node, node.admin_url(), "admin.sock")
+    }
+
+    /// Where other nodes find a node, and where its metrics are.
+    pub fn fabric(&self, node: &Node) -> Address {
+        self.address(node, node.fabric_url(), "fabric.sock")
+    }
+
+    /// Restate chooses the names of its sockets.
+    fn address(&self, node: &Node, url: String, socket: &str) -> Address {
+        match &self.sockets {
+            Some(folder) => Address::at_socket(url, folder.join(&node.name).join(socket)),
+            None => url.into(),
+        }
     }
 
     /// Nodes whose process runs.
@@ -263,10 +295,22 @@ mod tests {
         state.save(&folder).unwrap();
         assert_eq!(State::load(&folder).unwrap().unwrap(), state);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
-        assert_eq!(
-            state.ingress_urls(),
-            ["http://127.0.0.1:8080", "http://127.0.0.1:28080", "http://127.0.0.1:38080"]
-        );
+    }
+
+    #[test]
+    fn a_node_is_at_its_socket_or_at_its_port() {
+        let (_home, _folder, mut state) = example();
+        let second = |state: &State| {
+            let all =
+                [state.ingress(&state.nodes[1]), state.admin(&state.nodes[1]), state.fabric(&state.nodes[1])];
+            all.map(|address| (address.url().to_owned(), address.for_restate()))
+        };
+        let urls = [28080, 29070, 25122].map(|port| format!("http://127.0.0.1:{port}"));
+        assert_eq!(second(&state), urls.clone().map(|url| (url.clone(), url)));
+        state.sockets = Some("/h/data".into());
+        let sockets = ["ingress", "admin", "fabric"].map(|api| format!("unix:/h/data/restate-2/{api}.sock"));
+        assert_eq!(second(&state).map(|(_, at)| at), sockets);
+        assert_eq!(second(&state).map(|(url, _)| url), urls, "as it is called");
     }
 
     #[test]

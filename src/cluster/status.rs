@@ -9,8 +9,9 @@ use super::folder::Folder;
 use super::ready::{self, Clients, PROBE_TIMEOUT};
 use super::restatectl::Restatectl;
 use super::state::{Node, Runtime, State};
-use super::{node, process};
+use super::{guard, node, process};
 use crate::error::Result;
+use crate::restate::address::Address;
 use crate::restate::admin::Deployment;
 use crate::restate::names::ServiceInfo;
 
@@ -21,7 +22,7 @@ pub struct Status {
     pub name: String,
     /// What runs the nodes.
     pub runtime: Runtime,
-    /// All nodes serve, and so does the service through each of them if one is registered.
+    /// All nodes serve, so does the service through each of them if one is registered, and so do the ports.
     pub ready: bool,
     /// Some node can write to the log.
     pub quorum: bool,
@@ -34,8 +35,20 @@ pub struct Status {
     pub snapshots: Option<SnapshotStatus>,
     /// What is registered; absent when no node tells.
     pub deployments: Option<Vec<DeploymentStatus>>,
+    /// The guard at the ports of nodes that listen at sockets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guard: Option<GuardStatus>,
     /// The service, if it was started as part of the cluster.
     pub service: Option<ServiceProcess>,
+}
+
+/// The guard at the ports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct GuardStatus {
+    /// Its process, if it runs.
+    pub pid: Option<u32>,
+    /// It runs.
+    pub alive: bool,
 }
 
 /// One node.
@@ -120,7 +133,7 @@ struct Told {
 /// When there is no such cluster. A cluster in ruins is no error, but a status.
 pub async fn status(folder: &Folder) -> Result<Status> {
     let state = State::require(folder)?;
-    let clients = state.nodes.iter().map(Clients::new).collect::<Result<Vec<_>>>()?;
+    let clients = Clients::of_all(&state)?;
     let (seen, store) = match state.runtime {
         Runtime::Native => (state.nodes.iter().map(|node| process_of(folder, node)).collect(), None),
         Runtime::Docker => {
@@ -148,15 +161,20 @@ pub async fn status(folder: &Folder) -> Result<Status> {
             nodes[index].service = Some(ServiceThrough { reachable: info.is_some(), info, problem });
         }
     }
+    let guard = state.sockets.is_some().then(|| {
+        let pid = guard::running(folder, &state).map(|id| id.pid);
+        GuardStatus { pid, alive: pid.is_some() }
+    });
     let serves = |node: &NodeStatus| node.ready && node.service.as_ref().is_none_or(|s| s.reachable);
     Ok(Status {
         name: state.name.clone(),
         runtime: state.runtime,
-        ready: nodes.iter().all(serves),
+        ready: nodes.iter().all(serves) && guard.is_none_or(|guard| guard.alive),
         quorum,
         nodes,
         store,
         snapshots,
+        guard,
         deployments: deployments.map(|all| all.into_iter().map(DeploymentStatus::from).collect()),
         service: state.service.as_ref().map(|service| ServiceProcess {
             uri: service.uri.clone(),
@@ -169,15 +187,16 @@ pub async fn status(folder: &Folder) -> Result<Status> {
 /// How far the partitions are in snapshots, where any are kept.
 async fn snapshots(state: &State, told: &[Told]) -> Option<SnapshotStatus> {
     let answering = state.nodes.iter().zip(told).filter(|(_, told)| told.status.alive);
-    let urls: Vec<String> = answering.map(|(node, _)| node.fabric_url()).collect();
+    let fabric: Vec<Address> = answering.map(|(node, _)| state.fabric(node)).collect();
     match state.runtime {
         Runtime::Native => {
             let kept = state.snapshots.as_ref()?;
-            Some(archived::look(kept, restatectl(state), &urls.clone(), urls).await)
+            let peers: Vec<String> = fabric.iter().map(Address::for_restate).collect();
+            Some(archived::look(kept, restatectl(state), &peers, &fabric).await)
         }
         Runtime::Docker => {
             let (kept, restatectl) = docker::snapshots(state).await?;
-            Some(archived::look(&kept, Ok(restatectl), &docker::inside(state), urls).await)
+            Some(archived::look(&kept, Ok(restatectl), &docker::inside(state), &fabric).await)
         }
     }
 }

@@ -36,6 +36,8 @@ pub enum Step {
         /// What is missing.
         why: String,
     },
+    /// The nodes listen at ports, and nobody asked for that.
+    ForEverybody,
     /// So many of the containers are healthy.
     Healthy {
         /// These are.
@@ -77,6 +79,9 @@ impl fmt::Display for Step {
             Self::OtherServer { why } => write!(f, "{why}: going on with one of our own"),
             Self::Pulling { image } => write!(f, "pulling {image} (once)"),
             Self::WithoutContainers { why } => write!(f, "going on without containers: {why}"),
+            Self::ForEverybody => f.write_str(
+                "the nodes listen at ports that every user of this machine and web pages reach (docs/security.md)",
+            ),
             Self::Healthy { healthy, of, waiting } if waiting.is_empty() => {
                 write!(f, "{healthy} of {of} containers healthy")
             }

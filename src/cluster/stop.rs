@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::docker::{self, Foreign};
 use super::folder::Folder;
+use super::guard;
 use super::lock;
 use super::node;
 use super::process::{self, Looks, Target};
@@ -15,6 +16,9 @@ use super::state::{Runtime, Service, State};
 use super::step::Progress;
 use super::users;
 use crate::error::{Failure, Result};
+
+/// How long the guard may take to end.
+const GUARD_WAIT: Duration = Duration::from_secs(2);
 
 /// What a stop found to do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,11 +72,15 @@ async fn stop_locked(folder: &Folder, timeout: Duration, progress: Progress<'_>)
             Some(Target { name: node.name.clone(), id, args })
         })
         .collect();
-    let ended = service.iter().chain(&nodes).map(|target| target.name.clone()).collect();
+    let guard: Vec<Target> = guard::target(folder, &state).into_iter().collect();
+    let ended = service.iter().chain(&nodes).chain(&guard).map(|target| target.name.clone()).collect();
     // The service first: it drains calls whose results the nodes must still take.
     let mut killed = process::terminate(&service, begun + timeout / 2, progress).await?;
     killed.extend(process::terminate(&nodes, begun + timeout, progress).await?);
+    // It has nothing to finish.
+    killed.extend(process::terminate(&guard, Instant::now() + GUARD_WAIT, progress).await?);
     // One that lives and was not recognised stays on record.
+    state.guard = state.guard.filter(|id| process::lives(*id));
     for node in &mut state.nodes {
         node.process = node.process.filter(|id| process::lives(*id));
     }

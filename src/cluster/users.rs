@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::birth::ProcessId;
 use super::folder::Folder;
-use super::sockets::{self, named};
 use super::state::{Node, Runtime, State};
-use super::{logs, process};
+use super::{guard, logs, process};
+use crate::sockets::{self, named};
 
 /// Everybody who uses it, in words. Processes of other users show only what they listen on.
 pub(super) fn of(folder: &Folder, state: &State) -> Vec<String> {
@@ -27,7 +27,8 @@ fn recorded(state: &State) -> Vec<String> {
         let id = id.filter(|id| process::lives(*id))?;
         Some(format!("{name}: {} runs", named(id.pid)))
     };
-    nodes.chain(service).filter_map(lives).collect()
+    let guard = std::iter::once((guard::NAME, state.guard));
+    nodes.chain(guard).chain(service).filter_map(lives).collect()
 }
 
 /// Processes with a file of the folder open; those that wait for its lock have nothing else.

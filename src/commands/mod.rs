@@ -4,6 +4,7 @@ mod claims;
 mod cluster;
 mod collected;
 mod config;
+mod guard;
 mod handover;
 mod home;
 mod job;
@@ -49,6 +50,7 @@ pub fn dispatch(cli: Cli, ui: Ui) -> Result<ExitStatus> {
         Some(Command::Limits(args)) => block_on(limits::run(&global, args, ui)),
         Some(Command::Taxonomy(args)) => taxonomy::run(args.command, ui),
         Some(Command::Config(args)) => config::run(&args, ui),
+        Some(Command::Guard(args)) => block_on(guard::run(&global, &args)),
         Some(Command::Completions(args)) => {
             print(&completions::script(args.shell), ui)?;
             Ok(ExitStatus::Success)

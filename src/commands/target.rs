@@ -10,6 +10,7 @@ use super::home;
 use crate::cli::Global;
 use crate::cluster::{self, DEFAULT_NAME, Folder, State};
 use crate::error::{Failure, Result};
+use crate::restate::address::Address;
 use crate::restate::admin::Admin;
 use crate::restate::ingress::Ingress;
 use crate::restate::secret::Secret;
@@ -25,12 +26,12 @@ const DEFAULT_ADMIN: [&str; 3] =
 
 /// Name and ingress client of every node.
 pub(super) fn ingress(global: &Global, cluster: &str, given: &[String]) -> Result<Vec<(String, Ingress)>> {
-    let urls = urls(global, cluster, given, &DEFAULT_INGRESS, State::ingress_urls)?;
+    let nodes = nodes(global, cluster, given, &DEFAULT_INGRESS, State::ingress_addresses)?;
     // Nodes that are named by their URLs are taken for those of `cluster`: a signature tells a stranger nothing.
     let secret = secret(global, Some(cluster))?;
-    let named = urls.iter().enumerate().map(|(index, url)| {
-        let token = token_for("--ingress", url)?;
-        let ingress = Ingress::with_token(url, token.as_ref()).map_err(|error| no_client(&error))?;
+    let named = nodes.into_iter().enumerate().map(|(index, node)| {
+        let token = token_for("--ingress", node.url())?;
+        let ingress = Ingress::with_token(node, token.as_ref()).map_err(|error| no_client(&error))?;
         Ok((format!("restate-{}", index + 1), ingress.with_secret(secret.clone())))
     });
     named.collect()
@@ -54,28 +55,29 @@ pub(super) fn is_known(global: &Global, cluster: &str) -> Result<bool> {
 
 /// Admin client of every node.
 pub(super) fn admin(global: &Global, cluster: &str, given: &[String]) -> Result<Vec<Admin>> {
-    let urls = urls(global, cluster, given, &DEFAULT_ADMIN, State::admin_urls)?;
-    let admin = |url: &String| {
-        let token = token_for("--admin", url)?;
-        Admin::with_token(url, token.as_ref()).map_err(|error| no_client(&error))
+    let nodes = nodes(global, cluster, given, &DEFAULT_ADMIN, State::admin_addresses)?;
+    let admin = |node: Address| {
+        let token = token_for("--admin", node.url())?;
+        Admin::with_token(node, token.as_ref()).map_err(|error| no_client(&error))
     };
-    urls.iter().map(admin).collect()
+    nodes.into_iter().map(admin).collect()
 }
 
-fn urls(
+fn nodes(
     global: &Global,
     cluster: &str,
     given: &[String],
     default: &[&str],
-    of_state: impl Fn(&State) -> Vec<String>,
-) -> Result<Vec<String>> {
+    of_state: impl Fn(&State) -> Vec<Address>,
+) -> Result<Vec<Address>> {
     if !given.is_empty() {
-        return Ok(given.to_vec());
+        return Ok(given.iter().map(Address::from).collect());
     }
     let folder = Folder::new(&home::folder(global)?, cluster)?;
     // A name that nobody gave to a cluster is a slip, not the cluster that happens to be on the default ports.
     let state = if cluster == DEFAULT_NAME { State::load(&folder)? } else { Some(State::require(&folder)?) };
-    Ok(state.map_or_else(|| default.iter().map(|url| (*url).to_owned()).collect(), |state| of_state(&state)))
+    Ok(state
+        .map_or_else(|| default.iter().map(|url| Address::from(*url)).collect(), |state| of_state(&state)))
 }
 
 fn no_client(error: &crate::restate::Error) -> Failure {

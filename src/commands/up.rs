@@ -37,6 +37,7 @@ pub(super) async fn up(global: &Global, args: &RunArgs, ui: Ui) -> Result<Option
             runtime: args.runtime.into(),
             nodes: None,
             ports: None,
+            listen: None,
             snapshots: None,
             timeout: TIMEOUT,
             server: cluster_command::source(&args.server, &home),

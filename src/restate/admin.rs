@@ -7,9 +7,9 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::address::Address;
 use super::http::{Error, LONGEST_ANSWER, authorization, body, status_error, transport};
 use super::id::InvocationId;
-use crate::tls;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -80,21 +80,23 @@ pub enum Reply {
 }
 
 impl Admin {
-    /// A client for the admin API at `url` (`http://host:port`, or `https://host` of a proxy before it).
+    /// A client for the admin API at `address`, or at that of a proxy before it.
     ///
     /// # Errors
     /// When the HTTP client cannot be built.
-    pub fn new(url: &str) -> Result<Self, Error> {
-        Self::with_token(url, None)
+    pub fn new(address: impl Into<Address>) -> Result<Self, Error> {
+        Self::with_token(address, None)
     }
 
     /// As [`Self::new`]; each request has `token` as its `authorization`, for a proxy that asks for it.
     ///
     /// # Errors
     /// When the HTTP client cannot be built.
-    pub fn with_token(url: &str, token: Option<&HeaderValue>) -> Result<Self, Error> {
-        let url = url.trim_end_matches('/').to_owned();
-        let http = tls::node_client(&url)
+    pub fn with_token(address: impl Into<Address>, token: Option<&HeaderValue>) -> Result<Self, Error> {
+        let address = address.into();
+        let url = address.url().to_owned();
+        let http = address
+            .client()
             .default_headers(authorization(token))
             .connect_timeout(CONNECT_TIMEOUT)
             .build()

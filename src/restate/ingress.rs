@@ -10,13 +10,13 @@ use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
+use super::address::Address;
 use super::http::{Error, LONGEST_OUTPUT, Origin, authorization, body, status_error, transport};
 use super::names::{BATCH_RUN, BATCH_WORKFLOW, CLASSIFIER, CLASSIFIER_INFO, ServiceInfo};
 use super::secret::{Call, SIGNATURE, Secret};
 use crate::domain::batch::BatchKey;
 use crate::domain::fingerprint::{GENERATIONS, generation};
 use crate::domain::payload;
-use crate::tls;
 
 /// A connection either comes at once or the node is not there; loopback and one data centre are meant.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -87,21 +87,22 @@ pub enum Output {
 }
 
 impl Ingress {
-    /// A client for the node at `url` (`http://host:port`), or for a proxy with TLS before it (`https://host`).
+    /// A client for the node at `address`, or for a proxy with TLS before it.
     ///
     /// # Errors
     /// When the HTTP client cannot be built.
-    pub fn new(url: &str) -> Result<Self, Error> {
-        Self::with_token(url, None)
+    pub fn new(address: impl Into<Address>) -> Result<Self, Error> {
+        Self::with_token(address, None)
     }
 
     /// As [`Self::new`]; each request has `token` as its `authorization`, for a proxy that asks for it.
     ///
     /// # Errors
     /// When the HTTP client cannot be built.
-    pub fn with_token(url: &str, token: Option<&HeaderValue>) -> Result<Self, Error> {
-        let url = url.trim_end_matches('/').to_owned();
-        let client = tls::node_client(&url).default_headers(authorization(token));
+    pub fn with_token(address: impl Into<Address>, token: Option<&HeaderValue>) -> Result<Self, Error> {
+        let address = address.into();
+        let url = address.url().to_owned();
+        let client = address.client().default_headers(authorization(token));
         // One connection carries all polls. The ingress has no upgrade to HTTP/2; with TLS the two agree on it.
         let client = if url.starts_with("https:") { client } else { client.http2_prior_knowledge() };
         let http = client

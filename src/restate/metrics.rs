@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::address::Address;
 use super::http::{Error, LONGEST_OUTPUT, body, status_error, transport};
-use crate::tls;
 
 const LEADERS: &str = "restate_num_active_partition_leaders";
 const PROCESSORS: &str = "restate_num_active_partitions";
@@ -46,13 +46,13 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// A client of the node at `fabric_url`; connects to nothing yet.
+    /// A client of the node whose port for other nodes is `fabric`; connects to nothing yet.
     ///
     /// # Errors
-    /// When no client can be built for this URL.
-    pub fn new(fabric_url: &str) -> Result<Self, Error> {
-        let url = format!("{}/metrics", fabric_url.trim_end_matches('/'));
-        let http = tls::node_client(&url).build();
+    /// When no client can be built for this address.
+    pub fn new(fabric: &Address) -> Result<Self, Error> {
+        let url = format!("{}/metrics", fabric.url());
+        let http = fabric.client().build();
         Ok(Self { http: http.map_err(|source| transport(&url, Duration::ZERO, source))?, url })
     }
 

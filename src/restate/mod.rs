@@ -3,6 +3,7 @@
 //! Owns URLs, headers, timeouts and what each answer means. Keeps no state about nodes and never retries: which
 //! node comes next, and when, is the engine's business.
 
+pub mod address;
 pub mod admin;
 mod detached;
 pub mod endpoint;

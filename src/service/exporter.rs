@@ -10,37 +10,23 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio::time::timeout;
 
 use super::metrics::Metrics;
-use super::peers::Peers;
+use crate::listener::{self, Peers};
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-/// A peer that connects and says nothing must not stay for ever.
+/// How long a request may take to arrive.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// Nor may one that asks and does not read.
+/// How long a connection may take: one that does not read the answer is closed.
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// Connections at once. Prometheus has one; what is beyond takes the place of the oldest.
 const MOST_CONNECTIONS: usize = 64;
-/// After a failed accept (no file descriptor left, say).
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers scrapes on `listener` for as long as it is polled.
 pub async fn export(listener: TcpListener, metrics: Arc<Metrics>) {
-    let mut connections = tokio::task::JoinSet::new();
     let peers = Peers::new(MOST_CONNECTIONS);
-    loop {
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::debug!("metrics: {error}");
-                peers.are_too_many();
-                tokio::time::sleep(PAUSE).await;
-                continue;
-            }
-        };
-        // Nothing is ever under way here: an answer is there at once.
-        let Some(place) = peers.admit() else { continue };
+    // No request counts as under way: an answer is there at once.
+    listener::accept(&listener, &peers, TIMEOUT, |stream, _place| {
         let metrics = Arc::clone(&metrics);
         let answering = service_fn(move |request: Request<Incoming>| {
             let response = answer(request.method(), request.uri().path(), &metrics);
@@ -52,15 +38,10 @@ pub async fn export(listener: TcpListener, metrics: Arc<Metrics>) {
             // A scrape is every few seconds, and a connection costs nothing.
             .keep_alive(false)
             .serve_connection(TokioIo::new(stream), answering);
-        connections.spawn(async move {
-            tokio::select! {
-                // Whoever scrapes sees himself that a connection broke.
-                ended = timeout(TIMEOUT, connection) => drop(ended),
-                () = place.unwanted() => {}
-            }
-        });
-        while connections.try_join_next().is_some() {}
-    }
+        // Prometheus sees for itself that a connection broke.
+        async move { drop(connection.await) }
+    })
+    .await;
 }
 
 fn answer(method: &Method, path: &str, metrics: &Metrics) -> Response<String> {
@@ -77,6 +58,8 @@ fn answer(method: &Method, path: &str, metrics: &Metrics) -> Response<String> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
     use crate::domain::outcome::{Failed, FailureClass, Outcome};
     use crate::restate::names::ServiceInfo;

@@ -20,7 +20,6 @@ mod models;
 mod ongoing;
 mod pages;
 mod payload;
-mod peers;
 mod reports;
 mod server;
 

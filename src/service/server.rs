@@ -24,19 +24,11 @@ use restate_sdk::endpoint::{Endpoint, HandleOptions, ProtocolMode, ResponseBody}
 use sysinfo::System;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::peers::{Peers, Place, UnderWay};
+use crate::listener::{self, Peers, Place, UnderWay};
 use crate::restate::names::{CLASSIFIER, CLASSIFIER_CLASSIFY};
 
-/// After a failed accept (no file descriptor left, say) where no connection could be given up.
-const PAUSE: Duration = Duration::from_millis(100);
-/// After one for which connections were given up, so that they are closed.
-const SHORT_PAUSE: Duration = Duration::from_millis(5);
-/// How often it is told that connections cannot be accepted.
-const TOLD_EVERY: Duration = Duration::from_secs(10);
 /// Most connections. Each node has a few; half of the file descriptors are for other things.
 const MOST_CONNECTIONS: usize = 1024;
 /// A connection without a request by then is nobody's that has one.
@@ -86,33 +78,17 @@ impl Server {
 
     /// Serves on `listener`. Dropped, it hangs up on everybody.
     pub(super) async fn serve(&self, listener: &TcpListener) {
-        let mut connections = JoinSet::new();
-        let mut told: Option<Instant> = None;
-        loop {
-            match listener.accept().await {
-                // Where all others are at work it is closed at once: its node tries again.
-                Ok((stream, _)) => {
-                    if let Some(place) = self.peers.admit() {
-                        connections.spawn(self.connection(stream, place));
-                    }
-                }
-                Err(error) => {
-                    if told.is_none_or(|at| at.elapsed() > TOLD_EVERY) {
-                        tracing::warn!("cannot accept a connection: {error}");
-                        told = Some(Instant::now());
-                    }
-                    tokio::time::sleep(if self.peers.are_too_many() { SHORT_PAUSE } else { PAUSE }).await;
-                }
-            }
-            while connections.try_join_next().is_some() {}
-        }
+        listener::accept(listener, &self.peers, self.first_request, |stream, place| {
+            self.connection(stream, place)
+        })
+        .await;
     }
 
-    /// Serves one connection to its end, which comes early where it never asks for anything or its place is needed.
+    /// Serves one connection to its end.
     fn connection(&self, stream: TcpStream, place: Arc<Place>) -> impl Future<Output = ()> + use<> {
-        let (endpoint, calls, asking) = (self.endpoint.clone(), Arc::clone(&self.calls), Arc::clone(&place));
+        let (endpoint, calls) = (self.endpoint.clone(), Arc::clone(&self.calls));
         let answer = service_fn(move |request| {
-            let response = answer(&endpoint, &calls, asking.begin(), request);
+            let response = answer(&endpoint, &calls, place.begin(), request);
             async move { Ok::<_, Infallible>(response) }
         });
         let connection = http2::Builder::new(TokioExecutor::new())
@@ -122,22 +98,9 @@ impl Server {
             .max_concurrent_streams(MOST_REQUESTS)
             .max_header_list_size(LONGEST_HEAD)
             .serve_connection(TokioIo::new(stream), answer);
-        let first_request = self.first_request;
         async move {
-            let silent = async {
-                tokio::time::sleep(first_request).await;
-                if place.has_asked() {
-                    std::future::pending::<()>().await;
-                }
-            };
-            tokio::select! {
-                ended = connection => {
-                    if let Err(error) = ended {
-                        tracing::debug!("a connection of a node ended: {error}");
-                    }
-                }
-                () = place.unwanted() => tracing::debug!("a silent connection has to go: there are too many"),
-                () = silent => tracing::debug!("a connection without a request is closed"),
+            if let Err(error) = connection.await {
+                tracing::debug!("a connection of a node ended: {error}");
             }
         }
     }
@@ -286,6 +249,8 @@ impl Messages {
 
 #[cfg(test)]
 mod tests {
+    use tokio::task::JoinSet;
+
     use super::*;
 
     fn message(kind: u16, length: u8) -> Vec<u8> {

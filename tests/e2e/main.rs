@@ -15,6 +15,7 @@ mod cluster;
 mod detached;
 mod doors;
 mod faults;
+mod guard;
 mod identity;
 mod interrupt;
 mod job;
@@ -127,6 +128,10 @@ const TOGETHER: &[(&str, Test)] = &[
     test!(world doors::who_does_not_know_the_secret_gets_nothing),
     test!(world doors::a_client_elsewhere_needs_the_secret),
     test!(world doors::a_proxy_with_tls_asks_for_a_token),
+    test!(world guard::programs_of_the_user_get_through),
+    test!(world guard::pages_and_other_names_are_refused),
+    test!(world guard::another_user_is_refused),
+    test!(world guard::one_that_died_is_started_again),
     test!(world pressure::a_body_that_unfolds_is_refused_for_good),
     test!(world faults::a_killed_node_costs_nothing_but_time),
     test!(world faults::a_node_that_hangs_is_not_waited_for),
@@ -226,6 +231,7 @@ fn program(cluster: &'static str) -> Program {
         classify: env!("CARGO_BIN_EXE_classify").into(),
         cache: server::cache(env!("CARGO_TARGET_TMPDIR")),
         cluster,
+        listen: None,
         environment: Vec::new(),
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Program {
     pub(crate) cache: PathBuf,
     /// Name of the cluster, which lies beside any that the developer may be running.
     pub(crate) cluster: &'static str,
+    /// How its nodes listen; `None` as they do for users.
+    pub(crate) listen: Option<&'static str>,
     /// What every command gets in its environment.
     pub(crate) environment: Vec<(&'static str, OsString)>,
 }
@@ -55,9 +57,9 @@ impl World {
         let service_port =
             TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port();
         let world = Self { program, place: Workplace::new(), service: None, special: false, service_port };
-        world
-            .classify(&["cluster", "start", "--ports", "auto", "--name", world.program.cluster])
-            .expect_code(0);
+        let mut start = vec!["cluster", "start", "--ports", "auto", "--name", world.program.cluster];
+        start.extend(world.program.listen.into_iter().flat_map(|listen| ["--listen", listen]));
+        world.classify(&start).expect_code(0);
         world
     }
 

@@ -17,9 +17,10 @@ use crate::cluster::keys;
 use crate::cluster::leaders;
 use crate::cluster::ports;
 use crate::cluster::ready::{self, Clients, NotReady};
-use crate::cluster::start::{Outcome, RUNS_ON, Started, finish, port_taken};
+use crate::cluster::start::{Outcome, RUNS_ON, Started, finish};
 use crate::cluster::state::State;
 use crate::cluster::step::{Progress, Step};
+use crate::cluster::vacancy;
 use crate::disk::private;
 use crate::error::{Failure, Result};
 use crate::restate::secret::SECRET_VARIABLE;
@@ -43,7 +44,7 @@ pub(in crate::cluster) async fn start(
     let project = Project::of(&state);
     let before = project.containers().await?;
     refuse_strangers(folder, &state, &project, &before)?;
-    let clients = state.nodes.iter().map(Clients::new).collect::<Result<Vec<_>>>()?;
+    let clients = Clients::of_all(&state)?;
     let services = state.nodes.iter().map(|node| node.name.as_str()).chain([STORE]);
     let dead: Vec<String> = services.filter(|name| !is_live(&before, name)).map(str::to_owned).collect();
     let mut attempt = Attempt {
@@ -122,7 +123,7 @@ async fn check_ports(state: &State, dead: &[String]) -> Result<()> {
     for node in state.nodes.iter().filter(|node| dead.contains(&node.name)) {
         for (purpose, port) in node.ports.named() {
             if !ports::comes_free(port).await {
-                return Err(port_taken(state, &node.name, purpose, port));
+                return Err(vacancy::taken(state, &node.name, purpose, port));
             }
         }
     }
@@ -130,7 +131,7 @@ async fn check_ports(state: &State, dead: &[String]) -> Result<()> {
     let set = || setting("STORE_PORT").map_or(Some(compose::DEFAULT_STORE_PORT), |port| port.parse().ok());
     let Some(store) = state.store_port.or_else(set) else { return Ok(()) };
     if dead.iter().any(|name| name == STORE) && !ports::comes_free(store).await {
-        let failure = port_taken(state, STORE, "snapshots", store);
+        let failure = vacancy::taken(state, STORE, "snapshots", store);
         return Err(if state.store_port.is_none() {
             failure.hint("or give the store another port: STORE_PORT in the environment or in ./.env")
         } else {

@@ -68,6 +68,7 @@ fn start(folder: &Folder, home: &Path, args: &StartArgs, ui: Ui) -> Result<ExitS
         runtime: args.target.runtime.into(),
         nodes: args.nodes,
         ports: args.ports.map(Into::into),
+        listen: args.listen.map(Into::into),
         snapshots: snapshots.transpose()?,
         timeout: seconds(args.timeout),
         server: source(&args.server, home),

@@ -21,7 +21,8 @@ pub(super) fn run(folder: &Folder, args: &StatusArgs, ui: Ui) -> Result<ExitStat
     if status.ready {
         return Ok(ExitStatus::Success);
     }
-    let hint = if status.nodes.iter().all(|node| node.ready) {
+    let is_guarded = status.guard.is_none_or(|guard| guard.alive);
+    let hint = if is_guarded && status.nodes.iter().all(|node| node.ready) {
         format!("start the service with `{}`", super::serve_command(&State::require(folder)?)?)
     } else {
         format!("start what is missing with `{}`", folder.command("start"))
@@ -59,6 +60,13 @@ fn render(status: &Status) -> String {
     }
     lines.extend(snapshot_lines(status.snapshots.as_ref()));
     lines.extend(service_lines(status));
+    if let Some(guard) = status.guard {
+        let life = guard.pid.map_or_else(
+            || "not running: the ports are closed".to_owned(),
+            |pid| format!("running (pid {pid})"),
+        );
+        lines.push(format!("guard      {life}"));
+    }
     for deployment in status.deployments.iter().flatten() {
         let uri = deployment.uri.as_deref().unwrap_or("-");
         lines.push(format!("endpoint   {uri}   {}   {}", deployment.id, deployment.services.join(", ")));

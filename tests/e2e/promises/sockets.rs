@@ -69,10 +69,7 @@ pub(crate) fn everything_listens_on_loopback_only(world: &mut World) {
     let mut nodes = world.node_pids();
     assert_eq!(nodes.len(), 3);
     for pid in nodes.drain(..) {
-        let all = listeners(pid);
-        // Ingress, admin API, and what the other nodes talk to.
-        assert!(all.len() >= 3, "node {pid}: {all:?}");
-        assert_eq!(exposed(&all), [], "node {pid}");
+        assert_eq!(listeners(pid), [], "node {pid} has its sockets");
     }
     let status = world.classify(&["cluster", "status", "--json"]).expect_code(0).json();
     for node in status["nodes"].as_array().expect("nodes") {
@@ -80,6 +77,9 @@ pub(crate) fn everything_listens_on_loopback_only(world: &mut World) {
             assert!(text(&node[url]).starts_with("http://127.0.0.1:"), "{node:#}");
         }
     }
+    let guard = u32::try_from(status["guard"]["pid"].as_u64().expect("a guard")).expect("a pid");
+    // Ingress, admin API, and the port for other nodes, of three nodes.
+    assert_eq!((listeners(guard).len(), exposed(&listeners(guard))), (9, vec![]));
     let service = world.service_pid().expect("the service");
     let mut ports: Vec<u16> = listeners(service).iter().map(|(_, port)| *port).collect();
     ports.sort_unstable();

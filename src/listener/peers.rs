@@ -14,7 +14,7 @@ const LEAST: usize = 16;
 
 /// All connections of a listener.
 #[derive(Debug, Clone)]
-pub(super) struct Peers(Arc<Mutex<Table>>);
+pub struct Peers(Arc<Mutex<Table>>);
 
 #[derive(Debug)]
 struct Table {
@@ -35,7 +35,7 @@ struct Peer {
 
 /// A connection's place. It is given back with the last of its clones.
 #[derive(Debug)]
-pub(super) struct Place {
+pub struct Place {
     number: u64,
     peers: Peers,
     unwanted: CancellationToken,
@@ -43,11 +43,11 @@ pub(super) struct Place {
 
 /// A request under way, until it is dropped.
 #[derive(Debug)]
-pub(super) struct UnderWay(Arc<Place>);
+pub struct UnderWay(Arc<Place>);
 
 impl Peers {
     /// Room for `most` connections.
-    pub(super) fn new(most: usize) -> Self {
+    pub fn new(most: usize) -> Self {
         Self(Arc::new(Mutex::new(Table { most, next: 0, peers: HashMap::new() })))
     }
 
@@ -56,7 +56,7 @@ impl Peers {
     }
 
     /// A place for one more connection, if need be that of another; `None` where all have requests under way.
-    pub(super) fn admit(&self) -> Option<Arc<Place>> {
+    pub fn admit(&self) -> Option<Arc<Place>> {
         let mut table = self.lock();
         if table.peers.len() >= table.most && !table.make_room() {
             return None;
@@ -72,7 +72,7 @@ impl Peers {
 
     /// There are too many, whatever was thought: no file descriptor is left. From now on half of them have to do, so that some are left for
     /// other things. Whether any of them went.
-    pub(super) fn are_too_many(&self) -> bool {
+    pub fn are_too_many(&self) -> bool {
         let mut table = self.lock();
         let before = table.peers.len();
         table.most = table.most.min((before / 2).max(LEAST));
@@ -95,17 +95,17 @@ impl Table {
 
 impl Place {
     /// Resolves when the connection has to go.
-    pub(super) async fn unwanted(&self) {
+    pub async fn unwanted(&self) {
         self.unwanted.cancelled().await;
     }
 
     /// Whether a request has come.
-    pub(super) fn has_asked(&self) -> bool {
+    pub fn has_asked(&self) -> bool {
         self.peers.lock().peers.get(&self.number).is_some_and(|peer| peer.has_asked)
     }
 
     /// A request comes.
-    pub(super) fn begin(self: &Arc<Self>) -> UnderWay {
+    pub fn begin(self: &Arc<Self>) -> UnderWay {
         if let Some(peer) = self.peers.lock().peers.get_mut(&self.number) {
             peer.requests += 1;
             peer.has_asked = true;
