@@ -21,7 +21,8 @@ trap finish EXIT
 
 cluster=() # options of `cluster start`
 start() { # [option of `serve`]... -> the cluster is up and serves
-  "$binary" -q cluster start --ports auto --name bench "${cluster[@]}"
+  # At ports: wrk and the bare driver know no sockets, and a guard would be in the way of those only.
+  "$binary" -q cluster start --ports auto --listen tcp --name bench "${cluster[@]}"
   # For who drives it without the product.
   if [ -n "${open:-}" ]; then
     rm "$CLASSIFY_HOME/cluster/bench/secret"

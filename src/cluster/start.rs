@@ -130,9 +130,10 @@ async fn start_processes(
     let clients = Clients::of_all(&state)?;
 
     if dead.is_empty() {
-        let outcome = match guard::ensure(folder, &mut state, progress).await? {
-            true => Outcome::Repaired(vec![guard::NAME.to_owned()]),
-            false => Outcome::AlreadyUp,
+        let outcome = if guard::ensure(folder, &mut state, progress).await? {
+            Outcome::Repaired(vec![guard::NAME.to_owned()])
+        } else {
+            Outcome::AlreadyUp
         };
         if let Ok(version) = ready::wait_until_ready(&clients, Instant::now()).await {
             return finish(folder, state, &clients, outcome, version, begun).await;

@@ -55,7 +55,7 @@ mod tests {
 
     /// Which nodes were asked, and whether one answered: the `succeeds`th time, if not all end in `failure`.
     async fn asked(patience: Duration, succeeds: usize, failure: impl Fn() -> Error) -> (Vec<String>, bool) {
-        let nodes = ["a", "b", "c"].map(|name| Ingress::new(&format!("http://{name}")).unwrap());
+        let nodes = ["a", "b", "c"].map(|name| Ingress::new(format!("http://{name}")).unwrap());
         let asked = RefCell::new(Vec::new());
         let ask = async |node: &Ingress| {
             asked.borrow_mut().push(node.url().trim_start_matches("http://").to_owned());

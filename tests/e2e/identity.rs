@@ -82,7 +82,7 @@ async fn node(folder: &Path) -> (Started, Admin) {
         ("RESTATE_WORKER__INVOKER__REQUEST_IDENTITY_PRIVATE_KEY_PEM_FILE", "key.pem".to_owned()),
     ]);
     let node = Started::new(&mut command, folder.join("node.log"));
-    let admin = Admin::new(&format!("http://127.0.0.1:{admin}")).unwrap();
+    let admin = Admin::new(format!("http://127.0.0.1:{admin}")).unwrap();
     let deadline = Instant::now() + PATIENCE;
     while admin.deployments(Duration::from_secs(1)).await.is_err() {
         assert!(Instant::now() < deadline, "{}", std::fs::read_to_string(&node.log).unwrap());

@@ -1,8 +1,8 @@
 //! End to end: the real binary, a real three-node Restate cluster on free ports, the real service. Only the provider of a
 //! model is simulated.
 //!
-//! Two tests run at a time, each with a cluster of its own: they wait more than they work. Tests of times and rates, and those that
-//! break things at random, come afterwards and alone.
+//! Three tests run at a time, each with a cluster of its own: they wait more than they work. Tests of slow rates come afterwards, two at a time and
+//! with nothing beside them. Tests that load the machine and measure, and those that break things at random, come last and alone.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on shall say where")]
 
@@ -56,8 +56,10 @@ use chaos::Fault;
 use chaos_rounds::Rounds;
 use world::{Program, World};
 
-/// Tests that run at a time: there are two cores, and each cluster takes half a gigabyte.
-const LANES: usize = 2;
+/// Tests that run at a time. Each has a cluster, which takes half a gigabyte, and uses a third of a core: it waits most of the time.
+const LANES: usize = 3;
+/// Tests of rates that run at a time.
+const PACED_LANES: usize = 2;
 
 /// A test, by what it needs.
 #[derive(Clone, Copy)]
@@ -191,20 +193,24 @@ const TOGETHER: &[(&str, Test)] = &[
     test!(world promises::everything_listens_on_loopback_only),
 ];
 
-/// Tests of times and rates, and of what must be so at once: whatever else the machine does would count.
-const ALONE: &[(&str, Test)] = &[
-    test!(free cluster::the_life_of_a_cluster),
-    test!(world pressure::who_says_nothing_keeps_nobody_out),
+/// Tests of rates that leave the machine idle most of the time. The longest comes first.
+const PACED: &[(&str, Test)] = &[
+    test!(world models::two_services_share_one_limit),
     test!(world rate::arrivals_follow_the_rate),
     test!(world detached::goes_on_at_its_rate_when_nobody_is_there),
     test!(world detached::a_pause_stops_it_and_it_goes_on_where_it_was),
     test!(world detached::a_service_that_comes_back_meets_no_burst),
-    test!(world interrupt::twice_stops_at_once),
-    test!(world models::calls_at_once_are_used_in_full),
-    test!(world models::two_services_share_one_limit),
-    test!(world faults::lost_quorum_is_told_and_outlived),
     test!(world promises::a_dead_node_keeps_its_share),
     test!(world promises::a_limit_on_tokens_is_kept_and_used),
+];
+
+/// Tests of times under load, and of what must be so at once: whatever else the machine does would count.
+const ALONE: &[(&str, Test)] = &[
+    test!(free cluster::the_life_of_a_cluster),
+    test!(world pressure::who_says_nothing_keeps_nobody_out),
+    test!(world interrupt::twice_stops_at_once),
+    test!(world models::calls_at_once_are_used_in_full),
+    test!(world faults::lost_quorum_is_told_and_outlived),
 ];
 
 /// Clusters that no test is using.
@@ -250,9 +256,10 @@ fn main() -> ExitCode {
         })
     };
     let together = run(&arguments, LANES, TOGETHER.iter().map(trial).collect());
+    let _quiet = if arguments.list { None } else { quiet() };
+    let paced = run(&arguments, PACED_LANES, PACED.iter().map(trial).collect());
     // One is enough from here on, and the others must not disturb.
     worlds.idle().truncate(1);
-    let _quiet = if arguments.list { None } else { quiet() };
     let alone = run(&arguments, 1, ALONE.iter().map(trial).collect());
     worlds.idle().clear();
 
@@ -263,7 +270,7 @@ fn main() -> ExitCode {
     };
     let chaos = run(&arguments, 1, Fault::ALL.map(round).into());
     drop(rounds);
-    let failed = [together, alone, chaos].iter().any(Conclusion::has_failed);
+    let failed = [together, paced, alone, chaos].iter().any(Conclusion::has_failed);
     if failed { ExitCode::from(101) } else { ExitCode::SUCCESS }
 }
 
