@@ -5,8 +5,10 @@
 pub mod private;
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
 
 /// Makes the names in `folder` durable: of new files, of those that were renamed and of those that were removed.
 ///
@@ -24,6 +26,18 @@ pub fn sync_folder(folder: &Path) -> io::Result<()> {
 /// When its folder cannot be opened or synced.
 pub fn sync_name(path: &Path) -> io::Result<()> {
     sync_folder(&folder_of(path))
+}
+
+/// Replaces the file at `path`, whole or not at all, and for good. It is its owner's alone.
+///
+/// # Errors
+/// When it cannot be written, synced or renamed. Then what was there is there still.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = NamedTempFile::new_in(folder_of(path))?;
+    file.write_all(content)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    sync_name(path)
 }
 
 /// The folder in which `path` is a name.

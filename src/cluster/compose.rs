@@ -6,7 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use super::ports::{self, NodePorts, PortChoice};
-use super::state::{State, write_whole};
+use super::state::State;
+use crate::disk;
 use crate::error::{Failure, Result};
 
 /// Name of the compose file.
@@ -178,7 +179,7 @@ pub fn write_set(dir: &Path, layout: &Layout, replace: bool) -> Result<Vec<PathB
     for (path, content) in outdated {
         let parent = path.parent().unwrap_or(dir);
         std::fs::create_dir_all(parent)
-            .and_then(|()| write_whole(parent, path, content.as_bytes()))
+            .and_then(|()| disk::replace(path, content.as_bytes()))
             .and_then(|()| readable_by_all(path))
             .map_err(|error| Failure::unexpected(format!("{}: {error}", path.display())))?;
     }

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 
 use tokio::process::Command;
 
-use super::{compose, node};
+use super::compose;
 
 /// What a program is started for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +19,24 @@ pub(super) enum Needs {
     Compose,
 }
 
+/// What every program may have, and all that a node gets. `RESTATE_*` of the user's shell would reconfigure a node.
+const INHERITED: [&str; 15] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "LANG",
+    "TZ",
+    "RUST_BACKTRACE",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+];
 /// Where proxies do not apply, and the one for all else.
 const PROXIES: [&str; 4] = ["NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy"];
 /// Beginnings of what npm reads, and of what tells where a version manager has put it.
@@ -38,13 +56,18 @@ pub(super) fn command(program: impl AsRef<OsStr>, needs: Needs) -> Command {
 fn is_needed(needs: Needs, name: &OsStr) -> bool {
     let Some(text) = name.to_str() else { return false };
     let begins = |list: &[&str]| list.iter().any(|beginning| text.starts_with(beginning));
-    node::is_inherited(name)
+    is_inherited(name)
         || match needs {
             Needs::Little => false,
             Needs::Npm => begins(&NPM) || PROXIES.contains(&text),
             Needs::Docker => begins(&DOCKER) || PROXIES.contains(&text),
             Needs::Compose => begins(&DOCKER) || PROXIES.contains(&text) || compose::names(text),
         }
+}
+
+/// Whether every program may have this variable.
+pub(super) fn is_inherited(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| INHERITED.contains(&name) || name.starts_with("LC_"))
 }
 
 #[cfg(test)]

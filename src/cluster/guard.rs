@@ -11,11 +11,12 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
 use super::birth::ProcessId;
+use super::environment::is_inherited;
 use super::folder::Folder;
 use super::process::{self, Launch, Looks, Target};
 use super::state::State;
 use super::step::Progress;
-use super::{logs, node, vacancy};
+use super::{logs, vacancy};
 use crate::error::{Failure, Result};
 
 /// What it is called, in messages and as its log.
@@ -132,7 +133,7 @@ pub(super) async fn ensure(folder: &Folder, state: &mut State, progress: Progres
 }
 
 fn start(folder: &Folder, program: &Path) -> Result<(Child, ProcessId)> {
-    let env = std::env::vars_os().filter(|(name, _)| node::is_inherited(name)).collect();
+    let env = std::env::vars_os().filter(|(name, _)| is_inherited(name)).collect();
     let log = folder.log(NAME);
     let launch = Launch { program, args: &args(folder), env, dir: folder.path(), log: &log };
     process::spawn(launch).map_err(|error| {

@@ -8,35 +8,18 @@ use std::path::Path;
 use std::process::Child;
 
 use super::birth::ProcessId;
+use super::environment::is_inherited;
 use super::folder::Folder;
+use super::process;
 use super::process::{Launch, Looks, spawn};
 use super::server;
-use super::state::{Node, State, write_whole};
-use crate::disk::private;
+use super::state::{Node, State};
+use crate::disk::{self, private};
 use crate::error::{Failure, Result};
 
 const CONFIG: &str = include_str!("../../restate.toml");
 const CONFIG_NOTE: &str = "# Written by `classify cluster start`, which overwrites changes.\n\n";
 
-/// What a node may inherit. Everything else stays out: `RESTATE_*` of the user's shell would reconfigure it, and
-/// providers' keys are none of its business.
-const INHERITED: [&str; 15] = [
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "LANG",
-    "TZ",
-    "RUST_BACKTRACE",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-    "HTTP_PROXY",
-    "http_proxy",
-    "HTTPS_PROXY",
-    "https_proxy",
-    "LD_LIBRARY_PATH",
-    "DYLD_LIBRARY_PATH",
-];
 /// Names the private key that a node signs its requests to the service with.
 const IDENTITY: &str = "RESTATE_WORKER__INVOKER__REQUEST_IDENTITY_PRIVATE_KEY_PEM_FILE";
 /// Peers and service on this machine are not to be reached through a proxy.
@@ -54,6 +37,16 @@ pub(super) fn looks(folder: &Folder, state: &State) -> Looks {
         server.canonicalize().as_ref().unwrap_or(server).file_name().map(OsStr::to_owned)
     });
     Looks::new(folder.path(), std::iter::once(server::BINARY.into()).chain(recorded))
+}
+
+/// Whether a node's recorded process runs.
+pub(super) fn is_running(folder: &Folder, node: &Node) -> bool {
+    node.process.is_some_and(|id| process::vitals(id, &args(folder, &node.name)).is_some())
+}
+
+/// Nodes whose process runs.
+pub(super) fn live<'a>(folder: &Folder, state: &'a State) -> Vec<&'a Node> {
+    state.nodes.iter().filter(|node| is_running(folder, node)).collect()
 }
 
 /// Whether node 1 may found the cluster: only where there is none. A node 1 that lost its data must join the others
@@ -82,7 +75,7 @@ pub(super) fn write_config(folder: &Folder) -> Result<()> {
     if std::fs::read_to_string(&path).is_ok_and(|found| found == wanted) {
         return Ok(());
     }
-    write_whole(folder.path(), &path, wanted.as_bytes())
+    disk::replace(&path, wanted.as_bytes())
         .map_err(|error| Failure::unexpected(format!("{}: {error}", path.display())))
 }
 
@@ -174,10 +167,6 @@ fn listening(state: &State, node: &Node) -> impl Iterator<Item = (&'static str, 
     };
     let (mode, ports) = if state.sockets.is_some() { ("unix", None) } else { ("tcp", Some(tcp())) };
     std::iter::once(("RESTATE_LISTEN_MODE", mode.to_owned())).chain(ports.into_iter().flatten())
-}
-
-pub(super) fn is_inherited(name: &OsStr) -> bool {
-    name.to_str().is_some_and(|name| INHERITED.contains(&name) || name.starts_with("LC_"))
 }
 
 #[cfg(test)]

@@ -1,16 +1,38 @@
 //! What a start is to bring up: the cluster that is there, or a new one; as processes or as containers.
 
+use std::time::Duration;
+
 use super::docker;
 use super::folder::Folder;
 use super::guard::{self, Listen};
-use super::node;
 use super::ports::{self, PortChoice};
-use super::start::StartOptions;
+use super::server::Source;
+use super::snapshots::{self, Snapshots};
 use super::state::{Origin, Runtime, State};
 use super::step::{Progress, Step};
+use super::{node, service};
 use crate::error::{Failure, Result};
 
 const NODES_MAX: u8 = 9;
+
+/// What kind of cluster is wanted.
+#[derive(Debug, Clone)]
+pub struct StartOptions {
+    /// What shall run the nodes.
+    pub runtime: RuntimeChoice,
+    /// Number of nodes; `None` takes what the cluster has, or [`super::DEFAULT_NODES`].
+    pub nodes: Option<u8>,
+    /// How ports are chosen; `None` takes what the cluster has, or the default ones.
+    pub ports: Option<PortChoice>,
+    /// How processes listen; `None` takes what the cluster has, or sockets where their paths are short enough.
+    pub listen: Option<Listen>,
+    /// Where snapshots are kept; `None` takes what the cluster has, or keeps none.
+    pub snapshots: Option<Snapshots>,
+    /// How long all of it may take.
+    pub timeout: Duration,
+    /// Where the server comes from, if the nodes are to be processes.
+    pub server: Source,
+}
 
 /// What shall run the nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,10 +65,10 @@ pub(super) async fn binding(folder: &Folder) -> Result<Option<State>> {
     // What was found and is gone was never ours to keep.
     let is_found = state.project.as_ref().is_some_and(|project| project.origin == Origin::Found);
     let is_disposable = (!state.provisioned || is_found)
-        && !state.service_is_running()
+        && !service::is_running(&state)
         && match state.runtime {
             Runtime::Native => {
-                !node::has_data(folder, &state).contains(&true) && state.live_nodes(folder).is_empty()
+                !node::has_data(folder, &state).contains(&true) && node::live(folder, &state).is_empty()
             }
             Runtime::Docker => docker::is_absent(&state).await?,
         };
@@ -175,12 +197,31 @@ fn agree(folder: &Folder, options: &StartOptions, state: State) -> Result<State>
     Ok(state)
 }
 
+/// The cluster with the snapshots that are wanted of it; without a wish it keeps what it has.
+///
+/// # Errors
+/// When nodes run that write somewhere else or nowhere: all nodes must agree.
+pub(super) fn with_snapshots(folder: &Folder, mut state: State, wanted: Option<&Snapshots>) -> Result<State> {
+    let Some(wanted) = wanted.filter(|wanted| state.snapshots.as_ref() != Some(wanted)) else {
+        return Ok(state);
+    };
+    if state.runtime == Runtime::Docker {
+        return Err(snapshots::not_for_containers());
+    }
+    if !node::live(folder, &state).is_empty() {
+        let have = state.snapshots.as_ref().map_or("nowhere", |snapshots| &snapshots.destination);
+        return Err(Failure::usage(format!("cluster `{}` runs, and writes snapshots {have}", folder.name()))
+            .hint(format!("stop it first with `{}`; its data is kept", folder.command("stop"))));
+    }
+    state.snapshots = Some(wanted.clone());
+    Ok(state)
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::{Path, PathBuf};
     use std::time::Duration;
 
-    use super::super::server::Source;
     use super::*;
 
     fn options(nodes: Option<u8>, ports: Option<PortChoice>) -> StartOptions {
@@ -248,5 +289,20 @@ mod tests {
         let refused = settle(Only(Docker), Some(Native)).unwrap_err();
         assert!(refused.message().contains("`--runtime native`"), "{refused}");
         assert!(settle(Only(Native), Some(Docker)).is_err());
+    }
+
+    #[test]
+    fn a_running_cluster_keeps_its_place_and_a_stopped_one_takes_another() {
+        let store = Snapshots::new("s3://restate/snapshots", Some("http://127.0.0.1:9000")).unwrap();
+        let home = tempfile::tempdir().unwrap();
+        let folder = Folder::new(home.path(), "x").unwrap();
+        let state = State::new(&folder, PortChoice::Default, ports::choose(PortChoice::Default, 1).unwrap());
+        let settled = with_snapshots(&folder, state, Some(&store.clone())).unwrap();
+        assert_eq!(settled.snapshots, Some(store.clone()));
+        let settled = with_snapshots(&folder, settled, None).unwrap();
+        assert_eq!(settled.snapshots, Some(store.clone()), "a restart keeps them");
+        let elsewhere = Snapshots::new("s3://other/x", None).unwrap();
+        let moved = with_snapshots(&folder, settled, Some(&elsewhere)).unwrap();
+        assert_eq!(moved.snapshots, Some(elsewhere));
     }
 }

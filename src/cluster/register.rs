@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::docker;
 use super::folder::Folder;
+use super::node;
 use super::ready::{Clients, PROBE_TIMEOUT};
 use super::state::{Node, Runtime, State};
 use super::step::{Progress, Step};
@@ -115,7 +116,7 @@ async fn for_nodes(state: &State, uri: &str) -> Result<String> {
 
 async fn live_nodes<'a>(folder: &Folder, state: &'a State) -> Result<Vec<&'a Node>> {
     match state.runtime {
-        Runtime::Native => Ok(state.live_nodes(folder)),
+        Runtime::Native => Ok(node::live(folder, state)),
         Runtime::Docker => docker::live_nodes(state).await,
     }
 }

@@ -60,7 +60,7 @@ pub async fn start_service(
     let mut state = State::require(folder)?;
     let uri = format!("http://{}", command.address);
     let deadline = Instant::now() + command.timeout;
-    if let Some(running) = state.service.as_ref().filter(|_| state.service_is_running()) {
+    if let Some(running) = state.service.as_ref().filter(|_| is_running(&state)) {
         if running.args != command.args {
             return Err(Failure::usage("the cluster's service already runs, with other settings")
                 .detail(format!("it was started as `classify {}`", running.args.join(" ")))
@@ -99,6 +99,11 @@ pub async fn start_service(
         return Err(failure);
     }
     Ok(StartedService { uri, already_up: false })
+}
+
+/// Whether the service that was started as part of the cluster still runs.
+pub(super) fn is_running(state: &State) -> bool {
+    state.service.as_ref().is_some_and(|service| process::vitals(service.process, &service.args).is_some())
 }
 
 /// Where the service is registered, as far as a node can be asked.

@@ -8,8 +8,6 @@ use std::ffi::{OsStr, OsString};
 use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
-use super::folder::Folder;
-use super::state::{Runtime, State};
 use crate::error::{Failure, Result};
 
 /// How often a partition's leader takes a snapshot: both must hold, so a busy cluster uploads each partition every five
@@ -139,29 +137,8 @@ pub(super) fn not_for_containers() -> Failure {
         .hint("for another one set SNAPSHOTS in `.env`, see `.env.example`")
 }
 
-/// The cluster with the snapshots that are wanted of it; without a wish it keeps what it has.
-///
-/// # Errors
-/// When nodes run that write somewhere else or nowhere: all nodes must agree.
-pub(super) fn settle(folder: &Folder, mut state: State, wanted: Option<&Snapshots>) -> Result<State> {
-    let Some(wanted) = wanted.filter(|wanted| state.snapshots.as_ref() != Some(wanted)) else {
-        return Ok(state);
-    };
-    if state.runtime == Runtime::Docker {
-        return Err(not_for_containers());
-    }
-    if !state.live_nodes(folder).is_empty() {
-        let have = state.snapshots.as_ref().map_or("nowhere", |snapshots| &snapshots.destination);
-        return Err(Failure::usage(format!("cluster `{}` runs, and writes snapshots {have}", folder.name()))
-            .hint(format!("stop it first with `{}`; its data is kept", folder.command("stop"))));
-    }
-    state.snapshots = Some(wanted.clone());
-    Ok(state)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::ports::{PortChoice, choose};
     use super::*;
 
     fn store() -> Snapshots {
@@ -215,19 +192,5 @@ mod tests {
         let amazon = Snapshots::new("s3://b/x", None).unwrap();
         assert!(!names(&amazon).contains(&"AWS_REGION".into()), "AWS's own chain knows it");
         assert!(!amazon.setting().contains("aws-"), "{}", amazon.setting());
-    }
-
-    #[test]
-    fn a_running_cluster_keeps_its_place_and_a_stopped_one_takes_another() {
-        let home = tempfile::tempdir().unwrap();
-        let folder = Folder::new(home.path(), "x").unwrap();
-        let state = State::new(&folder, PortChoice::Default, choose(PortChoice::Default, 1).unwrap());
-        let settled = settle(&folder, state, Some(&store())).unwrap();
-        assert_eq!(settled.snapshots, Some(store()));
-        let settled = settle(&folder, settled, None).unwrap();
-        assert_eq!(settled.snapshots, Some(store()), "a restart keeps them");
-        let elsewhere = Snapshots::new("s3://other/x", None).unwrap();
-        let moved = settle(&folder, settled, Some(&elsewhere)).unwrap();
-        assert_eq!(moved.snapshots, Some(elsewhere));
     }
 }

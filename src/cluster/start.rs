@@ -6,76 +6,25 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::finish::finish;
 use super::folder::Folder;
-use super::guard::{self, Listen};
+use super::guard;
 use super::leaders;
 use super::lock;
-use super::plan::{Means, RuntimeChoice};
-use super::ports::PortChoice;
+use super::plan::{Means, RuntimeChoice, StartOptions};
 use super::process::{self, Target};
-use super::ready::{self, Clients, NotReady, PROBE_TIMEOUT};
-use super::server::{self, Source};
-use super::snapshots::{self, Snapshots};
+use super::ready::{self, Clients, NotReady};
+use super::results::{Outcome, RUNS_ON, Started};
+use super::server;
+use super::snapshots;
 use super::state::{Runtime, State};
 use super::step::{Progress, Step};
 use super::{docker, keys, logs, node, plan, stop, vacancy};
 use crate::error::{Failure, Result};
 
 const POLL: Duration = Duration::from_millis(100);
-/// How long calls may still fail after the nodes came up: partitions change hands once more when all are there.
-const SERVICE_WAIT: Duration = Duration::from_secs(10);
-/// Hint of a start that ran out of time and leaves its nodes running.
-pub(super) const RUNS_ON: &str =
-    "the nodes that were started keep running and catch up; run the same command again to wait for them";
 /// How long nodes of a failed start may take to end.
 const UNDO_WAIT: Duration = Duration::from_secs(10);
-
-/// What kind of cluster is wanted.
-#[derive(Debug, Clone)]
-pub struct StartOptions {
-    /// What shall run the nodes.
-    pub runtime: RuntimeChoice,
-    /// Number of nodes; `None` takes what the cluster has, or [`super::DEFAULT_NODES`].
-    pub nodes: Option<u8>,
-    /// How ports are chosen; `None` takes what the cluster has, or the default ones.
-    pub ports: Option<PortChoice>,
-    /// How processes listen; `None` takes what the cluster has, or sockets where their paths are short enough.
-    pub listen: Option<Listen>,
-    /// Where snapshots are kept; `None` takes what the cluster has, or keeps none.
-    pub snapshots: Option<Snapshots>,
-    /// How long all of it may take.
-    pub timeout: Duration,
-    /// Where the server comes from, if the nodes are to be processes.
-    pub server: Source,
-}
-
-/// What a start found to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// Nothing: all nodes served already.
-    AlreadyUp,
-    /// Nothing but wait: all nodes ran, and had not served yet.
-    BecameReady,
-    /// No node ran; all were started.
-    Started,
-    /// These had died and were started again.
-    Repaired(Vec<String>),
-}
-
-/// A cluster that is up.
-#[derive(Debug, Clone)]
-pub struct Started {
-    /// What was done.
-    pub outcome: Outcome,
-    /// Its record: nodes, ports, processes.
-    pub state: State,
-    /// Version of the server.
-    pub version: String,
-    /// From call to readiness.
-    pub elapsed: Duration,
-    /// Why the registered service does not answer, if one is registered and does not.
-    pub service_problem: Option<String>,
-}
 
 /// Starts the cluster, or what of it is not running, and waits until every node serves. Nodes outlive the caller.
 ///
@@ -115,7 +64,7 @@ async fn planned(folder: &Folder, options: &StartOptions, progress: Progress<'_>
     {
         progress(&Step::ForEverybody);
     }
-    Ok((snapshots::settle(folder, state, options.snapshots.as_ref())?, means))
+    Ok((plan::with_snapshots(folder, state, options.snapshots.as_ref())?, means))
 }
 
 async fn start_processes(
@@ -181,7 +130,7 @@ fn find_dead(folder: &Folder, state: &mut State) -> Vec<usize> {
     let mut dead = Vec::new();
     let looks = node::looks(folder, state);
     for (index, node) in state.nodes.iter_mut().enumerate() {
-        if node.is_running(folder) {
+        if node::is_running(folder, node) {
             continue;
         }
         node.process = process::find(&node::args(folder, &node.name), &looks);
@@ -289,46 +238,6 @@ impl Launched<'_> {
             let _status = child.try_wait();
         }
         state.save(self.folder)
-    }
-}
-
-pub(super) async fn finish(
-    folder: &Folder,
-    mut state: State,
-    clients: &[Clients],
-    outcome: Outcome,
-    version: String,
-    begun: Instant,
-) -> Result<Started> {
-    state.provisioned = true;
-    state.save(folder)?;
-    let service_problem = service_problem(&state, clients).await;
-    let elapsed = begun.elapsed();
-    Ok(Started { outcome, state, version, elapsed, service_problem })
-}
-
-/// Why the service cannot be called through some node, if it is registered at all.
-async fn service_problem(state: &State, clients: &[Clients]) -> Option<String> {
-    let deployments = match clients.first()?.admin.deployments(PROBE_TIMEOUT).await {
-        Ok(deployments) => deployments,
-        Err(error) => return Some(error.to_string()),
-    };
-    let deployment = ready::classifier(&deployments)?;
-    let place = match docker::service_place(state).await {
-        Ok(place) => place,
-        Err(failure) => return Some(failure.to_string()),
-    };
-    let deadline = Instant::now() + SERVICE_WAIT;
-    loop {
-        if let Err(nobody_there) = ready::knock(deployment, &place).await {
-            return Some(nobody_there);
-        }
-        let answers = ready::call_service(clients, deployment, &place).await;
-        let problem = answers.into_iter().find_map(std::result::Result::err)?;
-        if Instant::now() >= deadline {
-            return Some(problem);
-        }
-        sleep(POLL).await;
     }
 }
 

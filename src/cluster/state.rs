@@ -1,19 +1,17 @@
 //! What is known of a cluster between two commands: `cluster.json`.
 //!
 //! Owns its format and that it is replaced whole or not at all. Whether a recorded process still runs is the
-//! business of `process`.
+//! business of `node` and `service`.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::birth::ProcessId;
 use super::folder::Folder;
-use super::node;
 use super::ports::{NodePorts, PortChoice};
-use super::process;
 use super::snapshots::Snapshots;
 use crate::disk;
 use crate::error::{Failure, Result};
@@ -199,7 +197,7 @@ impl State {
     /// Replaces the record, whole or not at all.
     pub(super) fn save(&self, folder: &Folder) -> Result<()> {
         let path = folder.state_file();
-        write_whole(folder.path(), &path, &serde_json::to_vec_pretty(self).unwrap_or_default())
+        disk::replace(&path, &serde_json::to_vec_pretty(self).unwrap_or_default())
             .map_err(|error| Failure::unexpected(format!("{}: {error}", path.display())))
     }
 
@@ -235,32 +233,6 @@ impl State {
             None => url.into(),
         }
     }
-
-    /// Nodes whose process runs.
-    pub fn live_nodes(&self, folder: &Folder) -> Vec<&Node> {
-        self.nodes.iter().filter(|node| node.is_running(folder)).collect()
-    }
-
-    /// Whether the service that was started as part of the cluster still runs.
-    pub fn service_is_running(&self) -> bool {
-        self.service.as_ref().is_some_and(|service| process::vitals(service.process, &service.args).is_some())
-    }
-}
-
-impl Node {
-    /// Whether its recorded process runs.
-    pub fn is_running(&self, folder: &Folder) -> bool {
-        self.process.is_some_and(|id| process::vitals(id, &node::args(folder, &self.name)).is_some())
-    }
-}
-
-/// Writes to a temporary file in `dir` and renames it to `path`.
-pub(super) fn write_whole(dir: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    file.write_all(content)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    disk::sync_name(path)
 }
 
 fn foreign(path: &Path, why: &str) -> Failure {

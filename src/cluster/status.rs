@@ -9,7 +9,7 @@ use super::folder::Folder;
 use super::ready::{self, Clients, PROBE_TIMEOUT};
 use super::restatectl::Restatectl;
 use super::state::{Node, Runtime, State};
-use super::{guard, node, process};
+use super::{guard, node, process, service};
 use crate::error::Result;
 use crate::restate::address::Address;
 use crate::restate::admin::Deployment;
@@ -179,7 +179,7 @@ pub async fn status(folder: &Folder) -> Result<Status> {
         service: state.service.as_ref().map(|service| ServiceProcess {
             uri: service.uri.clone(),
             pid: service.process.pid,
-            alive: state.service_is_running(),
+            alive: service::is_running(&state),
         }),
     })
 }

@@ -12,6 +12,7 @@ use super::guard;
 use super::lock;
 use super::node;
 use super::process::{self, Looks, Target};
+use super::results::Stopped;
 use super::state::{Runtime, Service, State};
 use super::step::Progress;
 use super::users;
@@ -19,17 +20,6 @@ use crate::error::{Failure, Result};
 
 /// How long the guard may take to end.
 const GUARD_WAIT: Duration = Duration::from_secs(2);
-
-/// What a stop found to do.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Stopped {
-    /// What ran and does not any more.
-    pub ended: Vec<String>,
-    /// Those of them that had to be killed.
-    pub killed: Vec<String>,
-    /// What belongs to somebody else, or is not the cluster's, and was left as it is.
-    pub left: Vec<String>,
-}
 
 /// Ends service and nodes, and keeps their data. Nothing to stop is no error.
 ///

@@ -5,10 +5,10 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::bounds;
 use super::indicator::Indicator;
 use super::method::Method;
 use super::outcome::Outcome;
+use super::{bounds, rows};
 
 /// Name and place of a batch: `{run_id}.{index}`, the workflow key. The same key may be sent any number of times,
 /// to any node, and runs once.
@@ -81,7 +81,7 @@ pub struct BatchRequest {
     #[serde(deserialize_with = "bounds::options")]
     pub options: RunOptions,
     /// What to classify.
-    #[serde(deserialize_with = "bounds::rows")]
+    #[serde(deserialize_with = "rows::rows")]
     pub indicators: Vec<Indicator>,
 }
 

@@ -20,5 +20,6 @@ pub mod outcome;
 pub mod page;
 pub mod payload;
 pub mod remarks;
+pub mod rows;
 pub mod stats;
 pub mod tally;

@@ -3,7 +3,7 @@
 //! Restate makes this simple: `send` with the batch's key may be repeated to any node, and runs once.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -14,6 +14,7 @@ use super::end::End;
 use super::feed::Prepared;
 use super::polling::Polling;
 use super::pool::{Pool, Verdict, verdict};
+use super::pulse::Pulse;
 use super::purse::{Charge, NotPaid, Purse};
 use super::record::Delivery;
 use super::withdraw::UnderWay;
@@ -55,28 +56,6 @@ pub(super) struct Courier {
     pub(super) holds: AtomicBool,
     /// Of a run that was handed over: what the cluster has forgotten of it is paid for from this.
     pub(super) collects: Option<Arc<Purse>>,
-}
-
-/// Signs of life: whether something is under way, and when anything last came of it. That a node accepts batches is none: the service
-/// may be dead meanwhile.
-#[derive(Debug, Default)]
-pub(super) struct Pulse {
-    under_way: AtomicUsize,
-    last_beat_ms: AtomicU64,
-}
-
-impl Pulse {
-    fn beat(&self, since_start: Duration) {
-        let now = u64::try_from(since_start.as_millis()).unwrap_or(u64::MAX);
-        self.last_beat_ms.fetch_max(now, Ordering::Relaxed);
-    }
-
-    /// How long nothing has come although something is under way.
-    pub(super) fn standstill(&self, since_start: Duration) -> Option<Duration> {
-        (self.under_way.load(Ordering::Relaxed) > 0).then(|| {
-            since_start.saturating_sub(Duration::from_millis(self.last_beat_ms.load(Ordering::Relaxed)))
-        })
-    }
 }
 
 /// A batch on its way, and the places it takes up.
@@ -284,20 +263,4 @@ fn key_after(key: &BatchKey, first: &BatchKey) -> u64 {
 /// How long a batch may be on a slow link.
 fn crossing(batch: &Prepared) -> Duration {
     Duration::from_secs((batch.body.len() / BYTES_PER_SECOND) as u64)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_standstill_needs_something_under_way() {
-        let pulse = Pulse::default();
-        let now = Duration::from_secs(9);
-        assert_eq!(pulse.standstill(now), None);
-        pulse.under_way.fetch_add(1, Ordering::Relaxed);
-        assert_eq!(pulse.standstill(now), Some(now));
-        pulse.beat(Duration::from_secs(8));
-        assert_eq!(pulse.standstill(now), Some(Duration::from_secs(1)));
-    }
 }

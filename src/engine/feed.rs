@@ -7,10 +7,11 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::domain::batch::{BatchKey, RunOptions};
-use crate::domain::bounds::{MOST_VALUES, values};
+use crate::domain::bounds::MOST_VALUES;
 use crate::domain::heading::{Heading, Headings};
 use crate::domain::indicator::Indicator;
 use crate::domain::payload;
+use crate::domain::rows::values;
 use crate::error::{Failure, Result};
 use crate::input::{InvalidRow, Row};
 use crate::ledger::Past;

@@ -7,9 +7,9 @@ use tokio::sync::mpsc;
 use tokio::time::sleep;
 
 use super::clock::Clock;
-use super::courier::Pulse;
 use super::diagnosis::{Checkup, conclude, examine};
 use super::pool::Pool;
+use super::pulse::Pulse;
 use crate::domain::batch::RunOptions;
 use crate::domain::event::{RunEvent, Trouble};
 use crate::restate::ingress::Ingress;

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::Value;
 
 use super::duplicates::Repeat;
-use super::row::{BadRow, excerpt};
+use super::excerpt::excerpt;
+use super::row::BadRow;
 use super::walk::Walk;
 use crate::domain::indicator::Indicator;
 use crate::error::{Failure, Result};

@@ -11,9 +11,10 @@ use serde_json::Value;
 
 use super::broken::Broken;
 use super::column::{Column, nearest};
+use super::excerpt::excerpt;
 #[cfg(fuzzing)]
 use super::fuzzing::Reader;
-use super::row::{BadRow, Parsed, RowBuilder, excerpt, raw_cells, row_too_long, too_long};
+use super::row::{BadRow, Parsed, RowBuilder, raw_cells, row_too_long, too_long};
 use super::text::Text;
 use super::{MAX_CELL, MAX_ID, MAX_ROW};
 use crate::domain::indicator::Indicator;

@@ -21,6 +21,7 @@ mod column;
 mod csv;
 mod cut;
 mod duplicates;
+mod excerpt;
 mod format;
 #[cfg(fuzzing)]
 pub mod fuzzing;

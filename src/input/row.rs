@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::column::{Column, trimmed};
+use super::excerpt::excerpt;
 use super::{MAX_CELL, MAX_ID, MAX_NESTING, MAX_ROW, samples};
 use crate::domain::bounds::MOST_COLUMNS;
 use crate::domain::cell::{CellValue, Shape, nesting};
@@ -217,18 +218,6 @@ pub(super) fn too_long(column: &str, bytes: usize) -> String {
 /// The message about a row above the limit.
 pub(super) fn row_too_long() -> String {
     format!("the row is longer than {} MiB", MAX_ROW >> 20)
-}
-
-/// The beginning of some text, marked as such when there is more.
-pub(super) fn excerpt(text: &str, limit: usize) -> String {
-    if text.len() <= limit {
-        return text.to_owned();
-    }
-    let mut end = limit;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}…", &text[..end])
 }
 
 /// Text of a bad row, bounded.

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::duplicates::{Repeat, Repeats};
-use super::row::{excerpt, raw_bounded};
+use super::excerpt::excerpt;
+use super::row::raw_bounded;
 use super::walk::Walk;
 use crate::domain::indicator::Indicator;
 use crate::error::Failure;

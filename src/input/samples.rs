@@ -5,7 +5,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::column::trimmed;
-use super::row::excerpt;
+use super::excerpt::excerpt;
 use crate::domain::indicator::Sample;
 
 /// From a value within a row of JSON.

@@ -227,7 +227,8 @@ impl RunFolder {
     /// When the disk fails.
     pub fn save_report(&self, report: &impl Serialize) -> Result<()> {
         let file = self.report_file();
-        write_whole(&file, report).map_err(|error| cannot("write", &file, &error))
+        let text = json(report).and_then(|text| disk::replace(&file, &text));
+        text.map_err(|error| cannot("write", &file, &error))
     }
 
     /// The report as of the last orderly end, if there was one.
@@ -300,20 +301,17 @@ pub fn input_file(folder: &Path, number: usize, format: Format) -> PathBuf {
     folder.join(format!("input-{number}.{format}"))
 }
 
-/// Writes a file that appears whole or not at all.
-fn write_whole(path: &Path, content: &impl Serialize) -> io::Result<()> {
-    let file = draft(path.parent().unwrap_or(path), content)?;
-    file.as_file().sync_all()?;
-    put(file, path)
-}
-
 /// A file without its name yet.
 pub(super) fn draft(folder: &Path, content: &impl Serialize) -> io::Result<NamedTempFile> {
+    let mut file = NamedTempFile::new_in(folder)?;
+    file.write_all(&json(content)?)?;
+    Ok(file)
+}
+
+fn json(content: &impl Serialize) -> io::Result<Vec<u8>> {
     let mut text = serde_json::to_vec_pretty(content)?;
     text.push(b'\n');
-    let mut file = NamedTempFile::new_in(folder)?;
-    file.write_all(&text)?;
-    Ok(file)
+    Ok(text)
 }
 
 /// Gives a synced file its name, for good.

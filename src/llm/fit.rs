@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::prompt::escaped;
+use super::escape::escaped;
 use super::tokens;
 use crate::domain::indicator::{Indicator, Sample};
 

@@ -10,6 +10,7 @@ mod ask;
 mod cache;
 mod canary;
 mod client;
+mod escape;
 mod estimate;
 mod fit;
 mod form;

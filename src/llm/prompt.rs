@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 
 use serde_json::{Map, Value};
 
+use super::escape::escaped;
 use super::fit;
 use super::schema::Schema;
 use super::tokens;
@@ -167,12 +168,6 @@ fn describe(text: &mut String, field: &Field) {
         }
     }
     text.push('\n');
-}
-
-/// JSON in which no `<` occurs, so nothing in it can end the data or begin anything else. JSON itself allows the
-/// escape in strings, the only place where it can occur.
-pub(super) fn escaped(value: &Value) -> String {
-    value.to_string().replace('<', "\\u003c")
 }
 
 #[cfg(test)]

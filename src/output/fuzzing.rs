@@ -4,7 +4,8 @@ use std::io::{self, Cursor};
 
 use serde::Serialize;
 
-use super::layout::{Entries, Layout};
+use super::entries::Entries;
+use super::row::Layout;
 use super::{Format, order, row};
 use crate::domain::outcome::Failed;
 

@@ -1,11 +1,11 @@
 //! Results and failures on disk. Owns formats, and the promise that what stood at a path before stays there until
 //! the new file is complete and synced: rows land in `PATH.partial`, which takes the place of `PATH` at the end.
 
+mod entries;
 mod extent;
 mod file;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-mod layout;
 mod order;
 mod place;
 mod row;
@@ -18,10 +18,11 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+pub use entries::Entries;
 pub use extent::{Extent, FileId};
 pub use file::is_spoiled;
-pub use layout::{Entries, Layout};
 pub use place::{behind_links, partial_of, partial_path};
+pub use row::Layout;
 pub use sink::{FinishedFiles, Mark, SealedSink, Sink, settle};
 
 use crate::text::paths::with_suffix;

@@ -7,7 +7,6 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::Format;
-use super::layout::Layout;
 use crate::domain::answer::{Classified, Text};
 use crate::domain::heading::Heading;
 use crate::domain::labels::LabelsText;
@@ -17,6 +16,15 @@ use crate::domain::outcome::{Failed, FailureClass, Usage};
 const AROUND_LABELS: usize = 17;
 /// Bytes of most lines of a CSV.
 const LINE: usize = 512;
+
+/// How rows are written.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// In which format.
+    pub format: Format,
+    /// Fields of the taxonomy: the columns of a CSV.
+    pub fields: Vec<String>,
+}
 
 /// Where a result comes from.
 #[derive(Debug, Clone, Copy)]

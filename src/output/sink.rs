@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::entries::Entries;
 use super::extent::Extent;
 use super::file::{self, PartialFile};
-use super::layout::{Entries, Layout};
+use super::row::Layout;
 use super::{Destination, Format, order, row};
 use crate::domain::outcome::{Failed, FailureClass};
 use crate::error::Result;

@@ -15,12 +15,12 @@ use super::models::{NotAsked, Priced};
 use super::payload::{ENCLOSED, Enclosed, Payload, Plain, Raw};
 use super::server;
 use crate::domain::batch::BatchRequest;
-use crate::domain::bounds;
 use crate::domain::indicator::Indicator;
 use crate::domain::labels::Labels;
 use crate::domain::method::{HYBRID, Method, RULES};
 use crate::domain::outcome::{Classification, Failed, FailureClass, Outcome, Usage};
 use crate::domain::payload;
+use crate::domain::rows;
 use crate::restate::names::{CLASSIFIER, CLASSIFIER_WITHDRAW, ServiceInfo};
 use crate::restate::secret::Call as Target;
 use crate::taxonomy::Answer;
@@ -60,7 +60,7 @@ pub(super) enum Batch {
 #[derive(Serialize, Deserialize)]
 struct PlainRules {
     terms: Terms,
-    #[serde(deserialize_with = "bounds::rows")]
+    #[serde(deserialize_with = "rows::rows")]
     indicators: Vec<Indicator>,
 }
 
@@ -117,7 +117,7 @@ impl sdk::PayloadMetadata for RulesRequest {
 pub(super) struct ClassifyRequest {
     pub(super) terms: Terms,
     /// What to classify.
-    #[serde(deserialize_with = "bounds::row")]
+    #[serde(deserialize_with = "rows::row")]
     pub(super) indicator: Indicator,
 }
 

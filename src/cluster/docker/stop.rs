@@ -9,9 +9,9 @@ use super::engine::{ASK, Compose, as_argument, call, detect};
 use super::project::{Container, Project, STORE};
 use crate::cluster::compose::{self, Layout};
 use crate::cluster::folder::Folder;
+use crate::cluster::results::Stopped;
 use crate::cluster::state::State;
 use crate::cluster::step::{Progress, Step};
-use crate::cluster::stop::Stopped;
 use crate::error::Result;
 
 /// Exit code of a process that was killed.

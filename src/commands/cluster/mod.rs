@@ -14,8 +14,8 @@ use crate::cli::cluster::{
     AdoptArgs, CleanArgs, ClusterArgs, ClusterCommand, RegisterArgs, Runtime, ServerArgs, StartArgs,
     StopArgs, Target,
 };
-use crate::cluster::start::Outcome;
-use crate::cluster::stop::{Stopped, check_cleanable, check_ours, not_ours};
+use crate::cluster::results::{Outcome, Stopped};
+use crate::cluster::stop::{check_cleanable, check_ours, not_ours};
 use crate::cluster::{
     self, DEFAULT_NAME, DEFAULT_SERVICE_PORT, Folder, Foreign, Snapshots, Source, StartOptions, Started,
     State, Step,

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::act::Orders;
 use super::action::{Action, Became};
+use super::orders::Orders;
 use super::tally::Tally;
 use super::{TIMEOUT, any};
 use crate::error::Result;

@@ -4,6 +4,7 @@ mod act;
 mod action;
 mod kill;
 mod list;
+mod orders;
 mod status;
 mod tally;
 

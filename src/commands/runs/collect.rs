@@ -2,9 +2,9 @@
 
 use super::super::job::{self, AllRows, Job};
 use super::super::{claims, handover, print, signals};
-use super::detached::say;
 use super::place::{self, Place};
 use super::resume::{Input, finished, unchanged};
+use super::say::say;
 use super::states::{AGAIN, Command, State};
 use crate::cli::Global;
 use crate::cli::runs::{AttachArgs, ChangeArgs};

@@ -4,10 +4,11 @@ use super::super::{handover, job, print, question, signals};
 use super::collect::job_of;
 use super::place::{self, Place};
 use super::resume::ready;
+use super::say::say;
 use super::states::{AGAIN, Command, State};
 use crate::cli::Global;
 use crate::cli::runs::{ActArgs, CancelArgs, ResumeArgs};
-use crate::domain::detached::{Changes, Phase, Plan, Progress};
+use crate::domain::detached::{Changes, Phase, Plan};
 use crate::engine::counts;
 use crate::engine::orders::{self, Order};
 use crate::engine::withdraw::take_back;
@@ -176,16 +177,4 @@ pub(super) async fn resume(run: Place, args: &ResumeArgs, ui: Ui) -> Result<Exit
         print(&handover::as_json(&run.id, &progress)?, ui)?;
     }
     Ok(ExitStatus::Success)
-}
-
-/// Where a run of the cluster is.
-pub(super) fn say(what: &str, id: &str, progress: &Progress, ui: Ui) {
-    ui.note(&format!(
-        "{what:<10} {id}: {} classified, {} failed, {} pending of {}, {} of them in flight",
-        grouped(progress.tally.succeeded),
-        grouped(progress.tally.failures()),
-        grouped(progress.pending()),
-        grouped(progress.plan.indicators),
-        grouped(progress.in_flight())
-    ));
 }

@@ -7,6 +7,7 @@ mod list;
 mod place;
 mod resume;
 mod retry;
+mod say;
 mod show;
 mod states;
 
@@ -14,7 +15,7 @@ use std::path::Path;
 
 use super::{block_on, home};
 use crate::cli::Global;
-use crate::cli::runs::{ChangeArgs, RunsCommand};
+use crate::cli::runs::{ChangeArgs, ResumeArgs, RunsCommand};
 use crate::domain::method::RULES;
 use crate::error::{ExitStatus, Failure, Result};
 use crate::ledger::{Limits, Runs, Spec};
@@ -29,12 +30,21 @@ pub(super) fn run(global: &Global, command: RunsCommand, ui: Ui) -> Result<ExitS
         RunsCommand::List(args) => list::run(&runs, &args, ui),
         RunsCommand::Show(args) => show::run(&runs, &args, ui),
         RunsCommand::Report(args) => show::report(&runs, &args, ui),
-        RunsCommand::Resume(args) => block_on(resume::run(global, &runs, &args, ui)),
+        RunsCommand::Resume(args) => block_on(resume(global, &runs, &args, ui)),
         RunsCommand::Attach(args) => block_on(collect::attach(global, &runs, &args, ui)),
         RunsCommand::Pause(args) => block_on(detached::pause(global, &runs, &args, ui)),
         RunsCommand::Cancel(args) => block_on(detached::cancel(global, &runs, &args, ui)),
         RunsCommand::Delete(args) => block_on(delete::run(global, &runs, &args, ui)),
         RunsCommand::Retry(args) => block_on(retry::run(global, &runs, &args, ui)),
+    }
+}
+
+/// `runs resume`
+async fn resume(global: &Global, runs: &Runs, args: &ResumeArgs, ui: Ui) -> Result<ExitStatus> {
+    let mut run = place::find(global, runs, &args.id, &args.place, true)?;
+    match run.folder.take_if(|folder| !folder.spec.options.detached) {
+        Some(folder) => Box::pin(resume::run(runs, folder, run.nodes, args, ui)).await,
+        None => Box::pin(detached::resume(run, args, ui)).await,
     }
 }
 

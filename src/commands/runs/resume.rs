@@ -5,9 +5,7 @@ use tokio::task::spawn_blocking;
 use super::super::job::{self, Job};
 use super::super::preflight::{self, Wanted};
 use super::super::signals;
-use super::place;
 use super::states::AGAIN;
-use crate::cli::Global;
 use crate::cli::runs::{ChangeArgs, ResumeArgs};
 use crate::engine::counts;
 use crate::error::{ExitStatus, Failure, Result};
@@ -18,14 +16,16 @@ use crate::shutdown::{Level, Shutdown};
 use crate::text::grouped;
 use crate::ui::Ui;
 
-pub(super) async fn run(global: &Global, runs: &Runs, args: &ResumeArgs, ui: Ui) -> Result<ExitStatus> {
-    let mut run = place::find(global, runs, &args.id, &args.place, true)?;
-    let attached = run.folder.take_if(|folder| !folder.spec.options.detached);
-    let Some(folder) = attached else {
-        return Box::pin(super::detached::resume(run, args, ui)).await;
-    };
+/// `runs resume` of a run of this machine.
+pub(super) async fn run(
+    runs: &Runs,
+    folder: RunFolder,
+    nodes: Vec<(String, Ingress)>,
+    args: &ResumeArgs,
+    ui: Ui,
+) -> Result<ExitStatus> {
     let stop = signals::listen()?;
-    let (spec, nodes) = (folder.spec.clone(), run.nodes);
+    let spec = folder.spec.clone();
     let mut stats = counts(spec.indicators(), &nodes);
     let mut opened = folder.open(&mut stats)?;
     match &opened.past.standing {

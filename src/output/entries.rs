@@ -3,8 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::Format;
-use super::row::{self, Provenance};
+use super::row::{self, Layout, Provenance};
 use crate::domain::answer::Answer;
 use crate::domain::batch::BatchKey;
 use crate::domain::heading::Headings;
@@ -13,15 +12,6 @@ use crate::domain::tally::{Tally, is_own};
 
 /// Bytes of lines whose room is kept for the next batch; by default a batch has a fraction of it.
 const KEPT: usize = 1024 * 1024;
-
-/// How rows are written.
-#[derive(Debug, Clone)]
-pub struct Layout {
-    /// In which format.
-    pub format: Format,
-    /// Fields of the taxonomy: the columns of a CSV.
-    pub fields: Vec<String>,
-}
 
 /// The rows of a [`BatchRequest`](crate::domain::batch::BatchRequest) as the JSON they were sent as.
 #[derive(Deserialize)]
@@ -92,6 +82,7 @@ impl Entries {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Format;
     use super::*;
     use crate::domain::answer::Answers;
     use crate::domain::batch::{BatchRequest, RunOptions};
