@@ -39,6 +39,7 @@ mod schema;
 mod server;
 mod service;
 mod states;
+mod upgrade;
 #[path = "../support/workplace.rs"]
 mod workplace;
 #[path = "../support/world.rs"]
@@ -124,6 +125,7 @@ const TOGETHER: &[(&str, Test)] = &[
     test!(world service::drains_on_sigterm),
     test!(world service::takes_the_place_of_another_only_when_told_to),
     test!(world service::the_rules_say_the_same_when_asked_again),
+    test!(world upgrade::another_compressor_in_mid_batch_costs_no_row),
     test!(world doors::who_does_not_know_the_secret_gets_nothing),
     test!(world doors::a_client_elsewhere_needs_the_secret),
     test!(world doors::a_proxy_with_tls_asks_for_a_token),
