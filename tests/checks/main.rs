@@ -8,6 +8,7 @@ mod bad_input;
 mod chaos;
 #[path = "../support/chaos/checks.rs"]
 mod chaos_checks;
+mod damaged_run;
 mod hints;
 mod keys;
 mod llm;
