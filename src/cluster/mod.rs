@@ -20,6 +20,7 @@ mod process;
 mod ready;
 pub mod register;
 pub mod restatectl;
+pub mod restore;
 pub mod server;
 pub mod service;
 pub mod snapshots;

@@ -17,7 +17,7 @@ mod llm_stub;
 mod numbers;
 mod repository;
 mod restate_toml;
-mod restore_node;
+mod restore;
 #[path = "../support/schema.rs"]
 mod schema;
 #[path = "../support/server.rs"]

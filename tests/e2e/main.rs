@@ -30,6 +30,7 @@ mod promises;
 mod provider;
 mod queue;
 mod rate;
+mod restored;
 #[path = "../support/running.rs"]
 mod running;
 mod runs;
@@ -39,6 +40,8 @@ mod schema;
 mod server;
 mod service;
 mod states;
+#[path = "../support/store.rs"]
+mod store;
 mod upgrade;
 #[path = "../support/workplace.rs"]
 mod workplace;
@@ -94,6 +97,7 @@ const TOGETHER: &[(&str, Test)] = &[
     test!(free cluster::a_folder_that_is_no_cluster_is_not_deleted),
     test!(free cluster::without_docker_containers_are_refused_and_nothing_is_left),
     test!(waits cluster::a_service_that_dies_is_reported_with_its_last_words),
+    test!(free restored::a_node_that_lost_its_data_comes_back),
     test!(waits identity::only_the_node_with_the_key_may_call_the_service),
     test!(free identity::what_is_no_key_is_refused),
     test!(world job::classifies_every_row_once),
