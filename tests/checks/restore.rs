@@ -151,3 +151,50 @@ fn a_step_that_fails_is_named_and_can_be_made_again() {
     assert!(!asked.iter().any(|line| line.contains("reconfigure") || line.contains("set-storage")));
     assert!(asked.last().unwrap().ends_with("metadata-server remove-node 2 --yes"), "{asked:#?}");
 }
+
+#[test]
+fn in_containers_a_node_beside_it_is_asked() {
+    let docker = "#!/bin/sh\ndir=\"${0%/*}\"\ncase \"$1\" in ps) echo all ;; inspect) cat \"$dir/inspect\" ;;\n\
+                  exec) echo \"$2\" >>\"$dir/through\"; tool=\"$3\"; shift 3; exec \"$dir/$tool\" \"$@\" ;; esac\n";
+    let container = |number: u8, status: &str| {
+        let service = format!("restate-{number}");
+        json!({
+            "Id": format!("id-{number}"), "Name": format!("/classify-{service}-1"), "State": { "Status": status },
+            "Config": {
+                "Env": ["RESTATE_WORKER__SNAPSHOTS={snapshot-interval=\"5m\", destination=\"s3://restate/x\"}"],
+                "Labels": { "com.docker.compose.service": service },
+            },
+            "HostConfig": { "PortBindings": null },
+        })
+    };
+    let inspected = json!([container(1, "exited"), container(2, "running"), container(3, "running")]);
+    let folder = cluster(LOST).file("docker", docker).file("inspect", inspected.to_string());
+    fs::set_permissions(folder.path("docker"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = folder.path("home/cluster/default/cluster.json");
+    let mut record: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    record["runtime"] = json!("docker");
+    record["snapshots"] = json!(null);
+    record["restatectl"] = json!(null);
+    record["project"] = json!({ "name": "classify", "origin": "found" });
+    let folder = folder.file("home/cluster/default/cluster.json", record.to_string());
+    let path = format!("{}:/usr/bin:/bin", folder.path("").display());
+    let ran = folder.classify_with(&[("PATH", &path)], &["cluster", "restore", "2", "--yes"]);
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    // Somebody else's, so it is not for `cluster start` to start.
+    ran.mentioned(&["restate-2 may begin anew; next: `docker compose -p classify restart restate-2`"]);
+    let through = fs::read_to_string(folder.path("through")).unwrap();
+    assert!(through.lines().all(|id| id == "id-3"), "{through}");
+    let asked = asked(&folder);
+    assert_eq!(
+        asked.last().unwrap(),
+        "--address http://restate-1:5122,http://restate-3:5122 metadata-server remove-node 2 --yes"
+    );
+
+    // Where no other node runs, there is none to ask.
+    let alone = json!([container(1, "exited"), container(2, "running"), container(3, "exited")]);
+    let folder = folder.file("inspect", alone.to_string());
+    folder
+        .classify_with(&[("PATH", &path)], &["cluster", "restore", "2", "--yes"])
+        .failed(2)
+        .mentioned(&["no other node of the cluster `default` runs that keeps snapshots"]);
+}
