@@ -32,6 +32,8 @@ pub enum ClusterCommand {
     Register(RegisterArgs),
     /// Take over a cluster that `docker compose` started, so that `stop` and `clean` act on it
     Adopt(AdoptArgs),
+    /// Let a node that lost its data back into the cluster, which has to run and to keep snapshots
+    Restore(RestoreArgs),
     /// Write the compose file, for any number of nodes
     Render(RenderArgs),
 }
@@ -220,6 +222,19 @@ pub struct AdoptArgs {
     /// Name of the cluster
     #[arg(long, value_name = "NAME", default_value = DEFAULT_NAME, env = "CLASSIFY_CLUSTER")]
     pub name: String,
+}
+
+/// Arguments of `cluster restore`.
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a comment here would become the command's help")]
+    pub target: Target,
+    /// The node (`restate-2` or `2`), which was started once without its data
+    pub node: String,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 /// Arguments of `cluster render`.

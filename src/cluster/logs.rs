@@ -13,14 +13,9 @@ const BLOCK: u64 = 64 * 1024;
 const TAIL_MAX: u64 = 16 * 1024 * 1024;
 const LINES_QUOTED: usize = 15;
 const LINES_ABOUT_ENDING: usize = 100;
-/// What a node says of troubles that its user must end, and how.
-const SAYINGS: [(&str, &str); 2] = [
-    ("`data-loss`", "the node lost its data; docs/restore.md says how it gets back into the cluster"),
-    (
-        "snapshot-related error",
-        "a partition without data first looks for its snapshot: store, bucket and keys must be right",
-    ),
-];
+/// What a node says of troubles that its user must end.
+const DATA_LOSS: &str = "`data-loss`";
+const SNAPSHOT_ERROR: &str = "snapshot-related error";
 /// The log of a service that was started as part of the cluster.
 pub const SERVICE: &str = "service";
 
@@ -86,9 +81,27 @@ pub(super) fn quote(folder: &Folder, process: &str, failure: Failure) -> Failure
     };
     // What a node says of its end is followed by more lines about ending.
     let said = tail(&path, LINES_ABOUT_ENDING).unwrap_or_default();
-    let meant = SAYINGS.iter().filter(|(words, _)| said.iter().any(|line| line.contains(words)));
-    let failure = meant.fold(failure, |failure, (_, hint)| failure.hint(*hint));
+    let failure = hints(folder, process, &said).into_iter().fold(failure, Failure::hint);
     failure.hint(format!("the whole log: `{}`", folder.command(&format!("logs {process}"))))
+}
+
+/// How troubles end that the node tells of in these lines.
+pub(super) fn hints(folder: &Folder, node: &str, said: &[impl AsRef<str>]) -> Vec<String> {
+    let tells = |words: &str| said.iter().any(|line| line.as_ref().contains(words));
+    let mut hints = Vec::new();
+    if tells(DATA_LOSS) {
+        hints.push(format!(
+            "the node lost its data; the others let it back in where they keep snapshots: `{}`",
+            folder.command(&format!("restore {node}"))
+        ));
+    }
+    if tells(SNAPSHOT_ERROR) {
+        hints.push(
+            "a partition without data first looks for its snapshot: store, bucket and keys must be right"
+                .to_owned(),
+        );
+    }
+    hints
 }
 
 /// The last lines, and where they end.

@@ -22,6 +22,7 @@ mod process;
 mod ready;
 pub mod register;
 pub mod restatectl;
+pub mod restore;
 pub mod results;
 pub mod server;
 pub mod service;

@@ -1,5 +1,6 @@
-//! `restatectl`, Restate's tool for operators: found next to the server, and asked what the admin API does not tell.
+//! `restatectl`, Restate's tool for operators: found next to the server, asked what the admin API does not tell, and told what that cannot do.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -7,15 +8,33 @@ use std::time::Duration;
 
 use super::environment::{self, Needs};
 use super::server::{self, VERSION};
+use super::step::Progress;
 use crate::restate::snapshots::{PartitionSnapshot, QUERY, parse};
 use crate::text;
 
 pub(super) const BINARY: &str = "restatectl";
+const TOOL: server::Tool<'_> = server::Tool {
+    binary: BINARY,
+    folder: "restatectl",
+    digests: &[
+        ("linux-x64", "f1f7cbd41de530f452246b2a3bc096ec623156fb2b8329fd25362fcabd93cc20"),
+        ("linux-arm64", "3a9646e2385313aa1fa02a1582461f72df9fb75e45af44db88471fd24967197e"),
+        ("darwin-x64", "d444eace4bbee89ee182552d42016895eeac98bb4f306929acf20b6ae69542a7"),
+        ("darwin-arm64", "f61d6c0ddc4868c06a32f2af304547c52d579e5307d01710fcda5eef58f48e33"),
+    ],
+};
 /// For all it does; it asks the nodes it is given and those it learns of from them.
 const TIMEOUT: Duration = Duration::from_secs(4);
 /// In milliseconds, for each of them. A dead one must not use up the time.
 const ASK_MS: &str = "1500";
 const SHOWN: usize = 120;
+
+/// Why there is no answer, and what `restatectl` said of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unanswered {
+    pub(super) why: String,
+    pub(super) said: String,
+}
 
 /// A way to run `restatectl`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,28 +69,64 @@ impl Restatectl {
     /// # Errors
     /// Why it cannot be told.
     pub async fn partitions(&self, nodes: &[String]) -> Result<Vec<PartitionSnapshot>, String> {
-        let Some((program, first)) = self.command.split_first() else { return Err("no command".into()) };
+        let ask =
+            ["--connect-timeout", ASK_MS, "--request-timeout", ASK_MS, "sql", "--json", QUERY].as_slice();
+        let told = self.run(nodes, ask, TIMEOUT).await.map_err(|Unanswered { why, said }| {
+            if said.is_empty() { why } else { format!("{why}: {}", text::shorten(&said, SHOWN)) }
+        })?;
+        parse(&told).map_err(|error| format!("{}: unexpected answer: {error}", self.name()))
+    }
+
+    /// What it prints when it is run with these arguments, through the nodes with these fabric URLs.
+    pub(super) async fn run(
+        &self,
+        nodes: &[String],
+        args: &[&str],
+        timeout: Duration,
+    ) -> Result<Vec<u8>, Unanswered> {
+        let unanswered = |why: String| Unanswered { why, said: String::new() };
+        let (program, first) =
+            self.command.split_first().ok_or_else(|| unanswered("no command".to_owned()))?;
         // In a container it is Docker that is started.
         let needs = if program == "docker" { Needs::Docker } else { Needs::Little };
         let mut command = environment::command(program, needs);
         command
             .args(first)
-            .args(["--address", &nodes.join(","), "--connect-timeout", ASK_MS, "--request-timeout", ASK_MS])
-            .args(["sql", "--json", QUERY])
+            .args(["--address", &nodes.join(",")])
+            .args(args)
             .env("DO_NOT_TRACK", "1")
             .stdin(Stdio::null())
             .kill_on_drop(true);
-        let shown = program.to_string_lossy();
-        let output = match tokio::time::timeout(TIMEOUT, command.output()).await {
+        let shown = self.name();
+        let output = match tokio::time::timeout(timeout, command.output()).await {
             Ok(Ok(output)) => output,
-            Ok(Err(error)) => return Err(format!("cannot run {shown}: {error}")),
-            Err(_) => return Err(format!("{shown} did not answer in {} s", TIMEOUT.as_secs())),
+            Ok(Err(error)) => return Err(unanswered(format!("cannot run {shown}: {error}"))),
+            Err(_) => {
+                return Err(unanswered(format!("{shown} did not answer in {} s", timeout.as_secs())));
+            }
         };
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            return Err(format!("{shown} ({}): {}", output.status, text::shorten(said.trim(), SHOWN)));
+        if output.status.success() {
+            return Ok(output.stdout);
         }
-        parse(&output.stdout).map_err(|error| format!("{shown}: unexpected answer: {error}"))
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Err(Unanswered { why: format!("{shown} ({})", output.status), said })
+    }
+
+    fn name(&self) -> Cow<'_, str> {
+        self.command.first().map_or(Cow::Borrowed(""), |program| program.to_string_lossy())
+    }
+}
+
+/// `restatectl` for the server at `server`, fetched where there is none. Nothing depends on it but what `status` can tell,
+/// so not to get it is no error.
+pub(super) async fn find_or_fetch(
+    source: &server::Source,
+    server: &Path,
+    progress: Progress<'_>,
+) -> Option<PathBuf> {
+    match look(Some(server), &source.path) {
+        Some(found) => Some(found),
+        None => server::fetch(&TOOL, source, progress).await.ok(),
     }
 }
 

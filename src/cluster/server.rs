@@ -14,7 +14,6 @@ use tokio::time::timeout;
 
 use super::environment::{self, Needs};
 use super::lock;
-use super::restatectl;
 use super::step::{Progress, Step};
 use crate::domain::fingerprint::hex;
 use crate::error::{Failure, Result};
@@ -35,16 +34,6 @@ const SERVER: Tool<'_> = Tool {
         ("darwin-arm64", "343907cf6045859798b12cf6e1e12d25d72dc09e98aa59032c2a8c7305835353"),
     ],
 };
-const OPERATORS_TOOL: Tool<'_> = Tool {
-    binary: restatectl::BINARY,
-    folder: "restatectl",
-    digests: &[
-        ("linux-x64", "f1f7cbd41de530f452246b2a3bc096ec623156fb2b8329fd25362fcabd93cc20"),
-        ("linux-arm64", "3a9646e2385313aa1fa02a1582461f72df9fb75e45af44db88471fd24967197e"),
-        ("darwin-x64", "d444eace4bbee89ee182552d42016895eeac98bb4f306929acf20b6ae69542a7"),
-        ("darwin-arm64", "f61d6c0ddc4868c06a32f2af304547c52d579e5307d01710fcda5eef58f48e33"),
-    ],
-};
 /// A download of some 60 MB over a slow line, and somebody else's before ours.
 const INSTALL_WAIT: Duration = Duration::from_mins(10);
 /// A program that tells its version does nothing else.
@@ -63,11 +52,11 @@ pub struct Source {
 }
 
 /// One of Restate's programs, which npm has as `@restatedev/BINARY`.
-struct Tool<'a> {
-    binary: &'a str,
-    folder: &'a str,
+pub(super) struct Tool<'a> {
+    pub(super) binary: &'a str,
+    pub(super) folder: &'a str,
     /// SHA-256 of the program of [`VERSION`], by platform.
-    digests: &'a [(&'a str, &'a str)],
+    pub(super) digests: &'a [(&'a str, &'a str)],
 }
 
 impl Tool<'_> {
@@ -120,19 +109,6 @@ async fn locate_or_fetch(tool: &Tool<'_>, source: &Source, progress: Progress<'_
     })
 }
 
-/// `restatectl` for the server at `server`, fetched where there is none. Nothing depends on it but what `status` can tell,
-/// so not to get it is no error.
-pub(super) async fn operators_tool(
-    source: &Source,
-    server: &Path,
-    progress: Progress<'_>,
-) -> Option<PathBuf> {
-    match restatectl::look(Some(server), &source.path) {
-        Some(found) => Some(found),
-        None => fetch(&OPERATORS_TOOL, source, progress).await.ok(),
-    }
-}
-
 /// The first executable file called `name` in the folders of `path`.
 pub(super) fn search(path: &OsStr, name: &str) -> Option<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
@@ -174,7 +150,7 @@ fn version_of(said: &str) -> Option<&str> {
     said.strip_prefix(BINARY)?.split_whitespace().next()
 }
 
-async fn fetch(tool: &Tool<'_>, source: &Source, progress: Progress<'_>) -> Result<PathBuf> {
+pub(super) async fn fetch(tool: &Tool<'_>, source: &Source, progress: Progress<'_>) -> Result<PathBuf> {
     let home = source.cache.join(format!("{}-{VERSION}", tool.folder));
     let package = tool.package();
     let Some(platform) = platform() else {

@@ -19,7 +19,7 @@ use super::server;
 use super::snapshots;
 use super::state::{Runtime, State};
 use super::step::{Progress, Step};
-use super::{docker, keys, logs, node, plan, stop, vacancy};
+use super::{docker, keys, logs, node, plan, restatectl, stop, vacancy};
 use crate::error::{Failure, Result};
 
 const POLL: Duration = Duration::from_millis(100);
@@ -163,7 +163,7 @@ async fn prepare(
     }
     let server = server::locate(&options.server, progress).await?;
     if state.snapshots.is_some() {
-        state.restatectl = server::operators_tool(&options.server, &server.binary, progress).await;
+        state.restatectl = restatectl::find_or_fetch(&options.server, &server.binary, progress).await;
     }
     node::write_config(folder)?;
     state.save(folder)?;

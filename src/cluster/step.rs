@@ -63,6 +63,18 @@ pub enum Step {
         /// Restate's id of the deployment.
         deployment: String,
     },
+    /// The logs go on in new segments on the nodes that are left.
+    NewSegments {
+        /// The node whose segments are closed.
+        node: String,
+    },
+    /// Snapshots of all partitions were made.
+    Snapshots {
+        /// The node that lost its data.
+        node: String,
+        /// Logs with segments that count on it still.
+        left: u64,
+    },
     /// These processes were asked to end.
     Stopping(Vec<String>),
     /// These did not end in time and are killed.
@@ -94,6 +106,15 @@ impl fmt::Display for Step {
             Self::StartingService { uri } => write!(f, "starting the service on {uri}"),
             Self::Registered { deployment } => {
                 write!(f, "registered as {deployment}, waiting until every node knows it")
+            }
+            Self::NewSegments { node } => {
+                write!(f, "the logs go on in new segments, none of them on {node}")
+            }
+            Self::Snapshots { node, left: 0 } => {
+                write!(f, "snapshots have all that {node} held")
+            }
+            Self::Snapshots { node, left } => {
+                write!(f, "making snapshots of all partitions: {left} of the logs count on {node} still")
             }
             Self::Stopping(what) => write!(f, "stopping {}", what.join(", ")),
             Self::Killing(what) => write!(f, "killing {}, which did not end in time", what.join(", ")),

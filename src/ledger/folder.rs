@@ -84,7 +84,7 @@ impl RunFolder {
     pub(super) fn load(path: PathBuf) -> Result<Self> {
         let file = path.join("run.json");
         let text = fs::read(&file).map_err(|error| cannot("read", &file, &error))?;
-        let spec = understand(&text, &file)?;
+        let spec = understand(&text, &file).map_err(|why| why.told(&path))?;
         Ok(Self { path, spec })
     }
 
@@ -107,16 +107,7 @@ impl RunFolder {
     }
 
     fn lock(&self) -> Result<Lock> {
-        let file = self.lock_file();
-        match Lock::try_take(&file) {
-            Ok(Some(lock)) => Ok(lock),
-            Ok(None) => {
-                let pid = lock::holder(&file).map(|pid| format!(" (pid {pid})")).unwrap_or_default();
-                Err(Failure::usage(format!("another `classify`{pid} is at the run {}", self.spec.run_id))
-                    .hint("wait for it, or end it with Ctrl-C; what it has done is kept"))
-            }
-            Err(error) => Err(cannot("lock", &file, &error)),
-        }
+        take_lock(&self.lock_file(), &self.spec.run_id)
     }
 
     pub(super) fn read_on(self, lock: Lock, stats: &mut RunStats) -> Result<Opened> {
@@ -276,20 +267,57 @@ impl RunFolder {
     }
 }
 
+/// Takes the lock of the run with this id.
+pub(super) fn take_lock(file: &Path, id: &str) -> Result<Lock> {
+    match Lock::try_take(file) {
+        Ok(Some(lock)) => Ok(lock),
+        Ok(None) => {
+            let pid = lock::holder(file).map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+            Err(Failure::usage(format!("another `classify`{pid} is at the run {id}"))
+                .hint("wait for it, or end it with Ctrl-C; what it has done is kept"))
+        }
+        Err(error) => Err(cannot("lock", file, &error)),
+    }
+}
+
+/// Why a `run.json` says nothing.
+#[derive(Debug)]
+pub(super) enum Illegible {
+    /// A newer version made it, and can go on.
+    Newer(Failure),
+    /// Nobody can.
+    Damaged(Failure),
+}
+
+impl Illegible {
+    /// What is said of it when the run in this folder is asked for.
+    pub(super) fn told(self, folder: &Path) -> Failure {
+        let id = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        match self {
+            Self::Newer(failure) => failure,
+            Self::Damaged(failure) => failure.hint(format!(
+                "nothing can go on with it; what is left goes out of the ledger with `classify runs delete {id}`"
+            )),
+        }
+    }
+}
+
 /// Reads the content of `file`, a `run.json`.
-pub(super) fn understand(text: &[u8], file: &Path) -> Result<Spec> {
+pub(super) fn understand(text: &[u8], file: &Path) -> std::result::Result<Spec, Illegible> {
     /// What every version has.
     #[derive(serde::Deserialize)]
     struct Versioned {
         version: u32,
     }
     let broken = |why: &dyn std::fmt::Display| {
-        Failure::unexpected(format!("{} cannot be understood: {why}", file.display()))
+        Illegible::Damaged(Failure::unexpected(format!("{} cannot be understood: {why}", file.display())))
     };
     let Versioned { version } = serde_json::from_slice(text).map_err(|error| broken(&error))?;
     if version > VERSION {
-        return Err(Failure::usage(format!("{} was made by a newer version of classify", file.display()))
-            .hint("go on with that version"));
+        return Err(Illegible::Newer(
+            Failure::usage(format!("{} was made by a newer version of classify", file.display()))
+                .hint("go on with that version"),
+        ));
     }
     let spec: Spec = serde_json::from_slice(text).map_err(|error| broken(&error))?;
     spec.check().map_err(|why| broken(&why))?;

@@ -31,7 +31,7 @@ pub fn replay(journal: &[u8], stats: &mut RunStats) -> std::result::Result<(Past
 /// # Errors
 /// When it cannot be understood.
 pub fn spec(text: &[u8]) -> Result<Spec> {
-    super::folder::understand(text, Path::new("run.json"))
+    super::folder::understand(text, Path::new("run.json")).map_err(|why| why.told(Path::new("run")))
 }
 
 /// Reads the content of a `rows.bin`.

@@ -14,6 +14,7 @@
 //! | `lock` | held while a process is at the run; its pid |
 
 mod carried;
+mod damaged;
 mod folder;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -24,6 +25,7 @@ mod runs;
 mod spec;
 
 pub use carried::{Failures, rows as retried_rows, split_failures};
+pub use damaged::{ClaimedRest, Damaged};
 pub use folder::{Claimed, Opened, RunFolder, input_file, now};
 pub use journal::{Journal, Line, Unreadable};
 pub use past::{Past, Standing};

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ulid::Ulid;
 
+use super::damaged::Damaged;
 use super::folder::{Opened, RunFolder, cannot, draft, put};
 use super::spec::Spec;
 use crate::disk::{self, private};
@@ -120,6 +121,14 @@ impl Runs {
             return Err(Failure::usage(format!("no run `{id}` in {}", self.root.display())).hint(list()));
         }
         RunFolder::load(self.path(id))
+    }
+
+    /// What is left of the run of this id, where its `run.json` is damaged.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn damaged(&self, id: &str) -> Result<Option<Damaged>> {
+        if is_id(id) { Damaged::find(self.path(id), id) } else { Ok(None) }
     }
 
     /// Every run that can be read, youngest last.

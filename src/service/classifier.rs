@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
+use super::attempt;
 use super::call::Call;
 use super::models::{NotAsked, Priced};
 use super::payload::{ENCLOSED, Enclosed, Payload, Plain, Raw};
-use super::server;
 use crate::domain::batch::BatchRequest;
 use crate::domain::indicator::Indicator;
 use crate::domain::labels::Labels;
@@ -171,7 +171,7 @@ impl Classifier {
         Plain(request): Plain<ClassifyRequest>,
     ) -> HandlerResult<Bytes> {
         let classifying = self.shared.metrics.classifying();
-        let mut cancelled = server::cancelled();
+        let mut cancelled = attempt::cancelled();
         // Where money is limited, a process asks only for what no other has begun: that one may have paid.
         let begun_by = if request.terms.method.allowance.is_some() {
             if !self.shared.ongoing.knows(ctx.invocation_id()) {

@@ -4,6 +4,7 @@
 //! HTTP endpoint and the counts for Prometheus. What it is given (a bound listener, a stop signal, a taxonomy) it does not look for itself, so
 //! tests can run it without signals or fixed ports.
 
+mod attempt;
 mod audit;
 mod batch;
 mod call;

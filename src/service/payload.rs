@@ -2,22 +2,25 @@
 //!
 //! A replay must send the same bytes as the attempt before, and may be made by a later version of this program, with another compressor.
 //! So what a handler sends is never compressed anew: it is JSON as it stands ([`Plain`]), or has in it the very bytes that the
-//! handler was given ([`Enclosed`]). What clients are answered with is compressed ([`Payload`]).
+//! handler was given ([`Enclosed`]). What handlers answer with is compressed ([`Payload`]), once: where an earlier attempt has answered,
+//! its bytes are given again.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use restate_sdk::serde::{Deserialize, InputMetadata, OutputMetadata, PayloadMetadata, Serialize};
 use serde::de::{DeserializeOwned, Error as _};
 
+use super::attempt;
 use crate::domain::payload;
 
-/// What a handler gives, as JSON that is compressed where it is long.
+/// What a handler answers with, as JSON that is compressed where it is long. Where an earlier attempt's answer stands in the journal, it is
+/// that one, byte by byte, whatever compressed it.
 pub(super) struct Payload<T>(pub(super) T);
 
 impl<T: serde::Serialize> Serialize for Payload<T> {
     type Error = serde_json::Error;
 
     fn serialize(&self) -> Result<Bytes, Self::Error> {
-        payload::encode(&self.0).map(Bytes::from)
+        attempt::answered().map_or_else(|| payload::encode(&self.0).map(Bytes::from), Ok)
     }
 }
 

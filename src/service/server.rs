@@ -1,13 +1,11 @@
-//! The HTTP/2 server that the nodes talk to, and what it knows of each invocation that handlers cannot see.
+//! The HTTP/2 server that the nodes talk to.
 //!
 //! It serves as long as it is polled, and says no goodbye: on a connection that was told to go away (GOAWAY), a node that wants to begin one
 //! more invocation cuts off all that go on there (seen, Restate 1.7), and their answers do not get into a journal.
 //!
-//! A handler within `ctx.run` hears nothing from Restate: the SDK reads no message meanwhile. So the server looks at the messages on their way
-//! to it, for the signal that cancels the invocation.
+//! It looks at the messages on their way to the handlers: see [`attempt`](super::attempt).
 
 use std::convert::Infallible;
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,9 +21,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use restate_sdk::endpoint::{Endpoint, HandleOptions, ProtocolMode, ResponseBody};
 use sysinfo::System;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
+use super::attempt::{Attempt, Watched, heard};
 use crate::listener::{self, Peers, Place, UnderWay};
 use crate::restate::names::{CLASSIFIER, CLASSIFIER_CLASSIFY};
 
@@ -39,21 +36,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// Requests of one connection at once, and bytes of a request's head: what a node was always told.
 const MOST_REQUESTS: u32 = 200;
 const LONGEST_HEAD: u32 = 16 * 1024;
-/// Length of the head of a message: two bytes of its type, two of flags, four of its length.
-const HEAD: usize = 8;
-/// Pieces of messages that are looked at before the handler reads them. Few come while it waits for a model.
-const UNREAD: usize = 256;
-/// A message that brings a signal. `Classifier` waits for none but the one that cancels.
-const SIGNAL: [u8; 2] = [0xfb, 0xff];
-
-tokio::task_local! {
-    static CANCELLED: CancellationToken;
-}
-
-/// Cancelled when the invocation is for which the handler runs that asks.
-pub(super) fn cancelled() -> CancellationToken {
-    CANCELLED.try_with(CancellationToken::clone).unwrap_or_default()
-}
 
 /// Answers the nodes.
 pub(super) struct Server {
@@ -115,14 +97,15 @@ fn answer(
     let options = || HandleOptions { protocol_mode: ProtocolMode::BidiStream };
     let (service, handler) = target(request.uri().path());
     let call = (service == CLASSIFIER).then(|| Count::one(calls));
-    let cancelled = CancellationToken::new();
+    let attempt = Arc::new(Attempt::default());
     let response = if call.is_some() && handler == CLASSIFIER_CLASSIFY {
-        let request = request.map(|body| heard(body, cancelled.clone()));
+        let request = request.map(|body| heard(body, Arc::clone(&attempt)));
         endpoint.handle_with_options(request, options())
     } else {
+        let request = request.map(|body| Watched::new(body, Arc::clone(&attempt)));
         endpoint.handle_with_options(request, options())
     };
-    response.map(|body| Invocation { body, cancelled, _call: call, _under_way: under_way })
+    response.map(|body| Invocation { body, attempt, _call: call, _under_way: under_way })
 }
 
 /// The service and handler in a path that ends in `/invoke/{service}/{handler}`.
@@ -151,7 +134,7 @@ impl Drop for Count {
 /// The answer to an invocation. Its handler runs as this is polled.
 struct Invocation {
     body: ResponseBody,
-    cancelled: CancellationToken,
+    attempt: Arc<Attempt>,
     _call: Option<Count>,
     _under_way: UnderWay,
 }
@@ -164,8 +147,8 @@ impl Body for Invocation {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let Self { body, cancelled, .. } = &mut *self;
-        CANCELLED.sync_scope(cancelled.clone(), || Pin::new(body).poll_frame(cx))
+        let Self { body, attempt, .. } = &mut *self;
+        attempt.scope(|| Pin::new(body).poll_frame(cx))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -177,126 +160,11 @@ impl Body for Invocation {
     }
 }
 
-/// What a node sends to an invocation, after it was looked at.
-struct Heard<E>(mpsc::Receiver<Result<Frame<Bytes>, E>>);
-
-impl<E> Body for Heard<E> {
-    type Data = Bytes;
-    type Error = E;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, E>>> {
-        self.0.poll_recv(cx)
-    }
-}
-
-/// `body`, which is read as it comes; `cancelled` is once it says so. Ends with the first error: a connection that broke says the same for
-/// ever.
-fn heard<B>(mut body: B, cancelled: CancellationToken) -> Heard<B::Error>
-where
-    B: Body<Data = Bytes, Error: Send> + Send + Unpin + 'static,
-{
-    let (send, frames) = mpsc::channel(UNREAD);
-    tokio::spawn(async move {
-        let mut messages = Messages::default();
-        while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
-            let data = frame.as_ref().ok().and_then(Frame::data_ref);
-            if data.is_some_and(|data| messages.have_a_signal(data)) {
-                cancelled.cancel();
-            }
-            let is_last = frame.is_err();
-            if send.send(frame).await.is_err() || is_last {
-                return;
-            }
-        }
-    });
-    Heard(frames)
-}
-
-/// Messages of Restate's service protocol, as they arrive in pieces.
-#[derive(Debug, Default)]
-struct Messages {
-    head: [u8; HEAD],
-    read: usize,
-    /// Bytes of the message that are still to come.
-    left: usize,
-}
-
-impl Messages {
-    /// Whether a signal begins in `piece`.
-    fn have_a_signal(&mut self, mut piece: &[u8]) -> bool {
-        let mut found = false;
-        while !piece.is_empty() {
-            if self.left > 0 {
-                let passed = self.left.min(piece.len());
-                self.left -= passed;
-                piece = &piece[passed..];
-                continue;
-            }
-            let taken = (HEAD - self.read).min(piece.len());
-            self.head[self.read..self.read + taken].copy_from_slice(&piece[..taken]);
-            self.read += taken;
-            piece = &piece[taken..];
-            if self.read == HEAD {
-                let [kind_high, kind_low, _, _, length @ ..] = self.head;
-                found |= [kind_high, kind_low] == SIGNAL;
-                self.left = usize::try_from(u32::from_be_bytes(length)).unwrap_or(usize::MAX);
-                self.read = 0;
-            }
-        }
-        found
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
-
-    fn message(kind: u16, length: u8) -> Vec<u8> {
-        let mut message = kind.to_be_bytes().to_vec();
-        message.extend([0, 0, 0, 0, 0, length]);
-        // What would be a signal's head if it were one.
-        message.extend([0xfb, 0xff].iter().cycle().take(length.into()));
-        message
-    }
-
-    #[test]
-    fn a_signal_is_found_wherever_its_message_is_cut() {
-        let (start, completion, signal) = (message(0x0000, 40), message(0x8011, 9), message(0xfbff, 4));
-        let without = [start.clone(), completion.clone(), message(0xfffe, 0), completion.clone()].concat();
-        let with = [start, completion.clone(), signal, completion].concat();
-        for size in 1..=with.len() {
-            let found = |all: &[u8]| {
-                let mut messages = Messages::default();
-                all.chunks(size).filter(|piece| messages.have_a_signal(piece)).count()
-            };
-            assert_eq!((found(&without), found(&with)), (0, 1), "in pieces of {size}");
-        }
-    }
-
-    /// What is left of a request when its connection broke: the same error, as often as one asks.
-    struct Broken;
-
-    impl Body for Broken {
-        type Data = Bytes;
-        type Error = &'static str;
-
-        fn poll_frame(
-            self: Pin<&mut Self>,
-            _cx: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, &'static str>>> {
-            Poll::Ready(Some(Err("the connection broke")))
-        }
-    }
-
-    #[tokio::test]
-    async fn a_connection_that_breaks_says_so_once() {
-        let mut heard = heard(Broken, CancellationToken::new());
-        let mut next =
-            async || poll_fn(|cx| Pin::new(&mut heard).poll_frame(cx)).await.map(|frame| frame.is_err());
-        assert_eq!((next().await, next().await), (Some(true), None));
-    }
 
     #[test]
     fn a_path_ends_in_what_is_invoked() {
@@ -346,10 +214,5 @@ mod tests {
         }
         assert_eq!(health(address).await.unwrap().status(), 200);
         assert!(is_closed(&mut silent[0]).await, "the first that came has to go");
-    }
-
-    #[tokio::test]
-    async fn outside_of_a_server_nothing_is_cancelled() {
-        assert!(!cancelled().is_cancelled());
     }
 }

@@ -9,6 +9,7 @@ mod chaos;
 #[path = "../support/chaos/checks.rs"]
 mod chaos_checks;
 mod circles;
+mod damaged_run;
 mod hints;
 mod keys;
 mod llm;
@@ -17,7 +18,7 @@ mod llm_stub;
 mod numbers;
 mod repository;
 mod restate_toml;
-mod restore_node;
+mod restore;
 #[path = "../support/schema.rs"]
 mod schema;
 #[path = "../support/server.rs"]

@@ -70,6 +70,7 @@ fn these_can_be_typed() {
         "cluster status --json",
         "cluster ps",
         "cluster adopt classify --name two",
+        "cluster restore restate-2 --name two --yes",
         "cluster logs -f -n 9 restate-2",
         "cluster register http://127.0.0.1:9080",
         "serve --register --bind 0.0.0.0:9080 --audit-log a --taxonomy t",

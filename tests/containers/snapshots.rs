@@ -1,6 +1,5 @@
 //! Snapshots of partitions in a store, and the return of a node whose volume is gone.
 
-use std::process::Command;
 use std::time::Duration;
 
 use crate::docker::{docker, gateway, try_docker};
@@ -107,15 +106,7 @@ pub(crate) fn a_wiped_node_comes_back(world: &mut World) {
     assert!(project.logs("restate-2").contains("storage-state is `data-loss`"), "{}", refused.stderr);
 
     // As docs/restore.md says.
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/restore-node.sh");
-    let mut restore = Command::new(script);
-    restore.args(["2", "docker", "exec", &project.container("restate-1"), "restatectl"]);
-    let restored = restore.output().expect("the script runs");
-    assert!(
-        restored.status.success(),
-        "{}",
-        String::from_utf8_lossy(&[restored.stdout, restored.stderr].concat())
-    );
+    world.classify(&["cluster", "restore", "2", "--yes"]).expect_code(0);
     world.start_nodes(&[]);
 
     let restored = || project.logs("restate-2").contains("Found partition snapshot, restoring it");

@@ -31,6 +31,7 @@ mod promises;
 mod provider;
 mod queue;
 mod rate;
+mod restored;
 #[path = "../support/running.rs"]
 mod running;
 mod runs;
@@ -40,6 +41,9 @@ mod schema;
 mod server;
 mod service;
 mod states;
+#[path = "../support/store.rs"]
+mod store;
+mod upgrade;
 #[path = "../support/workplace.rs"]
 mod workplace;
 #[path = "../support/world.rs"]
@@ -96,6 +100,7 @@ const TOGETHER: &[(&str, Test)] = &[
     test!(free cluster::a_folder_that_is_no_cluster_is_not_deleted),
     test!(free cluster::without_docker_containers_are_refused_and_nothing_is_left),
     test!(waits cluster::a_service_that_dies_is_reported_with_its_last_words),
+    test!(free restored::a_node_that_lost_its_data_comes_back),
     test!(waits identity::only_the_node_with_the_key_may_call_the_service),
     test!(free identity::what_is_no_key_is_refused),
     test!(world job::classifies_every_row_once),
@@ -127,6 +132,7 @@ const TOGETHER: &[(&str, Test)] = &[
     test!(world service::drains_on_sigterm),
     test!(world service::takes_the_place_of_another_only_when_told_to),
     test!(world service::the_rules_say_the_same_when_asked_again),
+    test!(world upgrade::another_compressor_in_mid_batch_costs_no_row),
     test!(world doors::who_does_not_know_the_secret_gets_nothing),
     test!(world doors::a_client_elsewhere_needs_the_secret),
     test!(world doors::a_proxy_with_tls_asks_for_a_token),

@@ -23,7 +23,7 @@ pub(super) use owner::foreign;
 pub(super) use project::new_project;
 pub use reach::{ServicePlace, service_place};
 pub(super) use reach::{default_uri, uri_for_nodes};
-pub(super) use snapshots::{inside, snapshots};
+pub(super) use snapshots::{beside, inside, snapshots};
 pub(super) use start::start;
 pub use status::ContainerStatus;
 pub(super) use status::{Seen, look};

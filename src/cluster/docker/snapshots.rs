@@ -2,10 +2,11 @@
 
 use serde::Deserialize;
 
-use super::project::Project;
+use super::project::{Container, Project};
 use crate::cluster::restatectl::{self, Restatectl};
 use crate::cluster::snapshots::{SCHEDULE, SETTING, Snapshots};
 use crate::cluster::state::State;
+use crate::error::Result;
 
 /// What a node was told, as the server reads it from its environment.
 #[derive(Deserialize)]
@@ -18,8 +19,20 @@ struct Setting {
 /// Where the running nodes write, and `restatectl` inside one of them; `None` where none runs or none is told to. The
 /// containers know, whoever started them and with whatever settings.
 pub(in crate::cluster) async fn snapshots(state: &State) -> Option<(Snapshots, Restatectl)> {
-    let containers = Project::of(state).containers().await.ok()?;
-    let node = containers.iter().find(|container| container.is_node() && container.status == "running")?;
+    beside(state, "").await.ok()?
+}
+
+/// The same, asked of other nodes than this one.
+///
+/// # Errors
+/// When Docker does not answer.
+pub(in crate::cluster) async fn beside(state: &State, node: &str) -> Result<Option<(Snapshots, Restatectl)>> {
+    let containers = Project::of(state).containers().await?;
+    let is_asked = |other: &&Container| other.is_node() && other.status == "running" && other.service != node;
+    Ok(containers.iter().find(is_asked).and_then(ask))
+}
+
+fn ask(node: &Container) -> Option<(Snapshots, Restatectl)> {
     let told = node.env.iter().find_map(|entry| entry.strip_prefix(SETTING)?.strip_prefix('='))?;
     let command = ["docker", "exec", &node.id, restatectl::BINARY].map(Into::into).to_vec();
     Some((parse(told)?, Restatectl::new(command)))

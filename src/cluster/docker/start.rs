@@ -16,6 +16,7 @@ use crate::cluster::finish::finish;
 use crate::cluster::folder::Folder;
 use crate::cluster::keys;
 use crate::cluster::leaders;
+use crate::cluster::logs;
 use crate::cluster::ports;
 use crate::cluster::ready::{self, Clients, NotReady};
 use crate::cluster::results::{Outcome, RUNS_ON, Started};
@@ -292,12 +293,14 @@ impl Attempt<'_> {
         let state = container.state();
         let failure = failure.detail(format!("{service} (container {name}): {state}{restarted}"));
         let lines = tail(&container.id).await;
+        let hints = logs::hints(self.folder, service, &lines);
         let failure = if lines.is_empty() {
             failure.detail("it said nothing")
         } else {
             let failure = failure.detail(format!("last lines of {name}:"));
             lines.into_iter().fold(failure, |failure, line| failure.detail(format!("  {line}")))
         };
+        let failure = hints.into_iter().fold(failure, Failure::hint);
         // Those of a cluster that never was are removed.
         if self.is_new {
             return failure;

@@ -2,6 +2,7 @@
 
 mod logs;
 mod render;
+mod restore;
 mod status;
 
 use std::net::SocketAddr;
@@ -36,6 +37,7 @@ pub(super) fn run(global: &Global, args: ClusterArgs, ui: Ui) -> Result<ExitStat
         ClusterCommand::Status(args) => status::run(&folder(&args.target)?, &args, ui),
         ClusterCommand::Logs(args) => logs::run(&folder(&args.target)?, &args, ui),
         ClusterCommand::Register(args) => register(&folder(&args.target)?, &args, ui),
+        ClusterCommand::Restore(args) => restore::run(&folder(&args.target)?, &args, ui),
         ClusterCommand::Render(args) => render::run(&args, ui),
     }
 }

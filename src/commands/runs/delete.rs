@@ -8,7 +8,7 @@ use crate::cli::Global;
 use crate::cli::runs::DeleteArgs;
 use crate::engine::attach;
 use crate::error::{ExitStatus, Failure, Result};
-use crate::ledger::{Claimed, RunFolder, Runs};
+use crate::ledger::{Claimed, ClaimedRest, Damaged, RunFolder, Runs};
 use crate::restate::ingress::Ingress;
 use crate::text::{count, grouped, printable};
 use crate::ui::Ui;
@@ -24,9 +24,14 @@ pub(super) async fn run(global: &Global, runs: &Runs, args: &DeleteArgs, ui: Ui)
     // All of them are claimed before the first goes, so that none comes to life meanwhile.
     let mut claimed = Vec::new();
     for id in &ids {
+        if let Some(damaged) = runs.damaged(id)? {
+            let line = describe_damaged(&damaged);
+            claimed.push((Doomed::Damaged(damaged.claim()?), line));
+            continue;
+        }
         let folder = runs.find(id)?;
         let line = describe(&folder);
-        claimed.push((claim(global, folder).await?, line));
+        claimed.push((Doomed::Run(Box::new(claim(global, folder).await?)), line));
     }
     for (_, line) in &claimed {
         ui.note(line);
@@ -39,10 +44,27 @@ pub(super) async fn run(global: &Global, runs: &Runs, args: &DeleteArgs, ui: Ui)
         return Ok(ExitStatus::Success);
     }
     for (run, _) in claimed {
-        run.delete()?;
+        match run {
+            Doomed::Run(run) => run.delete()?,
+            Doomed::Damaged(rest) => rest.delete()?,
+        }
     }
     ui.note(&format!("deleted    {all}"));
     Ok(ExitStatus::Success)
+}
+
+/// What is claimed and goes.
+enum Doomed {
+    Run(Box<Claimed>),
+    Damaged(ClaimedRest),
+}
+
+fn describe_damaged(damaged: &Damaged) -> String {
+    format!(
+        "run        {0}: its run.json is damaged, so that nobody can go on with it here; should the cluster be at it, \
+         `classify runs attach {0}` finds it there afterwards",
+        damaged.id()
+    )
 }
 
 fn describe(folder: &RunFolder) -> String {
