@@ -7,7 +7,8 @@ use std::process::Command;
 use crate::server::cache;
 use crate::world::Program;
 
-/// Builds it; its cluster is called `cluster`.
+/// Builds it; its cluster is called `cluster`. The nodes listen at ports: chaos cuts the network between them, and rates are compared with
+/// those that were published before there were sockets.
 pub(crate) fn build(cluster: &'static str) -> io::Result<Program> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -23,5 +24,5 @@ pub(crate) fn build(cluster: &'static str) -> io::Result<Program> {
     let ours = std::env::current_exe()?;
     let folder = ours.parent().and_then(Path::parent).ok_or_else(|| io::Error::other("no target folder"))?;
     let (classify, cache) = (folder.join("classify"), cache(root.join("target/tmp")));
-    Ok(Program { classify, cache, cluster, listen: None, environment: Vec::new() })
+    Ok(Program { classify, cache, cluster, listen: Some("tcp"), environment: Vec::new() })
 }

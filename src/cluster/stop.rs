@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::docker::{self, Foreign};
 use super::folder::Folder;
@@ -18,6 +18,9 @@ use super::step::Progress;
 use super::users;
 use crate::error::{Failure, Result};
 
+/// How long the kernel may take to close what an ended process had open.
+const LINGER: Duration = Duration::from_secs(3);
+const POLL: Duration = Duration::from_millis(50);
 /// How long the guard may take to end.
 const GUARD_WAIT: Duration = Duration::from_secs(2);
 
@@ -116,7 +119,15 @@ pub async fn clean(folder: &Folder, timeout: Duration, progress: Progress<'_>) -
             docker::remove(folder, &state, progress).await?
         }
     };
-    let users = users::of(folder, &state);
+    // A process is gone a moment before its sockets are.
+    let deadline = Instant::now() + LINGER;
+    let users = loop {
+        let users = users::of(folder, &state);
+        if users.is_empty() || Instant::now() >= deadline {
+            break users;
+        }
+        sleep(POLL).await;
+    };
     if !users.is_empty() {
         let failure = Failure::usage(format!("{} is still used: it is not deleted", folder.path().display()));
         let failure = users.into_iter().fold(failure, Failure::detail);

@@ -269,7 +269,9 @@ fn main() -> ExitCode {
     let alone = run(&arguments, 1, ALONE.iter().map(trial).collect());
     worlds.idle().clear();
 
-    let rounds = Arc::new(Rounds::new(program("chaos"), fastrand::u64(..1_000_000)));
+    // A network can be cut only where there is one.
+    let arena = Program { listen: Some("tcp"), ..program("chaos") };
+    let rounds = Arc::new(Rounds::new(arena, fastrand::u64(..1_000_000)));
     let round = |fault: Fault| {
         let rounds = Arc::clone(&rounds);
         timed(format!("chaos::{fault}"), move || rounds.run(fault))

@@ -37,8 +37,6 @@ impl Arena {
     /// Starts all of it, with network and mounts of its own where they can be had.
     pub(crate) fn start(mut program: Program) -> Self {
         let scripts = tempfile::tempdir().expect("a temporary folder");
-        // A network can be cut only where there is one.
-        program.listen = Some("tcp");
         let isolated = isolation::probe();
         if isolated.is_ok() {
             let script = scripts.path().join("restate-server");
