@@ -131,12 +131,20 @@ impl Runs {
         if is_id(id) { Damaged::find(self.path(id), id) } else { Ok(None) }
     }
 
+    /// Every run, or why it cannot be read, youngest last.
+    ///
+    /// # Errors
+    /// When the folder of all runs cannot be read.
+    pub fn each(&self) -> Result<Vec<Result<RunFolder>>> {
+        Ok(self.ids()?.iter().map(|id| RunFolder::load(self.path(id))).collect())
+    }
+
     /// Every run that can be read, youngest last.
     ///
     /// # Errors
-    /// When the folder cannot be read.
+    /// When the folder of all runs cannot be read.
     pub fn all(&self) -> Result<Vec<RunFolder>> {
-        Ok(self.ids()?.iter().filter_map(|id| RunFolder::load(self.path(id)).ok()).collect())
+        Ok(self.each()?.into_iter().filter_map(Result::ok).collect())
     }
 
     /// Ids of all runs, youngest last.

@@ -34,6 +34,7 @@ fn it_is_deleted_when_somebody_says_so() {
         let folder = home(spec);
         let shown = folder.classify(&["runs", "show", ID]);
         shown.failed(1).mentioned(&["cannot be understood", &format!("`classify runs delete {ID}`")]);
+        folder.classify(&["runs", "list"]).failed(1).mentioned(&["cannot be understood", ID]);
         folder.classify(&["runs", "delete", ID]).failed(2).mentioned(&["no terminal to ask on", "--yes"]);
         assert_eq!(names(&folder), 4);
         let ran = folder.classify(&["runs", "delete", ID, "--yes"]);

@@ -27,9 +27,9 @@ struct Listed {
 
 pub(super) fn run(runs: &Runs, args: &ListArgs, ui: Ui) -> Result<ExitStatus> {
     let (mut listed, mut status) = (Vec::new(), ExitStatus::Success);
-    for folder in runs.all()? {
-        // One damaged journal must not hide the other runs.
-        match look(&folder) {
+    for folder in runs.each()? {
+        // One damaged run must not hide the others.
+        match folder.and_then(|folder| look(&folder)) {
             Ok(one) => listed.push(one),
             Err(failure) => {
                 ui.failure(&failure);
