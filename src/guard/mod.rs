@@ -77,6 +77,8 @@ pub async fn serve(doors: Vec<Door>) -> Result<()> {
 
 async fn connection(passage: Passage, stream: TcpStream, place: Arc<Place>) {
     let stranger = stranger(&stream);
+    // The end of an answer is a small segment that would wait for an acknowledgement.
+    let _slower = stream.set_nodelay(true);
     let answer = service_fn(move |request: Request<Incoming>| {
         let (passage, under_way) = (passage.clone(), place.begin());
         let refused = stranger
