@@ -56,7 +56,7 @@ use polling::Polling;
 use pool::Pool;
 use pulse::Pulse;
 use purse::Purse;
-use record::{Book, Delivery};
+use record::{Book, Delivery, Held};
 use room::Room;
 use withdraw::UnderWay;
 
@@ -208,7 +208,7 @@ impl Engine {
             clock,
         ));
         for node in 0..pool.nodes().len() {
-            background.spawn(announce_returns(Arc::clone(&pool), node, events.clone()));
+            background.spawn(watchdog::announce_returns(Arc::clone(&pool), node, events.clone()));
         }
 
         let (work, to_dispatch) = mpsc::channel(READ_AHEAD);
@@ -221,7 +221,8 @@ impl Engine {
         let names = pool.nodes().iter().map(|node| node.name.clone()).collect();
         let entries = Entries::new(sink.layout().clone());
         let book = Book { sink, entries, journal, nodes: names, rejected: past.rejected, clock };
-        let recorder = spawn_blocking(move || record::record(book, deliveries, &recorder_events));
+        let (done, held) = mpsc::channel(1);
+        let recorder = spawn_blocking(move || record::record(book, deliveries, &recorder_events, &done));
 
         let courier = Arc::new(Courier {
             pool,
@@ -238,7 +239,7 @@ impl Engine {
             collects: self.collects.is_some().then(|| Arc::clone(&money)),
         });
         background.spawn(dispatch(to_dispatch, courier, Room::new(self.pace.max_in_flight.get()), money));
-        Tasks { feeder: Some(feeder), recorder, _background: background }
+        Tasks { feeder: Some(feeder), recorder, held, _background: background }
     }
 }
 
@@ -246,6 +247,7 @@ impl Engine {
 struct Tasks {
     feeder: Option<JoinHandle<Result<()>>>,
     recorder: JoinHandle<(Book, std::io::Result<()>)>,
+    held: mpsc::Receiver<Vec<Held>>,
     _background: JoinSet<()>,
 }
 
@@ -274,21 +276,12 @@ async fn dispatch(mut work: mpsc::Receiver<Work>, courier: Arc<Courier>, room: R
         }
     };
     tokio::select! {
-        () = next => {}
+        biased;
         () = drain.at_least(Level::Drain) => {}
+        () = next => {}
     }
     couriers.close();
     couriers.wait().await;
-}
-
-/// Tells each time `node` comes back.
-async fn announce_returns(pool: Arc<Pool>, node: usize, events: mpsc::Sender<RunEvent>) {
-    loop {
-        pool.wait_for_return(node).await;
-        if events.send(RunEvent::NodeUp { node }).await.is_err() {
-            return;
-        }
-    }
 }
 
 /// The single owner of the counts.
@@ -322,6 +315,7 @@ impl Owner<'_> {
             let wanted = if asked == Level::Run { Level::Drain } else { Level::Stop };
             tokio::select! {
                 Some(event) = inbox.recv() => self.apply(&event, raise),
+                Some(held) = tasks.held.recv() => self.give_back(held, &mut inbox, raise),
                 ended = &mut tasks.recorder => break ended,
                 fed = join(&mut tasks.feeder) => self.input_ended(fed, raise),
                 _ = tick.tick() => self.observer.tick(&self.stats, self.clock.elapsed()),
@@ -370,6 +364,14 @@ impl Owner<'_> {
             self.under_way.take_back();
             raise.to(Level::Drain);
         }
+    }
+
+    /// Lets others have what batches held, once it is known what became of these: that may be a reason to send no more.
+    fn give_back(&mut self, held: Vec<Held>, inbox: &mut mpsc::Receiver<RunEvent>, raise: &Raise) {
+        while let Ok(event) = inbox.try_recv() {
+            self.apply(&event, raise);
+        }
+        drop(held);
     }
 
     /// Input that cannot be read to its end: what was submitted is waited for, and the failure is told.

@@ -21,20 +21,16 @@ const GROUP: usize = 64;
 /// often to the same.
 const SYNC_PAUSE: Duration = Duration::from_millis(20);
 
+/// What a batch holds of the rows that may be in flight, where it still does, and of the memory.
+pub(super) type Held = Box<(Option<OwnedSemaphorePermit>, OwnedSemaphorePermit)>;
+
 /// Something for the disk.
 #[derive(Debug)]
 pub(super) enum Delivery {
     /// A batch that a node accepted.
     Sent { batch: u64, node: usize, reception: Reception, indicators: u64, paid_again: u64, at: Duration },
     /// A finished batch, what it gives back once it is on disk, and what it may have cost where that has an account of its own.
-    Batch {
-        batch: Prepared,
-        node: usize,
-        end: End,
-        took: Duration,
-        held: Box<(Option<OwnedSemaphorePermit>, OwnedSemaphorePermit)>,
-        charge: Option<Charge>,
-    },
+    Batch { batch: Prepared, node: usize, end: End, took: Duration, held: Held, charge: Option<Charge> },
     /// A row that is no indicator.
     Rejected(InvalidRow),
 }
@@ -54,11 +50,12 @@ pub(super) struct Book {
 }
 
 /// Writes until all senders are gone; returns the book for its last rites. Whatever is waiting already shares one
-/// sync, so a slow disk makes larger groups, not a longer queue.
+/// sync, so a slow disk makes larger groups, not a longer queue. What the batches of a group held goes to `done` behind the group's events.
 pub(super) fn record(
     mut book: Book,
     mut deliveries: mpsc::Receiver<Delivery>,
     events: &mpsc::Sender<RunEvent>,
+    done: &mpsc::Sender<Vec<Held>>,
 ) -> (Book, io::Result<()>) {
     let mut group = Vec::with_capacity(GROUP);
     let mut synced: Option<Instant> = None;
@@ -72,7 +69,7 @@ pub(super) fn record(
             }
         }
         synced = Some(Instant::now());
-        if let Err(error) = book.write(&mut group, events) {
+        if let Err(error) = book.write(&mut group, events, done) {
             // A disk that fails twice leaves rows that were not counted; the first error is the one to tell.
             let _failed_again = book.sink.roll_back();
             return (book, Err(error));
@@ -87,7 +84,12 @@ fn pause(time: Duration) {
 }
 
 impl Book {
-    fn write(&mut self, group: &mut Vec<Delivery>, events: &mpsc::Sender<RunEvent>) -> io::Result<()> {
+    fn write(
+        &mut self,
+        group: &mut Vec<Delivery>,
+        events: &mpsc::Sender<RunEvent>,
+        done: &mpsc::Sender<Vec<Held>>,
+    ) -> io::Result<()> {
         let mut happened = Vec::with_capacity(group.len());
         let mut occupied = Vec::with_capacity(group.len());
         let mut lines = Vec::with_capacity(group.len() + 1);
@@ -139,8 +141,9 @@ impl Book {
             // The owner of the counts outlives this thread, unless it is unwinding.
             let _unwinding = events.blocking_send(event);
         }
-        // Only now does their memory become free, and after the owner was told what may be a reason to stop.
-        drop(occupied);
+        if !occupied.is_empty() {
+            let _unwinding = done.blocking_send(occupied);
+        }
         Ok(())
     }
 }

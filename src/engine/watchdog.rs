@@ -61,6 +61,16 @@ pub(super) async fn watch(
     }
 }
 
+/// Tells each time `node` comes back.
+pub(super) async fn announce_returns(pool: Arc<Pool>, node: usize, events: mpsc::Sender<RunEvent>) {
+    loop {
+        pool.wait_for_return(node).await;
+        if events.send(RunEvent::NodeUp { node }).await.is_err() {
+            return;
+        }
+    }
+}
+
 /// What was found where nothing moves.
 #[derive(Debug)]
 pub(super) struct Found {

@@ -22,6 +22,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::note;
 use crate::world::{Guarded, World, http, wait_for};
 
 /// The level of the old service's compressor; the new one's is 1.
@@ -48,8 +49,14 @@ pub(crate) fn another_compressor_in_mid_batch_costs_no_row(world: &mut World) {
     let table = world.table(BATCHES * 50);
     let mut run = world.begin(&["--mode", "max", "--batch-size", "50", "-o", "upgraded.jsonl", &table]);
     // Every batch is held where an answer stands in its journal, and nothing says that it has ended.
+    let mut seen = (0, 0);
     wait_for("answers that were compressed by the old service", Duration::from_mins(1), || {
-        proxy.held.load(Ordering::Relaxed) == BATCHES && answers_in_journals(world) == BATCHES
+        let now = (proxy.held.load(Ordering::Relaxed), answers_in_journals(world));
+        if now != seen {
+            note(&format!("upgrade: {} batches held, {} answers in journals", now.0, now.1));
+            seen = now;
+        }
+        now.0 >= BATCHES && now.1 >= BATCHES
     });
     drop(proxy);
     drop(old);
@@ -65,7 +72,9 @@ pub(crate) fn another_compressor_in_mid_batch_costs_no_row(world: &mut World) {
 
 /// Answers of unfinished invocations that are in their journals.
 fn answers_in_journals(world: &World) -> usize {
-    let rows = query(world, "SELECT COUNT(*) AS n FROM sys_journal WHERE entry_type LIKE '%Output%'");
+    let unfinished = "SELECT COUNT(*) AS n FROM sys_journal AS entry JOIN sys_invocation AS one ON entry.id = one.id \
+                      WHERE entry.entry_type LIKE '%Output%' AND one.status <> 'completed'";
+    let rows = query(world, unfinished);
     usize::try_from(rows[0]["n"].as_u64().unwrap()).unwrap()
 }
 
