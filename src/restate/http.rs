@@ -78,6 +78,11 @@ impl Error {
         }
     }
 
+    /// Whether the node failed at what it was asked (500 and so on).
+    pub fn is_of_server(&self) -> bool {
+        matches!(self, Self::Status { status, .. } if status.is_server_error())
+    }
+
     /// Whether this is `404 service … not found`: the node does not know the service (yet).
     pub fn is_unknown_service(&self) -> bool {
         matches!(self, Self::Status { status, origin: Origin::Node, .. } if *status == StatusCode::NOT_FOUND)

@@ -44,17 +44,25 @@ fn nodes(global: &Global, nodes: &Nodes) -> Result<Vec<Admin>> {
     target::admin(global, &nodes.cluster, &nodes.admin)
 }
 
-/// Asks one node after the other until one answers.
+/// Asks one node after the other until one answers. A query may fail on a busy cluster (500: a node did not read its partitions in time): then
+/// all are asked once more.
 async fn any<T>(nodes: &[Admin], ask: impl AsyncFn(&Admin) -> std::result::Result<T, Error>) -> Result<T> {
-    let mut failure = Failure::unreachable("no node can show the queue")
-        .hint("see what is wrong: `classify cluster status`; start the cluster: `classify cluster start`");
-    for node in nodes {
-        match ask(node).await {
-            Ok(answer) => return Ok(answer),
-            Err(error) => failure = failure.detail(error.to_string()),
+    let mut errors = Vec::new();
+    for _round in 0..2 {
+        errors.clear();
+        for node in nodes {
+            match ask(node).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => errors.push(error),
+            }
+        }
+        if !errors.iter().any(Error::is_of_server) {
+            break;
         }
     }
-    Err(failure)
+    let failure = Failure::unreachable("no node can show the queue")
+        .hint("see what is wrong: `classify cluster status`; start the cluster: `classify cluster start`");
+    Err(errors.iter().fold(failure, |failure, error| failure.detail(error.to_string())))
 }
 
 /// What a person's filters select.
