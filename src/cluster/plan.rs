@@ -297,10 +297,10 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let folder = Folder::new(home.path(), "x").unwrap();
         let state = State::new(&folder, PortChoice::Default, ports::choose(PortChoice::Default, 1).unwrap());
-        let settled = with_snapshots(&folder, state, Some(&store.clone())).unwrap();
+        let settled = with_snapshots(&folder, state, Some(&store)).unwrap();
         assert_eq!(settled.snapshots, Some(store.clone()));
         let settled = with_snapshots(&folder, settled, None).unwrap();
-        assert_eq!(settled.snapshots, Some(store.clone()), "a restart keeps them");
+        assert_eq!(settled.snapshots, Some(store), "a restart keeps them");
         let elsewhere = Snapshots::new("s3://other/x", None).unwrap();
         let moved = with_snapshots(&folder, settled, Some(&elsewhere)).unwrap();
         assert_eq!(moved.snapshots, Some(elsewhere));
