@@ -368,8 +368,12 @@ pub(super) mod tests {
     async fn a_process_is_recognised_and_ended() {
         let dir = tempfile::tempdir().unwrap();
         let (mut child, target) = sleeper(dir.path());
-        assert!(vitals(target.id, &target.args).is_some());
         let deadline = Instant::now() + Duration::from_secs(10);
+        // While it becomes the program, a process has no words.
+        while vitals(target.id, &target.args).is_none() {
+            assert!(Instant::now() < deadline, "it is not recognised");
+            sleep(POLL).await;
+        }
         let killed = terminate(std::slice::from_ref(&target), deadline, &|_| {}).await.unwrap();
         assert_eq!(killed, [""; 0]);
         assert_eq!(vitals(target.id, &target.args), None, "a zombie is dead");
