@@ -19,7 +19,7 @@ pub(super) enum Needs {
     Compose,
 }
 
-/// What every program may have, and all that a node gets. `RESTATE_*` of the user's shell would reconfigure a node.
+/// Variables that every program gets, and the only ones a node gets. `RESTATE_*` from the user's shell would reconfigure a node.
 const INHERITED: [&str; 15] = [
     "PATH",
     "HOME",

@@ -19,7 +19,7 @@ use super::step::Progress;
 use super::{logs, vacancy};
 use crate::error::{Failure, Result};
 
-/// What it is called, in messages and as its log.
+/// Its name in messages and in the folder of logs.
 pub(super) const NAME: &str = "guard";
 /// How long it may take to listen.
 const WAIT: Duration = Duration::from_secs(10);
@@ -71,7 +71,7 @@ pub(super) fn check_place(folder: &Folder, state: &State) -> Result<()> {
             sockets.display(),
             folder.data().display()
         ))
-        .hint(format!("move it back, or begin anew: `{}`", folder.command("clean")))),
+        .hint(format!("move it back, or delete it and start again: `{}`", folder.command("clean")))),
         _ => Ok(()),
     }
 }
@@ -94,7 +94,7 @@ fn looks(folder: &Folder) -> Looks {
     Looks::new(folder.path(), std::iter::once("classify".into()).chain(own))
 }
 
-/// What [`process::terminate`] needs to end it, if it runs.
+/// The running guard, for [`process::terminate`].
 pub(super) fn target(folder: &Folder, state: &State) -> Option<Target> {
     let id = running(folder, state)?;
     Some(Target { name: NAME.into(), id, args: args(folder) })
@@ -120,7 +120,7 @@ pub(super) async fn ensure(folder: &Folder, state: &mut State, progress: Progres
         .map_err(|error| Failure::unexpected(format!("cannot find this program: {error}")))?;
     let (mut child, id) = start(folder, &program)?;
     state.guard = Some(id);
-    // At once, so that whoever kills us leaves no process that nobody knows of.
+    // Saved now: if this process is killed, the next command still finds the guard.
     state.save(folder)?;
     let listens = wait_until_it_listens(folder, state, &mut child).await;
     if listens.is_err() {

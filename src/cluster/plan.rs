@@ -15,10 +15,10 @@ use crate::error::{Failure, Result};
 
 const NODES_MAX: u8 = 9;
 
-/// What kind of cluster is wanted.
+/// Options of a start.
 #[derive(Debug, Clone)]
 pub struct StartOptions {
-    /// What shall run the nodes.
+    /// The runtime of the nodes.
     pub runtime: RuntimeChoice,
     /// Number of nodes; `None` takes what the cluster has, or [`super::DEFAULT_NODES`].
     pub nodes: Option<u8>,

@@ -77,7 +77,7 @@ impl Restatectl {
         parse(&told).map_err(|error| format!("{}: unexpected answer: {error}", self.name()))
     }
 
-    /// What it prints when it is run with these arguments, through the nodes with these fabric URLs.
+    /// Runs it with these arguments against the nodes at these addresses. Returns its standard output.
     pub(super) async fn run(
         &self,
         nodes: &[String],
